@@ -1,0 +1,24 @@
+"""Errors whose message is meant for the user: printed without a traceback, with their exit code."""
+
+
+class UserError(Exception):
+    """Something the user can mend. The message says what was wrong and what to do.
+
+    `exit_code` is what the process returns: 2 for configs, data and the command line.
+    """
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """The data set is missing, damaged or of the wrong kind."""
+
+
+class ConfigError(UserError):
+    """A config names an unknown field, or gives a value of the wrong type or range."""
+
+
+class TrainingDiverged(UserError):
+    """The loss became NaN or infinite."""
+
+    exit_code = 3

@@ -1,0 +1,83 @@
+"""What is counted during training (a CLU metric collection) and what follows from a confusion matrix."""
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from clu import metrics as clu_metrics
+
+NEVER = np.iinfo(np.int32).max
+
+
+@flax.struct.dataclass
+class FirstNonFinite(clu_metrics.Metric):
+    """The first step whose loss was NaN or infinite; NEVER where all were finite."""
+
+    step: jax.Array  # int32 []
+
+    @classmethod
+    def empty(cls):
+        return cls(step=jnp.int32(NEVER))
+
+    @classmethod
+    def from_model_output(cls, loss, step, **_):
+        return cls(step=jnp.where(jnp.isfinite(loss), NEVER, step).astype(jnp.int32))
+
+    def merge(self, other):
+        return self.replace(step=jnp.minimum(self.step, other.step))
+
+    def compute(self):
+        return self.step
+
+
+@flax.struct.dataclass
+class TrainMetrics(clu_metrics.Collection):
+    """Sums over the steps of a log interval; all of it stays on the device until the interval ends."""
+
+    loss: clu_metrics.Average.from_output("loss")
+    accuracy: clu_metrics.Accuracy
+    learning_rate: clu_metrics.LastValue.from_output("learning_rate")
+    first_nonfinite: FirstNonFinite
+
+
+@flax.struct.dataclass
+class EvalMetrics:
+    """Sums over evaluated images.
+
+    `loss` is the summed cross entropy, float32 []; `confusion` is int32 [true class, predicted class].
+    """
+
+    loss: jax.Array
+    confusion: jax.Array
+
+    @classmethod
+    def empty(cls, num_classes):
+        return cls(loss=jnp.float32(0), confusion=jnp.zeros((num_classes, num_classes), jnp.int32))
+
+    def add(self, losses, logits, labels, mask):
+        """Adds a batch: losses, labels and mask [B], logits [B, C]; masked images count nothing."""
+        predicted = jnp.argmax(logits, axis=-1)
+        return EvalMetrics(
+            loss=self.loss + jnp.sum(jnp.where(mask, losses, 0)),
+            confusion=self.confusion.at[labels, predicted].add(mask.astype(jnp.int32)),
+        )
+
+
+def summarize(evaluated):
+    """What an EvalMetrics says, as plain Python numbers.
+
+    Returns:
+        dict: `count`, `loss` (mean, nats), `accuracy` (fraction), `per_class_accuracy` (list; the
+        recall of each class, NaN-free: None for a class without images).
+    """
+    confusion = np.asarray(evaluated.confusion)
+    total, per_class = int(confusion.sum()), confusion.sum(axis=1)
+    correct = np.diagonal(confusion)
+    return {
+        "count": total,
+        "loss": float(evaluated.loss) / max(total, 1),
+        "accuracy": float(correct.sum()) / max(total, 1),
+        "per_class_accuracy": [
+            float(hit) / int(n) if n else None for hit, n in zip(correct, per_class, strict=True)
+        ],
+    }

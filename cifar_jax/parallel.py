@@ -1,0 +1,32 @@
+"""The mesh: one `data` axis over all devices; state and data set replicated, batches sharded."""
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from cifar_jax.errors import ConfigError
+
+
+def data_mesh(devices=None):
+    """A mesh of all devices with the one axis `data`."""
+    return Mesh(devices or jax.devices(), ("data",))
+
+
+def replicated(mesh):
+    """Sharding of an array that every device holds whole."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh, batch_size):
+    """Sharding of a [B] array over the devices; None on a single one.
+
+    Raises:
+        ConfigError: the batch does not divide evenly.
+    """
+    devices = mesh.size
+    if batch_size % devices:
+        below = batch_size // devices * devices
+        near = [str(size) for size in (below, below + devices) if size]
+        raise ConfigError(
+            f"batch_size={batch_size} does not divide over {devices} devices; nearest: {', '.join(near)}"
+        )
+    return NamedSharding(mesh, PartitionSpec("data")) if devices > 1 else None

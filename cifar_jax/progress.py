@@ -1,0 +1,124 @@
+"""What the user sees: a progress bar on a terminal, plain lines elsewhere, a table at the end."""
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+PLAIN_SECONDS = 10.0  # least time between two lines within an epoch
+
+
+class Display:
+    """Context manager; `say`, `interval` and `epoch` may be called in any order."""
+
+    def __init__(self, total_steps, total_epochs, console=None):
+        self.console = console or Console(highlight=False)
+        self._epochs = total_epochs
+        self._last_line = time.monotonic()
+        self._bar = None
+        if self.console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total} steps"),
+                TimeElapsedColumn(),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=self.console, transient=True)
+            self._task = self._bar.add_task("", total=total_steps)
+
+    def __enter__(self):
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_):
+        if self._bar:
+            self._bar.stop()
+
+    def say(self, text):
+        """One line of text."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def interval(self, step, epoch, loss, accuracy, learning_rate, images_per_second):
+        """After each log interval; `epoch` counts from 1, `accuracy` is a fraction."""
+        text = (
+            f"epoch {epoch}/{self._epochs}  loss {loss:.4f}  accuracy {accuracy:.2%}  "
+            f"learning rate {learning_rate:.3g}  {images_per_second:,.0f} images/s"
+        )
+        if self._bar:
+            self._bar.update(self._task, completed=step, description=text)
+        elif time.monotonic() - self._last_line > PLAIN_SECONDS:
+            self.say(f"  step {step}  {text}")
+            self._last_line = time.monotonic()
+
+    def epoch(self, epoch, train, validation, seconds):
+        """After each epoch; `train` and `validation` are dicts with loss and accuracy, or None."""
+        text = (
+            f"epoch {epoch}/{self._epochs}  train loss {train['loss']:.4f} "
+            f"accuracy {train['accuracy']:.2%}"
+        )
+        if validation:
+            text += (
+                f"  validation loss {validation['loss']:.4f} accuracy {validation['accuracy']:.2%}"
+            )
+        self.say(f"{text}  {seconds:.1f} s")
+        self._last_line = time.monotonic()
+
+
+def print_summary(console, summary, class_names):
+    """The tables at the end of a run."""
+    reported = summary["config"]["reported"]
+    table = Table(title=f"{summary['config']['model']['name']} on {summary['dataset']}")
+    for column in ("checkpoint", "step", "validation accuracy", "test accuracy"):
+        table.add_column(column, justify="left" if column == "checkpoint" else "right")
+    for name, result in summary["checkpoints"].items():
+        chosen = " (the result)" if name == summary["selected"] else ""
+        validation = result["validation"]
+        table.add_row(
+            name + chosen,
+            str(result["step"]),
+            f"{validation['accuracy']:.2%}" if validation else "-",
+            f"{result['test']['accuracy']:.2%}",
+        )
+    console.print(table)
+
+    accuracies = Table()
+    accuracies.add_column("class")
+    accuracies.add_column("test accuracy", justify="right")
+    per_class = summary["per_class_test_accuracy"]
+    for name, accuracy in zip(class_names, per_class, strict=True):
+        accuracies.add_row(name, "-" if accuracy is None else f"{accuracy:.2%}")
+    console.print(accuracies)
+
+    lines = [
+        f"test accuracy  {summary['test_accuracy']:.2%} of {summary['test_images']:,} images",
+        f"parameters     {summary['params']:,}",
+        f"training       {summary['epochs']} epochs, {summary['steps']:,} steps, "
+        f"{summary['train_seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s "
+        f"(compilation {summary['compile_seconds']:.1f} s not counted)",
+        f"peak memory    {summary['peak_memory_bytes'] / 2**20:,.0f} MiB",
+        f"hardware       {summary['hardware']}",
+    ]
+    if reported["value"] is not None:
+        lines.insert(
+            1, f"reported       {reported['value']} ({reported['metric']}; {reported['source']})"
+        )
+    console.print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+def next_commands(folder, config):
+    """Where to look next."""
+    return "\n".join(
+        [
+            "",
+            f"Results:      {folder}/summary.json, {folder}/metrics.jsonl, {folder}/checkpoints",
+            f"Curves:       tensorboard --logdir {folder}/tensorboard",
+            "More epochs:  the same command with a new --workdir and "
+            f"--config.total_epochs={2 * config.total_epochs}",
+            "CIFAR-10:     python -m cifar_jax.main --config configs/basic_net.py --workdir runs/basic_net",
+            "All fields:   python -m cifar_jax.main --help",
+        ]
+    )

@@ -1,0 +1,100 @@
+"""The process a run lives in: compilation cache, signals, versions, hardware, memory."""
+
+import contextlib
+import importlib.metadata
+import os
+import pathlib
+import platform
+import resource
+import signal
+import sys
+
+import jax
+
+from cifar_jax.errors import UserError
+
+PACKAGES = ("cifar-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def cache_folder():
+    """The user's cache folder of this package."""
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(base) / "cifar_jax"
+
+
+def enable_compilation_cache(setting):
+    """Keeps XLA's compiled programs on disk, so that a second start compiles nothing.
+
+    Args:
+        setting: config.compilation_cache: "auto", "off" or a folder. A folder that the user set
+            through JAX_COMPILATION_CACHE_DIR stays with "auto".
+    """
+    if setting == "off":
+        jax.config.update("jax_enable_compilation_cache", False)
+        return
+    if setting != "auto":
+        jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(setting).expanduser()))
+    elif not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+    # JAX leaves out what compiles fast; a start of a hundred small programs is slow all the same.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def versions():
+    """Versions of Python and the packages that decide a run's numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def hardware():
+    """The devices in words, such as "1 x NVIDIA H200" or "cpu, 2 cores"."""
+    devices = jax.devices()
+    if devices[0].platform == "cpu":
+        name = f"cpu, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+        return name if len(devices) == 1 else f"{name} as {len(devices)} devices"
+    return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def peak_memory_bytes():
+    """Peak memory: of the accelerator where it tells, else of this process."""
+    stats = jax.devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in stats:
+        return int(stats["peak_bytes_in_use"])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class Interrupted(UserError):
+    """SIGTERM or Ctrl-C, after everything was saved; the exit code is the shell's 128 + signal."""
+
+    def __init__(self, message, number):
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
+@contextlib.contextmanager
+def catch_signals():
+    """Notes the first SIGTERM or SIGINT instead of acting on it; the second one ends the process.
+
+    Yields:
+        a list that is empty, or holds the signal's number.
+    """
+    caught = []
+
+    def note(number, _):
+        caught.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    for each in before:
+        signal.signal(each, note)
+    try:
+        yield caught
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

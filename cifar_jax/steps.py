@@ -1,0 +1,207 @@
+"""The training and evaluation steps: pure functions of a state and the data on the device.
+
+One `train_step` serves a Python loop, a `lax.scan`, one device and a mesh.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from cifar_jax import losses
+from cifar_jax.data import augment
+from cifar_jax.metrics import EvalMetrics, TrainMetrics
+from cifar_jax.state import ORDER, STEP
+
+
+class Data(NamedTuple):
+    """A split on the device."""
+
+    images: jax.Array  # uint8 [N, H, W, C]
+    labels: jax.Array  # int32 [N]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What a step needs beside arrays; constant while a program is compiled."""
+
+    model: flax.linen.Module
+    optimizer: optax.GradientTransformation
+    schedule: Callable[[jax.Array], jax.Array]  # step -> learning rate
+    augmentation: augment.Augmentation
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    dtype: Any
+    batch_size: int
+    eval_batch_size: int
+    num_classes: int
+    # Sharding of a [B] array over the mesh's data axis; None on one device.
+    batch_sharding: jax.sharding.Sharding | None = None
+
+    def normalize(self, images):
+        return augment.normalize(images, self.mean, self.std, self.dtype)
+
+    def shard(self, array):
+        if self.batch_sharding is None:
+            return array
+        return jax.lax.with_sharding_constraint(array, self.batch_sharding)
+
+
+def epoch_order(key, epoch, count):
+    """The order in which an epoch visits the images: a permutation, int32 [count].
+
+    Args:
+        key: TrainState.key.
+        epoch: int [], from 0.
+        count: number of training images.
+    """
+    key = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
+    return jax.random.permutation(key, count)
+
+
+def train_step(recipe, state, metrics, data, order):
+    """One step of stochastic gradient descent.
+
+    Args:
+        recipe: Recipe.
+        state: TrainState.
+        metrics: TrainMetrics so far.
+        data: Data, the whole training split.
+        order: int32 [N], this epoch's permutation.
+    Returns:
+        (TrainState, TrainMetrics) after the step.
+    """
+    steps_per_epoch = order.shape[0] // recipe.batch_size
+    start = (state.step % steps_per_epoch) * recipe.batch_size
+    indices = recipe.shard(jax.lax.dynamic_slice_in_dim(order, start, recipe.batch_size))
+    step_key = jax.random.fold_in(jax.random.fold_in(state.key, STEP), state.step)
+    augment_key, dropout_key = jax.random.split(step_key)
+    images = augment.augment(augment_key, data.images[indices], recipe.augmentation)
+    images, labels = recipe.normalize(images), data.labels[indices]
+
+    def loss_of(params):
+        logits, updated = recipe.model.apply(
+            {"params": params, "batch_stats": state.batch_stats},
+            images,
+            train=True,
+            rngs={"dropout": dropout_key},
+            mutable=["batch_stats"],
+        )
+        loss = jnp.mean(losses.cross_entropy(logits, labels))
+        return loss, (logits, updated.get("batch_stats", {}))
+
+    (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+        state.params
+    )
+    direction, opt_state = recipe.optimizer.update(gradients, state.opt_state, state.params)
+    learning_rate = recipe.schedule(state.step) * state.plateau.scale
+    params = jax.tree.map(
+        lambda p, d: (p - learning_rate * d).astype(p.dtype), state.params, direction
+    )
+    metrics = metrics.merge(
+        TrainMetrics.single_from_model_output(
+            loss=loss, logits=logits, labels=labels, learning_rate=learning_rate, step=state.step
+        )
+    )
+    state = state.replace(
+        step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state
+    )
+    return state, metrics
+
+
+def eval_step(recipe, variables, metrics, data, batch):
+    """Evaluates batch number `batch` of a split; the last one is padded and masked.
+
+    Args:
+        recipe: Recipe.
+        variables: of the model.
+        metrics: EvalMetrics so far.
+        data: Data.
+        batch: int [], from 0.
+    Returns:
+        EvalMetrics.
+    """
+    count = data.labels.shape[0]
+    positions = batch * recipe.eval_batch_size + jnp.arange(recipe.eval_batch_size)
+    mask, indices = positions < count, jnp.minimum(positions, count - 1)
+    images, labels = recipe.normalize(data.images[indices]), data.labels[indices]
+    logits = recipe.model.apply(variables, images, train=False)
+    return metrics.add(losses.cross_entropy(logits, labels), logits, labels, mask)
+
+
+class Programs(NamedTuple):
+    """The compiled programs of a run."""
+
+    train_steps: Callable  # (state, data, order, count) -> (state, TrainMetrics of these steps)
+    evaluate: Callable  # (variables, data) -> EvalMetrics
+    epoch_order: Callable  # (key, epoch, count) -> int32 [count]
+
+
+def make_programs(recipe, form, replicated=None):
+    """Compiles (lazily) the steps of a recipe in the given form; both forms give the same result.
+
+    Args:
+        recipe: Recipe.
+        form: "scan": the steps of a call are one lax.scan, one launch for an accelerator. "loop": a
+            Python loop over one compiled step, since XLA's CPU back end runs the convolutions of a
+            scan on one thread.
+        replicated: sharding of everything that comes out, on a mesh.
+    Returns:
+        Programs. `train_steps` donates the state that it is given.
+    """
+    jit = functools.partial(jax.jit, out_shardings=replicated) if replicated else jax.jit
+    one_step = functools.partial(train_step, recipe)
+    one_eval = functools.partial(eval_step, recipe)
+    no_metrics = jit(TrainMetrics.empty)
+    no_eval_metrics = jit(functools.partial(EvalMetrics.empty, recipe.num_classes))
+    order = jit(epoch_order, static_argnames="count")
+
+    if form == "scan":
+
+        @functools.partial(jit, static_argnames="count", donate_argnums=0)
+        def train_steps(state, data, order, count):
+            def body(carry, _):
+                return one_step(*carry, data, order), None
+
+            (state, metrics), _ = jax.lax.scan(body, (state, TrainMetrics.empty()), length=count)
+            return state, metrics
+
+        @jit
+        def evaluate(variables, data):
+            def body(metrics, batch):
+                return one_eval(variables, metrics, data, batch), None
+
+            batches = jnp.arange(-(-data.labels.shape[0] // recipe.eval_batch_size))
+            return jax.lax.scan(body, EvalMetrics.empty(recipe.num_classes), batches)[0]
+
+    elif form == "loop":
+        compiled_step = jit(one_step, donate_argnums=(0, 1))
+
+        # The batch number lives on the device too: a Python int would be a transfer each step.
+        @functools.partial(jit, donate_argnums=1)
+        def compiled_eval(variables, carry, data):
+            metrics, batch = carry
+            return one_eval(variables, metrics, data, batch), batch + 1
+
+        first_batch = jit(lambda: jnp.int32(0))
+
+        def train_steps(state, data, order, count):
+            metrics = no_metrics()
+            for _ in range(count):
+                state, metrics = compiled_step(state, metrics, data, order)
+            return state, metrics
+
+        def evaluate(variables, data):
+            carry = no_eval_metrics(), first_batch()
+            for _ in range(-(-data.labels.shape[0] // recipe.eval_batch_size)):
+                carry = compiled_eval(variables, carry, data)
+            return carry[0]
+
+    else:
+        raise ValueError(f"form is 'loop' or 'scan', not {form!r}")
+    return Programs(train_steps, evaluate, order)

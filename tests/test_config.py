@@ -1,0 +1,155 @@
+"""The schema: every field can be set, and whatever is wrong is refused with the nearest valid name."""
+
+import pathlib
+
+import pytest
+
+from cifar_jax import config as config_lib
+from cifar_jax import main
+from cifar_jax.errors import ConfigError
+
+ROOT = pathlib.Path(__file__).parent.parent
+FILES = sorted((ROOT / "configs").glob("*.py"))
+FIELDS = config_lib.fields()
+
+
+def parse(*arguments, file="configs/default.py"):
+    return main.parse(["main", "--config", str(ROOT / file), "--workdir", "w", *arguments])
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
+def test_every_config_file_passes_the_check(file):
+    config, workdir = parse(file=file)
+    assert workdir == "w"
+    assert config_lib.flatten(config).keys() == FIELDS.keys()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_field_has_a_default_that_fits_and_is_documented(name):
+    field = FIELDS[name]
+    assert field.doc.endswith((".", ")")) and field.kind in (int, float, str, bool)
+    if not field.optional:
+        assert config_lib._checked(name, field.default, field) == field.default
+    assert f"--config.{name}=" in config_lib.describe()
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("total_epoch", "total_epochs"),
+        ("optimizer.learning_rte", "optimizer.learning_rate"),
+        ("learning_rate", "optimizer.learning_rate"),
+        ("datset.name", "dataset.name"),
+        ("model.nme", "model.name"),
+    ],
+)
+def test_unknown_field_names_the_nearest(name, suggestion):
+    with pytest.raises(ConfigError, match=f"did you mean `{suggestion}`"):
+        parse(f"--config.{name}=1")
+    section, _, leaf = name.rpartition(".")
+    with pytest.raises(ConfigError, match=f"did you mean `{suggestion}`"):
+        config_lib.check({section: {leaf: 1}} if section else {leaf: 1})
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=abc",
+        "seed=1.5",
+        "seed=-1",
+        "tensorboard=maybe",
+        "batch_size=0",
+        "optimizer.learning_rate=fast",
+        "optimizer.learning_rate=nan",
+        "optimizer.learning_rate=inf",
+        "optimizer.learning_rate=-0.1",
+        "dtype=float16",
+        "optimizer.name=sdg",
+        "dataset.validation_fraction=1",
+        "dataset=cifar10",
+        "model.dropout=1.5",
+        "schedule.factor=1",
+    ],
+)
+def test_wrong_value_is_refused(override):
+    with pytest.raises(ConfigError):
+        parse(f"--config.{override}")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"schedule.name": "plateau", "dataset.validation_fraction": "0", "selection": "last"},
+        {"selection": "validation", "dataset.validation_fraction": "0"},
+        {"optimizer.name": "adam", "optimizer.momentum": "0.9"},
+        {"schedule.name": "plateau", "schedule.warmup_epochs": "1"},
+        {"schedule.name": "plateau", "schedule.monitor": "validation_accuracy"},
+    ],
+)
+def test_contradiction_is_refused(overrides):
+    with pytest.raises(ConfigError):
+        parse(*(f"--config.{name}={value}" for name, value in overrides.items()))
+
+
+def test_overrides_reach_their_fields():
+    config, _ = parse(
+        "--config.seed=3",
+        "--config.model.dropout=0.25",
+        "--config.optimizer.learning_rate=1",
+        "--config.augment.flip=true",
+        "--config.dataset.name=digits",
+    )
+    assert config.seed == 3 and config.model.dropout == 0.25 and config.augment.flip is True
+    assert config.optimizer.learning_rate == 1.0 and config.dataset.name == "digits"
+
+
+def test_wrong_type_in_a_config_file_is_refused():
+    with pytest.raises(ConfigError, match="batch_size takes a value of type int"):
+        config_lib.check({"batch_size": "8"})
+    with pytest.raises(ConfigError, match="total_epochs takes a value of type int, not True"):
+        config_lib.check({"total_epochs": True})
+
+
+def test_a_section_is_no_value():
+    with pytest.raises(ConfigError, match="is a section"):
+        config_lib.check({"dataset": "cifar10"})
+
+
+def test_differing_names_only_what_changes_the_result():
+    old, new = config_lib.default(), config_lib.default()
+    new.seed, new.tensorboard, new.dataset.data_dir = 1, False, "/elsewhere"
+    assert config_lib.differing(old.to_dict(), new) == [("seed", 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workdir", "w"], "--config=FILE is missing"),
+        (["--config", str(FILES[0])], "--workdir=FOLDER is missing"),
+        (["--config", "no/such.py", "--workdir", "w"], "no/such.py"),
+        (["--config", str(FILES[0]), "--workdir", "w", "--wrkdir=x"], "wrkdir"),
+        (["--config", str(FILES[0]), "--workdir", "w", "stray"], "unexpected argument 'stray'"),
+    ],
+)
+def test_wrong_command_line_is_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        main.parse(["main", *arguments])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def get_config(:",
+        "x = 1",
+        "def get_config():\n    raise ValueError('broken')",
+        "from cifar_jax.config import default\n"
+        "def get_config():\n    c = default()\n    c.seeed = 1\n    return c",
+        "def get_config():\n    return 3",
+    ],
+    ids=["syntax", "no get_config", "raises", "misspelt", "no dict"],
+)
+def test_broken_config_file_is_refused(tmp_path, text):
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        main.parse(["main", "--config", str(path), "--workdir", "w"])
