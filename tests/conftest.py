@@ -1,0 +1,22 @@
+"""Shared by all tests: caches of their own."""
+
+import os
+import pathlib
+import tempfile
+
+import pytest
+from command_line import QUICK, ROOT
+
+# One compilation cache for the whole session, none of the user's; set before JAX is imported.
+_caches = tempfile.TemporaryDirectory(prefix="cifar_jax_tests_")
+os.environ["XDG_CACHE_HOME"] = _caches.name
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(pathlib.Path(_caches.name) / "xla")
+
+
+@pytest.fixture
+def quick_config():
+    """Digits, basic_net, two epochs: a checked config for runs inside the test process."""
+    from cifar_jax import main
+
+    arguments = ("--config", str(ROOT / "configs/quickstart.py"), "--workdir", "unused")
+    return main.parse(["main", *arguments, *QUICK])[0]

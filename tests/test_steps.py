@@ -1,0 +1,173 @@
+"""The compiled steps: scan = loop, no transfers, every image once."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cifar_jax import losses, metrics, models, optim, state, steps
+from cifar_jax.data import augment
+
+IMAGES, CLASSES = 50, 10
+
+
+def make_data(count=IMAGES, seed=0):
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    labels = random.integers(0, CLASSES, count, dtype=np.int32)
+    return jax.device_put(steps.Data(images, labels))
+
+
+def make_recipe(**changes):
+    recipe = steps.Recipe(
+        model=models.create("basic_net"),
+        optimizer=optim.make_optimizer("sgd", momentum=0.9, weight_decay=1e-3),
+        schedule=optim.make_schedule("cosine", 0.01, 20, warmup_steps=3),
+        augmentation=augment.Augmentation(crop_padding=2, flip=True, cutout=4),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        dtype=jnp.float32,
+        batch_size=8,
+        eval_batch_size=16,
+        num_classes=CLASSES,
+    )
+    return dataclasses.replace(recipe, **changes)
+
+
+def make_state(recipe, seed=0):
+    return state.create_state(recipe.model, recipe.optimizer, seed, (32, 32, 3))
+
+
+def train(recipe, form, count, start=None):
+    programs, data = steps.make_programs(recipe, form), make_data()
+    start = make_state(recipe) if start is None else start
+    order = programs.epoch_order(start.key, 0, IMAGES)
+    return programs.train_steps(start, data, order, count)
+
+
+def assert_close(ours, theirs, **tolerance):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), ours, theirs)
+
+
+def test_scan_is_loop():
+    recipe = make_recipe()
+    loop_state, loop_sums = train(recipe, "loop", 6)
+    scan_state, scan_sums = train(recipe, "scan", 6)
+    # Two XLA programs may add in another order: a few float32 roundings over six steps.
+    assert_close(scan_state, loop_state, rtol=2e-5, atol=2e-6)
+    assert_close(scan_sums.compute(), loop_sums.compute(), rtol=1e-5)
+    assert int(scan_state.step) == int(loop_state.step) == 6
+
+
+def test_scan_evaluates_as_loop():
+    recipe, data = make_recipe(), make_data()
+    variables = make_state(recipe).variables
+    loop = steps.make_programs(recipe, "loop").evaluate(variables, data)
+    scan = steps.make_programs(recipe, "scan").evaluate(variables, data)
+    np.testing.assert_array_equal(loop.confusion, scan.confusion)
+    np.testing.assert_allclose(loop.loss, scan.loss, rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["loop", "scan"])
+def test_no_host_transfer_within_a_log_interval(form):
+    recipe, data = make_recipe(), make_data()
+    programs, start = steps.make_programs(recipe, form), make_state(recipe)
+    order = programs.epoch_order(start.key, 0, IMAGES)
+    start, _ = programs.train_steps(start, data, order, 3)  # tracing may make constants
+    programs.evaluate(start.variables, data)
+    jax.block_until_ready(start)
+    with jax.transfer_guard("disallow"):
+        start, sums = programs.train_steps(start, data, order, 3)
+        evaluated = programs.evaluate(start.variables, data)
+        jax.block_until_ready((start, sums, evaluated))
+
+
+def test_the_guard_of_that_test_bites():
+    add = jax.jit(lambda x, y: x + y)
+    on_device = jnp.float32(1)
+    with jax.transfer_guard("disallow"), pytest.raises(Exception, match="[Dd]isallowed"):
+        add(on_device, 1.0)
+
+
+def test_two_calls_are_one():
+    recipe = make_recipe()
+    once, _ = train(recipe, "loop", 6)
+    half, _ = train(recipe, "loop", 3)
+    twice, _ = train(recipe, "loop", 3, start=half)
+    jax.tree.map(np.testing.assert_array_equal, once, twice)
+
+
+def test_epoch_order_is_a_permutation_that_epochs_do_not_share():
+    key = make_state(make_recipe()).key
+    first, again, second = (steps.epoch_order(key, epoch, IMAGES) for epoch in (0, 0, 1))
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(IMAGES))
+    np.testing.assert_array_equal(first, again)
+    assert (first != second).any()
+
+
+def test_train_step_is_gradient_descent_on_the_batch():
+    """Without augmentation and momentum a step is params - rate * gradient of the mean loss."""
+    recipe = make_recipe(
+        augmentation=augment.Augmentation(),
+        optimizer=optim.make_optimizer("sgd"),
+        schedule=optim.make_schedule("constant", 0.1, 10),
+    )
+    start, data = make_state(recipe), make_data()
+    order = steps.epoch_order(start.key, 0, IMAGES)
+    batch = np.asarray(order)[8:16]  # of step 1
+    images = (np.asarray(data.images)[batch] / 255 - 0.5) / 0.25
+
+    def loss(params):
+        logits = recipe.model.apply({"params": params}, jnp.float32(images), train=True)
+        return jnp.mean(losses.cross_entropy(logits, data.labels[batch]))
+
+    value, gradients = jax.value_and_grad(loss)(start.params)
+    expected = jax.tree.map(lambda p, g: p - 0.1 * g, start.params, gradients)
+    at_one = start.replace(step=jnp.int32(1))
+    ours, sums = steps.train_step(recipe, at_one, metrics.TrainMetrics.empty(), data, order)
+    assert_close(ours.params, expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(sums.compute()["loss"], value, rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 50])
+def test_evaluation_counts_every_image_once(count):
+    recipe, data = make_recipe(), make_data(count)
+    variables = make_state(recipe).variables
+    found = metrics.summarize(steps.make_programs(recipe, "loop").evaluate(variables, data))
+    images = recipe.normalize(data.images)
+    logits = np.asarray(recipe.model.apply(variables, images, train=False), np.float64)
+    labels = np.asarray(data.labels)
+    log_likelihood = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    assert found["count"] == count
+    assert found["accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())
+    expected = -log_likelihood[np.arange(count), labels].mean()
+    assert found["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_bfloat16_keeps_float32_parameters_and_statistics():
+    recipe = make_recipe(
+        model=models.create("resnet18_dw", dtype=jnp.bfloat16), dtype=jnp.bfloat16, batch_size=4
+    )
+    start = make_state(recipe)
+    before = jax.tree.map(np.asarray, start.variables)
+    after, sums = train(recipe, "loop", 1, start=start)
+    for leaf in jax.tree.leaves((after.params, after.batch_stats, after.opt_state)):
+        assert leaf.dtype == jnp.float32
+    assert np.isfinite(sums.compute()["loss"])
+    changed = jax.tree.map(lambda a, b: bool((a != b).any()), before, after.variables)
+    assert all(jax.tree.leaves(changed["batch_stats"]))
+
+
+def test_first_nonfinite_step_is_found():
+    recipe = make_recipe(schedule=lambda step: jnp.where(step == 2, jnp.inf, 0.001))
+    _, sums = train(recipe, "loop", 6)
+    assert int(sums.compute()["first_nonfinite"]) == 3  # the first loss after the bad update
+    _, sums = train(make_recipe(), "loop", 6)
+    assert int(sums.compute()["first_nonfinite"]) == metrics.NEVER
+
+
+def test_unknown_form_raises():
+    with pytest.raises(ValueError, match="'loop' or 'scan'"):
+        steps.make_programs(make_recipe(), "while")
