@@ -13,7 +13,6 @@ Exit codes: 0 done, 2 wrong config, data or command line, 3 loss became NaN or i
 130 Ctrl-C and 143 SIGTERM (both save first).
 """
 
-import os
 import re
 import sys
 
@@ -70,8 +69,6 @@ def main(argv):
 
         print(f"{__doc__}\nFields of a config, with their defaults:\n{config_lib.describe()}")
         return 0
-    # Before JAX sets it to 1: TensorFlow's greetings would cut into the progress bar.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         config, workdir = parse(argv)
         from cifar_jax import train

@@ -70,7 +70,9 @@ def build(config, dataset):
             config.total_epochs * steps_per_epoch,
             round(config.schedule.warmup_epochs * steps_per_epoch),
         ),
-        augmentation=augment.Augmentation(**config.augment),
+        augmentation=augment.Augmentation(
+            **config.augment, cutout_fill=tuple(round(255 * mean) for mean in dataset.mean)
+        ),
         mean=dataset.mean,
         std=dataset.std,
         dtype=jnp.dtype(config.dtype),

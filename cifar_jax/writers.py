@@ -1,12 +1,13 @@
-"""Where metrics go: metrics.jsonl, and TensorBoard events through CLU's writers.
+"""Where metrics go: metrics.jsonl, and TensorBoard events through CLU's writers."""
 
-TensorFlow writes the events. It is imported in the writer's own thread, so that training neither
-waits for it nor fails with it.
-"""
-
+import contextlib
 import json
+import os
 import pathlib
+import pickle
 import queue
+import subprocess
+import sys
 import threading
 
 
@@ -45,49 +46,48 @@ def _read_rows(path):
 
 
 class TensorBoard:
-    """CLU's SummaryWriter behind a queue and a thread; `say` gets one line if events can't be written.
+    """CLU's SummaryWriter, run by `cifar_jax.events` behind a queue.
 
-    Calls are named as CLU's: write_scalars, write_images, write_texts, write_hparams.
+    Calls are named as CLU's: write_scalars, write_images, write_texts, write_hparams. None of them
+    waits. Where events can't be written, `say` gets one line and training goes on.
     """
 
     def __init__(self, folder, say):
+        self._folder, self._say = str(folder), say
         self._queue = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, args=(str(folder), say), daemon=True)
+        self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
 
     def __getattr__(self, name):
         if not name.startswith("write_"):
             raise AttributeError(name)
-        return lambda *args: self._queue.put((name, args))
+        return lambda *arguments: self._queue.put((name, arguments))
 
     def close(self):
         """Writes what is queued and ends."""
         self._queue.put(None)
         self._thread.join()
 
-    def _work(self, folder, say):
-        try:
-            writer = _summary_writer(folder)
+    def _send(self):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cifar_jax.events", self._folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # TensorFlow's greetings would cut into the progress bar
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path)},
+            start_new_session=True,
+        )
+        with contextlib.suppress(BrokenPipeError):  # it ended early: its output says why
             while (call := self._queue.get()) is not None:
-                getattr(writer, call[0])(*call[1])
-                writer.flush()
-            writer.close()
-        except ImportError as error:
-            say(f"no TensorBoard events: {error} (metrics.jsonl holds the same figures)")
-        except Exception as error:  # training goes on without events, whatever TensorFlow raises
-            reason = str(error).splitlines()[0]
-            say(
-                f"no TensorBoard events in {folder}: {reason} (metrics.jsonl holds the same figures)"
-            )
-
-
-def _summary_writer(folder):
-    import tensorflow as tf
-
-    tf.config.set_visible_devices([], "GPU")  # TensorFlow takes all of its memory otherwise
-    from clu.metric_writers import SummaryWriter
-
-    return SummaryWriter(folder)
+                pickle.dump(call, process.stdin)
+                process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        reason = process.stdout.read().decode().strip()
+        if process.wait() and not reason:
+            reason = f"its process ended with exit code {process.returncode}"
+        if reason:
+            self._say(f"no TensorBoard events: {reason} (metrics.jsonl holds the same figures)")
 
 
 class NoTensorBoard:

@@ -1,0 +1,42 @@
+"""Data sets as uint8 arrays, decoded once. Importing this loads neither JAX nor TFDS.
+
+dataset = load("cifar10")
+images, labels = dataset.split("train")        # uint8 [50000, 32, 32, 3], int32 [50000]
+train, validation = stratified_split(labels, 0.1, seed=0)
+"""
+
+from cifar_jax.data.dataset import Dataset
+from cifar_jax.data.splits import stratified_split
+
+__all__ = ["Dataset", "load", "stratified_split"]
+
+
+def load(name, data_dir="", archive="", log=print) -> Dataset:
+    """Load a data set, preparing it first where it is not on disk.
+
+    Looked for in this order: the cache of decoded arrays; the prepared TFDS set, which is decoded
+    into a cache beside it; `archive`, from which the set is prepared; the network.
+
+    Args:
+      name: "digits", or a TFDS set of fixed-size images: "cifar10", "svhn_cropped", "mnist", ...
+        Grey images and other sizes are brought to [32, 32, 3].
+      data_dir: the TFDS data folder; "" means the environment's TFDS_DATA_DIR, else
+        ~/tensorflow_datasets. Where it cannot be written, $XDG_CACHE_HOME/cifar_jax/data (by
+        default ~/.cache) takes what would be.
+      archive: an official CIFAR archive or the folder it extracts to; "" for none.
+      log: called with one line for each thing that takes time or is out of the ordinary.
+
+    Returns:
+      A `Dataset`.
+
+    Raises:
+      DataError: if the name is unknown or of the wrong kind, the set cannot be had (without
+        network: within seconds), the archive is bad, or the set on disk is from another archive.
+    """
+    if name == "digits":
+        from cifar_jax.data import digits
+
+        return digits.load(archive)
+    from cifar_jax.data import store
+
+    return store.load(name, data_dir, archive, log)

@@ -1,0 +1,148 @@
+"""Augmentation on the device: pure functions of whole batches, uint8 in, uint8 out.
+
+Every function is jit-, vmap- and scan-safe. The random draws are in `augment` alone; the others are
+told what to do, so a NumPy loop can check them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+CROP_MODES = {"zero": "constant", "reflect": "reflect"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What `augment` does. The default does nothing.
+
+    crop_padding: pixels added on every side before a random crop to the old size; 0 for no crop.
+    crop_mode: what is added: "zero" (black) or "reflect" (mirrored without repeating the edge).
+    flip: mirror each image left to right with probability 1/2.
+    cutout: side of the square that is cut out of each image; 0 for none.
+    cutout_fill: the pixel that fills it, one value a channel or one for all; see `cutout`.
+    """
+
+    crop_padding: int = 0
+    crop_mode: str = "zero"
+    flip: bool = False
+    cutout: int = 0
+    cutout_fill: tuple[int, ...] = (125, 123, 114)
+
+    def __post_init__(self):
+        if self.crop_mode not in CROP_MODES:
+            raise ValueError(f"crop_mode is '{self.crop_mode}', not {' or '.join(CROP_MODES)}")
+        if self.crop_padding < 0 or self.cutout < 0:
+            raise ValueError("crop_padding and cutout must not be negative")
+
+
+def crop(images, offsets, padding, mode="zero"):
+    """Pad every side and cut the old size out again, at an offset of its own for each image.
+
+    One dynamic slice an image, vmapped, which XLA turns into a gather of whole blocks: 0.09 ms for
+    128 CIFAR images on two CPU cores, against 0.16 ms for index arrays, 0.8 ms for one-hot products
+    and 3 ms for selecting among the shifts.
+
+    Args:
+      images: uint8 [B, H, W, C].
+      offsets: integers [B, 2], row and column in 0..2 * padding; `padding` leaves an image as is.
+      padding: int.
+      mode: "zero" or "reflect".
+
+    Returns:
+      uint8 [B, H, W, C].
+    """
+    border = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    padded = jnp.pad(images, border, mode=CROP_MODES[mode])
+
+    def cut(image, offset):
+        return jax.lax.dynamic_slice(image, (offset[0], offset[1], 0), images.shape[1:])
+
+    return jax.vmap(cut)(padded, offsets)
+
+
+def flip(images, mask):
+    """Mirror left to right the images where the mask is true.
+
+    Args:
+      images: uint8 [B, H, W, C].
+      mask: bool [B].
+
+    Returns:
+      uint8 [B, H, W, C].
+    """
+    return jnp.where(mask[:, None, None, None], images[:, :, ::-1], images)
+
+
+def cutout(images, centres, size, fill=(125, 123, 114)):
+    """Fill a square of each image, clipped where it leaves the image.
+
+    The square covers rows centre - size // 2 up to centre - size // 2 + size - 1, and columns
+    alike. The paper fills with zeros after normalisation, that is with the mean colour. Here pixels
+    are not yet normalised, so the fill is the mean itself, by default CIFAR-10's in whole pixel
+    values (which `normalize` brings within 0.01 of zero).
+
+    Args:
+      images: uint8 [B, H, W, C].
+      centres: integers [B, 2], row and column in 0..H-1 and 0..W-1.
+      size: int, side of the square.
+      fill: one value a channel, or one for all, 0..255.
+
+    Returns:
+      uint8 [B, H, W, C].
+
+    DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017,
+    https://arxiv.org/abs/1708.04552
+    """
+    start = centres - size // 2
+
+    def inside(axis):
+        distance = jnp.arange(images.shape[1 + axis]) - start[:, axis, None]
+        return (distance >= 0) & (distance < size)
+
+    square = inside(0)[:, :, None] & inside(1)[:, None, :]
+    return jnp.where(square[..., None], jnp.asarray(fill, images.dtype), images)
+
+
+def augment(key, images, augmentation):
+    """Draw and apply what `augmentation` asks for: crop, then flip, then cutout.
+
+    The key is split in three whatever is on, so switching one part off leaves the others' draws.
+
+    Args:
+      key: a typed PRNG key, or a raw uint32 [2] one.
+      images: uint8 [B, H, W, C].
+      augmentation: an `Augmentation`; what is off costs nothing.
+
+    Returns:
+      uint8 [B, H, W, C].
+    """
+    batch, height, width = images.shape[:3]
+    crop_key, flip_key, cutout_key = jax.random.split(key, 3)
+    if augmentation.crop_padding:
+        padding = augmentation.crop_padding
+        offsets = jax.random.randint(crop_key, (batch, 2), 0, 2 * padding + 1)
+        images = crop(images, offsets, padding, augmentation.crop_mode)
+    if augmentation.flip:
+        images = flip(images, jax.random.bernoulli(flip_key, 0.5, (batch,)))
+    if augmentation.cutout:
+        centres = jax.random.randint(cutout_key, (batch, 2), 0, jnp.array([height, width]))
+        images = cutout(images, centres, augmentation.cutout, augmentation.cutout_fill)
+    return images
+
+
+def normalize(images, mean, std, dtype=jnp.float32):
+    """(pixel / 255 - mean) / std, computed in float32.
+
+    Args:
+      images: uint8 [..., C].
+      mean, std: C floats, of pixel / 255.
+      dtype: of the result.
+
+    Returns:
+      dtype [..., C].
+    """
+    mean, std = jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
+    return ((images.astype(jnp.float32) / 255 - mean) / std).astype(dtype)

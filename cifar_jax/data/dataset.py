@@ -1,0 +1,48 @@
+"""What a loaded data set is: facts, and a way to its arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+SPLITS = ("train", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """An image-classification set whose facts are known before its arrays are read.
+
+    name: as given to `load`.
+    class_names: in the order of the labels.
+    mean, std: per channel, of pixel / 255, for `augment.normalize`.
+    sizes: {"train": N, "test": M}.
+    fingerprint: SHA-256, in hex, over images and labels of both splits.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    sizes: dict
+    fingerprint: str
+    read: Callable = dataclasses.field(repr=False, compare=False)
+
+    def split(self, name) -> tuple[np.ndarray, np.ndarray]:
+        """The arrays of one split; only that split's files are read.
+
+        Args:
+          name: "train" or "test".
+
+        Returns:
+          (images, labels): uint8 [N, 32, 32, 3] and int32 [N], read-only, memory mapped from the
+          cache (digits: in memory).
+
+        Raises:
+          ValueError: for another split name.
+          DataError: if the cache is damaged and cannot be rebuilt.
+        """
+        if name not in SPLITS:
+            raise ValueError(f"there is no split '{name}', only {' and '.join(SPLITS)}")
+        return self.read(name)

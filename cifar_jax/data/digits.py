@@ -1,0 +1,75 @@
+"""scikit-learn's embedded handwritten digits: a data set that needs neither network nor disk.
+
+1,797 grey images of 8 x 8 pixels, from the UCI "Optical Recognition of Handwritten Digits" test
+set (Alpaydin and Kaynak, 1998).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cifar_jax.data import cache
+from cifar_jax.data.dataset import Dataset
+from cifar_jax.data.images import fit
+from cifar_jax.data.splits import stratified_split
+from cifar_jax.data.statistics import mean_and_std
+from cifar_jax.errors import DataError
+
+CLASS_NAMES = tuple("0123456789")
+TEST_FRACTION = 0.2
+# A constant, never the run's seed: the test set must be the same in every run.
+TEST_SEED = 0
+
+
+def load(archive="") -> Dataset:
+    """The digits as a `Dataset`: 1,438 training and 359 test images in 10 classes.
+
+    Raises:
+      DataError: if an archive is given, or scikit-learn is not installed.
+    """
+    if archive:
+        raise DataError(
+            "The 'digits' data set is embedded and takes no archive. Leave dataset.archive empty, "
+            "or set dataset.name to the archive's set."
+        )
+    splits = arrays()
+    entries = {
+        split: {"images": cache.describe(images), "labels": cache.describe(labels)}
+        for split, (images, labels) in splits.items()
+    }
+    mean, std = mean_and_std("digits", splits["train"][0])
+    return Dataset(
+        name="digits",
+        class_names=CLASS_NAMES,
+        mean=mean,
+        std=std,
+        sizes={split: len(labels) for split, (_, labels) in splits.items()},
+        fingerprint=cache.fingerprint(entries),
+        read=splits.__getitem__,
+    )
+
+
+def arrays() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Returns {"train": (images, labels), "test": (images, labels)}.
+
+    Images are uint8 [N, 32, 32, 3], labels int32 [N]; N is 1,438 and 359.
+
+    Raises:
+      DataError: if scikit-learn is not installed.
+    """
+    from PIL import Image
+
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise DataError(
+            "The 'digits' data set comes with scikit-learn, which is not installed. "
+            "Install it: pip install scikit-learn"
+        ) from error
+    bunch = load_digits()
+    # The set counts ink in 0..16; the whole range of a byte is used.
+    grey = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    rgb = np.stack([fit(Image.fromarray(image)) for image in grey])
+    labels = bunch.target.astype(np.int32)
+    train, test = stratified_split(labels, TEST_FRACTION, TEST_SEED)
+    return {"train": (rgb[train], labels[train]), "test": (rgb[test], labels[test])}

@@ -1,0 +1,107 @@
+"""Where data sets lie on disk. Only paths here: nothing is read but directory listings."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+
+from cifar_jax.errors import DataError
+
+# What TFDS writes last into a prepared set, and what cache.py writes last into a cache.
+PREPARED_MARK = "dataset_info.json"
+CACHE_NAME = "cifar_jax_cache"
+CACHE_MARK = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A version of a data set on disk.
+
+    prepared: the TFDS folder <root>/<name>/<version>, or None.
+    cache: the folder of .npy files, or None.
+    home: the version folder in which a cache may be written.
+    """
+
+    version: str
+    prepared: Path | None
+    cache: Path | None
+    home: Path
+
+
+def data_root(data_dir="") -> Path:
+    """`data_dir`, else the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets.
+
+    Raises:
+      DataError: for a URL such as gs://..., which cannot be memory mapped.
+    """
+    chosen = str(data_dir) or os.environ.get("TFDS_DATA_DIR", "") or "~/tensorflow_datasets"
+    if "://" in chosen:
+        raise DataError(
+            f"The data folder {chosen} is a URL, but images are memory mapped from local files. "
+            "Copy the prepared set to a local folder and give that as dataset.data_dir."
+        )
+    return Path(chosen).expanduser().absolute()
+
+
+def fallback_root(root: Path) -> Path:
+    """The user's own folder that stands in for a `root` that cannot be written.
+
+    One per root, so that two data folders never share a cache.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute()
+    return base / "cifar_jax" / "data" / hashlib.sha256(str(root).encode()).hexdigest()[:16]
+
+
+def writable(folder: Path) -> bool:
+    """Whether files can be made in `folder`, or it can be made where it does not exist."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def writable_root(root: Path, log) -> Path:
+    """`root`, or its fallback where it cannot be written (said in one line)."""
+    if writable(root):
+        return root
+    other = fallback_root(root)
+    log(f"{root} is not writable; using {other} instead.")
+    return other
+
+
+def find(root: Path, name: str) -> Found | None:
+    """The newest version of `name` that is prepared or cached under `root` or its fallback.
+
+    Args:
+      root: a TFDS data folder.
+      name: a TFDS name: "cifar10", "emnist/letters", "mnist:3.0.1".
+    """
+    base, _, wanted = name.partition(":")
+    roots = (root, fallback_root(root))
+    versions = {
+        path.name
+        for each in roots
+        for path in (each / base).glob("*")
+        if _order(path.name) and (wanted in ("", path.name))
+    }
+    for version in sorted(versions, key=_order, reverse=True):
+        homes = [each / base / version for each in roots]
+        prepared = [home for home in homes if (home / PREPARED_MARK).is_file()]
+        caches = [home / CACHE_NAME for home in homes]
+        caches = [cache for cache in caches if (cache / CACHE_MARK).is_file()]
+        if prepared or caches:
+            home = prepared[0] if prepared else caches[0].parent
+            return Found(
+                version=version,
+                prepared=prepared[0] if prepared else None,
+                cache=caches[0] if caches else None,
+                home=home if writable(home) else homes[1],
+            )
+    return None
+
+
+def _order(version: str) -> tuple[int, ...]:
+    """(3, 0, 2) for "3.0.2"; () for what is no version."""
+    parts = version.split(".")
+    return tuple(map(int, parts)) if len(parts) == 3 and all(map(str.isdecimal, parts)) else ()

@@ -1,0 +1,252 @@
+"""Named TensorFlow Datasets: find the builder, check its kind, download it, read its examples.
+
+Reading needs no TensorFlow: TFDS's data sources hand out the encoded images and Pillow decodes
+them. TensorFlow is imported only where TFDS itself encodes a download, and is never shown a GPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import os
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cifar_jax.data import folders, images, network
+from cifar_jax.errors import DataError
+
+# The sets most people mean, offered where no name is near.
+COMMON = ("cifar10", "cifar100", "svhn_cropped", "mnist", "fashion_mnist", "digits")
+
+
+def builder(name: str, root: Path):
+    """The TFDS builder of `name` with `root` as its data folder, checked by `keys`.
+
+    Raises:
+      DataError: if the name is unknown or the set is not of fixed-size images with one label.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        found = tfds.builder(name, data_dir=os.fspath(root))
+    except tfds.core.DatasetNotFoundError as error:
+        known = [*tfds.list_builders(with_community_datasets=False), "digits"]
+        near = difflib.get_close_matches(name, known, n=4) or COMMON
+        raise DataError(
+            f"There is no data set named '{name}'. Nearest names: {', '.join(near)}. "
+            "Every image-classification set of TensorFlow Datasets can be named."
+        ) from error
+    except Exception as error:
+        raise DataError(
+            f"TensorFlow Datasets cannot open '{name}': {_first_line(error)}. Give a name such as "
+            f"{', '.join(COMMON)}."
+        ) from error
+    keys(found)
+    return found
+
+
+def prepared(folder: Path):
+    """The builder of a set that lies prepared in `folder`, <data_dir>/<name>/<version>.
+
+    Raises:
+      DataError: if it is damaged, or not of fixed-size images with one label.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        found = tfds.builder_from_directory(os.fspath(folder))
+    except Exception as error:
+        raise DataError(
+            f"The prepared set in {folder} cannot be opened: {_first_line(error)}. "
+            "Remove that folder and prepare the set again."
+        ) from error
+    keys(found)
+    return found
+
+
+def keys(found) -> tuple[str, str]:
+    """The names of the image and of the label in an example.
+
+    Raises:
+      DataError: if the set is not of fixed-size 8-bit images with one class label each.
+    """
+    import tensorflow_datasets as tfds
+
+    features, supervised = found.info.features, found.info.supervised_keys or ()
+    if len(supervised) != 2 or not all(isinstance(key, str) for key in supervised):
+        raise DataError(_wrong_kind(found, "it does not name one input and one label"))
+    image, label = (features[key] for key in supervised)
+    if not isinstance(image, tfds.features.Image):
+        raise DataError(_wrong_kind(found, f"its input '{supervised[0]}' is not an image"))
+    if not isinstance(label, tfds.features.ClassLabel) or not label.num_classes:
+        raise DataError(_wrong_kind(found, f"its target '{supervised[1]}' is not a class label"))
+    if None in image.shape:
+        raise DataError(_wrong_kind(found, f"its images vary in size {list(image.shape)}"))
+    if image.shape[-1] not in (1, 3) or image.np_dtype != np.uint8:
+        raise DataError(
+            _wrong_kind(found, f"its images are {list(image.shape)} of {image.np_dtype}")
+        )
+    return tuple(supervised)
+
+
+def class_names(found) -> tuple[str, ...]:
+    """The label names in the order of their numbers."""
+    return tuple(found.info.features[keys(found)[1]].names)
+
+
+def examples(found, split: str) -> tuple[int, Iterator[tuple[np.ndarray, int]]]:
+    """The examples of a prepared set, in the order in which they lie on disk.
+
+    TFDS shuffles once, when it writes, by a hash of each example's key: the order is not that of
+    the original files, but it is the same on every machine.
+
+    Args:
+      found: a builder whose set is prepared, in ArrayRecord, Parquet or TFRecord files.
+      split: "train" or "test".
+
+    Returns:
+      (count, iterator of (uint8 [32, 32, 3], int label)).
+
+    Raises:
+      DataError: if the set has no such split, or its files are missing or damaged.
+    """
+    if split not in found.info.splits:
+        raise DataError(
+            f"The data set '{found.name}' has no split '{split}', only "
+            f"{', '.join(sorted(found.info.splits))}. Training needs 'train' and 'test'."
+        )
+    return found.info.splits[split].num_examples, _decoded(found, split)
+
+
+def download(found, log) -> None:
+    """Let TFDS download and prepare its set, after asking whether the hosts answer at all.
+
+    Raises:
+      DataError: without network (within seconds), or if the download fails.
+    """
+    import tensorflow_datasets as tfds
+
+    urls = list(found.url_infos or {})
+    silent = network.unreachable(urls)
+    if silent:
+        reasons = "; ".join(f"{host}: {reason}" for host, reason in silent.items())
+        raise DataError(how_to_get(found.name, found.data_dir_root, reasons))
+    _clear(Path(found.data_dir))
+    log(f"Downloading and preparing '{found.name}' in {found.data_dir} (once).")
+    _hide_gpus()
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    try:
+        found.download_and_prepare(download_config=config, file_format="array_record")
+    except Exception as error:
+        raise DataError(how_to_get(found.name, found.data_dir_root, _first_line(error))) from error
+
+
+def how_to_get(name: str, root: Path, reason: str) -> str:
+    """The message for a set that is not on disk and cannot be downloaded."""
+    archive = {"cifar10": "cifar-10-binary.tar.gz", "cifar100": "cifar-100-binary.tar.gz"}.get(name)
+    ways = [
+        f"with network: run the same command on a machine that can download it, then copy {root}",
+        f"from a TFDS set prepared elsewhere: --config.dataset.data_dir=DIR, or TFDS_DATA_DIR=DIR, "
+        f"where DIR holds {name}/<version>/",
+    ]
+    if archive:
+        ways.insert(
+            1,
+            f"from the official archive: python -m cifar_jax.data.prepare --archive {archive}, "
+            f"or --config.dataset.archive={archive}",
+        )
+    listed = "\n".join(f"  {number}. {way}" for number, way in enumerate(ways, 1))
+    return (
+        f"The data set '{name}' is not in {root} and could not be downloaded ({reason}).\n"
+        f"Ways to get it:\n{listed}\n"
+        "Without any of these, --config.dataset.name=digits works offline."
+    )
+
+
+def _decoded(found, split) -> Iterator[tuple[np.ndarray, int]]:
+    from PIL import Image
+
+    image_key, label_key = keys(found)
+    try:
+        for example in _encoded(found, split, image_key):
+            with Image.open(io.BytesIO(example[image_key])) as image:
+                yield images.fit(image), int(example[label_key])
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"The prepared set in {found.data_dir} cannot be read ({_first_line(error)}). "
+            "Remove that folder and prepare the set again."
+        ) from error
+
+
+def _encoded(found, split, image_key) -> Iterator[dict]:
+    """Examples as dicts in which the image is still its PNG or JPEG bytes."""
+    import tensorflow_datasets as tfds
+
+    skip = {image_key: tfds.decode.SkipDecoding()}
+    formats = {each.value for each in found.info.available_file_formats()}
+    if formats & {"array_record", "parquet"}:
+        source = found.as_data_source(split, decoders=skip)
+        for start in range(0, len(source), 1024):
+            yield from source.__getitems__(range(start, min(start + 1024, len(source))))
+    elif "tfrecord" in formats:
+        # What TFDS writes by default, so what most people have. Its own reader needs TensorFlow.
+        for path in found.info.splits[split].filepaths:
+            for record in _tfrecords(path):
+                yield found.info.features.deserialize_example_np(record, decoders=skip)
+    else:
+        raise ValueError(f"its files are {', '.join(sorted(formats)) or 'of no known format'}")
+
+
+def _tfrecords(path) -> Iterator[bytes]:
+    """The records of a TFRecord file: uint64 length, uint32 checksum, data, uint32 checksum."""
+    with open(path, "rb") as file:
+        while header := file.read(12):
+            (length,) = struct.unpack("<Q4x", header)
+            record = file.read(length)
+            if len(record) != length or len(file.read(4)) != 4:
+                raise ValueError(f"{path} is truncated")
+            yield record
+
+
+def _clear(version: Path) -> None:
+    """Remove a cache left alone: TFDS takes any existing version folder for a prepared set."""
+    shutil.rmtree(version / folders.CACHE_NAME, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        version.rmdir()
+    if version.exists():
+        raise DataError(
+            f"{version} exists but holds no complete TFDS set. Remove it and try again."
+        )
+
+
+def _hide_gpus() -> None:
+    """TensorFlow would take all memory of a GPU that JAX needs."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise DataError(
+            "Preparing a download needs TensorFlow, which encodes the images. Install it: "
+            "pip install tensorflow-cpu"
+        ) from error
+    # A program that has already used TensorFlow's devices has made its own choice.
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([], "GPU")
+
+
+def _wrong_kind(found, why: str) -> str:
+    return (
+        f"The data set '{found.name}' is not an image-classification set of fixed-size images: "
+        f"{why}. Sets that work: {', '.join(COMMON)}."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

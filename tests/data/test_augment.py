@@ -1,0 +1,147 @@
+"""Augmentation against NumPy, image by image."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cifar_jax.data.augment import Augmentation, augment, crop, cutout, flip, normalize
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
+PAD = {"zero": "constant", "reflect": "reflect"}
+
+
+def crop_reference(images, offsets, padding, mode):
+    result = []
+    for image, (row, column) in zip(images, offsets, strict=True):
+        border = ((padding, padding), (padding, padding), (0, 0))
+        padded = np.pad(image, border, mode=PAD[mode])
+        result.append(padded[row : row + image.shape[0], column : column + image.shape[1]])
+    return np.stack(result)
+
+
+def flip_reference(images, mask):
+    return np.stack([x[:, ::-1] if m else x for x, m in zip(images, mask, strict=True)])
+
+
+def cutout_reference(images, centres, size, fill):
+    result = images.copy()
+    for image, (row, column) in zip(result, centres, strict=True):
+        for y in range(row - size // 2, row - size // 2 + size):
+            for x in range(column - size // 2, column - size // 2 + size):
+                if 0 <= y < image.shape[0] and 0 <= x < image.shape[1]:
+                    image[y, x] = fill
+    return result
+
+
+@pytest.mark.parametrize("mode", ["zero", "reflect"])
+@pytest.mark.parametrize("padding", [1, 4])
+def test_crop(mode, padding):
+    offsets = RNG.integers(0, 2 * padding + 1, (9, 2))
+    offsets[:2] = (0, 0), (2 * padding, 2 * padding)
+    result = jax.jit(crop, static_argnums=(2, 3))(IMAGES, offsets, padding, mode)
+    assert result.dtype == jnp.uint8
+    np.testing.assert_array_equal(result, crop_reference(IMAGES, offsets, padding, mode))
+
+
+def test_crop_in_the_middle_changes_nothing():
+    np.testing.assert_array_equal(crop(IMAGES, np.full((9, 2), 4), 4, "reflect"), IMAGES)
+
+
+def test_flip():
+    mask = np.arange(9) % 2 == 0
+    np.testing.assert_array_equal(flip(IMAGES, mask), flip_reference(IMAGES, mask))
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 16])
+def test_cutout(size):
+    centres = RNG.integers(0, 32, (9, 2))
+    centres[:4] = (0, 0), (31, 31), (0, 31), (16, 16)
+    result = cutout(IMAGES, centres, size, fill=(1, 2, 3))
+    assert result.dtype == jnp.uint8
+    np.testing.assert_array_equal(result, cutout_reference(IMAGES, centres, size, (1, 2, 3)))
+
+
+def test_cutout_fills_with_what_normalises_to_zero():
+    square = cutout(IMAGES, np.full((9, 2), 16), 40)
+    cifar10 = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+    assert np.abs(normalize(square, *cifar10)).max() < 0.01
+
+
+CONFIGURATIONS = [
+    Augmentation(),
+    Augmentation(crop_padding=4),
+    Augmentation(crop_padding=2, crop_mode="reflect", flip=True),
+    Augmentation(crop_padding=4, flip=True, cutout=16),
+    Augmentation(cutout=7, cutout_fill=(0,)),
+]
+
+
+@pytest.mark.parametrize("augmentation", CONFIGURATIONS)
+@pytest.mark.parametrize("typed", [True, False])
+def test_augment_draws_and_applies(augmentation, typed):
+    key = jax.random.key(3) if typed else jax.random.PRNGKey(3)
+    keys = jax.random.split(key, 3)
+    expected = IMAGES
+    if augmentation.crop_padding:
+        top = 2 * augmentation.crop_padding + 1
+        offsets = np.asarray(jax.random.randint(keys[0], (9, 2), 0, top))
+        expected = crop_reference(
+            expected, offsets, augmentation.crop_padding, augmentation.crop_mode
+        )
+    if augmentation.flip:
+        expected = flip_reference(expected, np.asarray(jax.random.bernoulli(keys[1], 0.5, (9,))))
+    if augmentation.cutout:
+        centres = np.asarray(jax.random.randint(keys[2], (9, 2), 0, 32))
+        expected = cutout_reference(
+            expected, centres, augmentation.cutout, augmentation.cutout_fill
+        )
+    compiled = jax.jit(augment, static_argnums=2)(key, IMAGES, augmentation)
+    assert compiled.dtype == jnp.uint8
+    np.testing.assert_array_equal(compiled, expected)
+    np.testing.assert_array_equal(augment(key, jnp.asarray(IMAGES), augmentation), expected)
+
+
+def test_augment_of_nothing_is_nothing():
+    """What is off must not reach the compiled program."""
+    text = jax.jit(augment, static_argnums=2).lower(jax.random.key(0), IMAGES, Augmentation())
+    assert "while" not in text.compile().as_text()
+    assert "gather" not in text.compile().as_text()
+
+
+def test_augment_under_vmap_is_each_alone():
+    augmentation = CONFIGURATIONS[3]
+    keys = jax.random.split(jax.random.key(5), 3)
+    images = np.stack([IMAGES, IMAGES[::-1], 255 - IMAGES])
+    together = jax.vmap(lambda k, x: augment(k, x, augmentation))(keys, images)
+    alone = [augment(k, x, augmentation) for k, x in zip(keys, images, strict=True)]
+    np.testing.assert_array_equal(together, np.stack(alone))
+
+
+def test_every_offset_is_drawn():
+    """Offsets reach both ends: a common mistake leaves the last one out."""
+    # An image whose pixels say where they came from.
+    rows = np.broadcast_to(np.arange(1, 33, dtype=np.uint8)[:, None, None], (32, 32, 3))
+    images = np.broadcast_to(rows, (500, 32, 32, 3))
+    result = np.asarray(augment(jax.random.key(0), images, Augmentation(crop_padding=4)))
+    # The middle row holds 17 - 4 + offset.
+    assert set(result[:, 16, 16, 0].tolist()) == {13, 14, 15, 16, 17, 18, 19, 20, 21}
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_normalize(dtype):
+    mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+    result = normalize(jnp.asarray(IMAGES), mean, std, dtype)
+    assert result.dtype == dtype
+    expected = (IMAGES / 255 - np.array(mean)) / np.array(std)
+    tolerance = 1e-6 if dtype == jnp.float32 else 2**-8
+    np.testing.assert_allclose(
+        np.asarray(result, np.float64), expected, rtol=tolerance, atol=tolerance
+    )
+
+
+@pytest.mark.parametrize("wrong", [{"crop_mode": "edge"}, {"crop_padding": -1}, {"cutout": -1}])
+def test_refuses(wrong):
+    with pytest.raises(ValueError):
+        Augmentation(**wrong)
