@@ -137,13 +137,14 @@ def eval_step(recipe, variables, metrics, data, batch):
 class Programs(NamedTuple):
     """The compiled programs of a run."""
 
+    compile: Callable  # (state, data, order, counts): compiles train_steps for such counts
     train_steps: Callable  # (state, data, order, count) -> (state, TrainMetrics of these steps)
     evaluate: Callable  # (variables, data) -> EvalMetrics
     epoch_order: Callable  # (key, epoch, count) -> int32 [count]
 
 
 def make_programs(recipe, form, replicated=None):
-    """Compiles (lazily) the steps of a recipe in the given form; both forms give the same result.
+    """The steps of a recipe in the given form, compiled at first use; both forms give the same result.
 
     Args:
         recipe: Recipe.
@@ -171,6 +172,10 @@ def make_programs(recipe, form, replicated=None):
             (state, metrics), _ = jax.lax.scan(body, (state, TrainMetrics.empty()), length=count)
             return state, metrics
 
+        def compile_steps(state, data, order, counts):
+            for count in counts:
+                train_steps.lower(state, data, order, count).compile()
+
         @jit
         def evaluate(variables, data):
             def body(metrics, batch):
@@ -181,6 +186,9 @@ def make_programs(recipe, form, replicated=None):
 
     elif form == "loop":
         compiled_step = jit(one_step, donate_argnums=(0, 1))
+
+        def compile_steps(state, data, order, counts):
+            compiled_step.lower(state, no_metrics(), data, order).compile()
 
         # The batch number lives on the device too: a Python int would be a transfer each step.
         @functools.partial(jit, donate_argnums=1)
@@ -204,4 +212,4 @@ def make_programs(recipe, form, replicated=None):
 
     else:
         raise ValueError(f"form is 'loop' or 'scan', not {form!r}")
-    return Programs(train_steps, evaluate, order)
+    return Programs(compile_steps, train_steps, evaluate, order)

@@ -22,6 +22,7 @@ from cifar_jax import (
     workdir,
     writers,
 )
+from cifar_jax import config as config_lib
 from cifar_jax.errors import TrainingDiverged
 from cifar_jax.log import Log
 from cifar_jax.run import build
@@ -44,7 +45,7 @@ def train_and_evaluate(config, folder, console=None):
     """Trains what a config describes, from the start or from where the workdir stands.
 
     Args:
-        config: checked ConfigDict (config.check).
+        config: ConfigDict, as of config.default().
         folder: the workdir.
         console: rich.console.Console to print on.
     Returns:
@@ -52,6 +53,7 @@ def train_and_evaluate(config, folder, console=None):
     Raises:
         UserError: and its kinds; see errors.py.
     """
+    config = config_lib.check(config)
     runtime.enable_compilation_cache(config.compilation_cache)
     dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
     run = build(config, dataset)
@@ -67,7 +69,6 @@ def train_and_evaluate(config, folder, console=None):
     display = progress.Display(run.total_steps, config.total_epochs, console)
     with (
         checkpoints.closing(checkpoints.open_manager(folder / "checkpoints")) as manager,
-        runtime.catch_signals() as caught,
         display,
     ):
         train_state, record = start, Record()
@@ -82,8 +83,9 @@ def train_and_evaluate(config, folder, console=None):
         log = Log(lines, events, display)
         try:
             log.start(run, train_state)
-            train_state = train(run, train_state, record, manager, log, caught)
-            manager.wait_until_finished()
+            with runtime.catch_signals() as caught:
+                train_state = train(run, train_state, record, manager, log, caught)
+                manager.wait_until_finished()
             summary = final_evaluation(run, train_state, record, manager, log)
         finally:
             log.close()
@@ -111,7 +113,7 @@ def train(run, train_state, record, manager, log, caught):
     config, per_epoch = run.config, run.steps_per_epoch
     step = int(train_state.step)
     if step < run.total_steps:
-        record.compile_seconds += compile_programs(run, train_state)
+        record.compile_seconds += compile_steps(run, train_state)
     while step < run.total_steps:
         epoch = step // per_epoch
         order = run.programs.epoch_order(train_state.key, epoch, len(run.train.labels))
@@ -131,7 +133,7 @@ def train(run, train_state, record, manager, log, caught):
         due = step % per_epoch == 0 and (epoch + 1) % config.checkpoint.every_epochs == 0
         if caught or due or last:
             checkpoints.save(manager, train_state, dataclasses.asdict(record), score)
-        if caught and not last:
+        if caught:
             manager.wait_until_finished()
             raise runtime.Interrupted(
                 f"stopped by signal {caught[0]} at step {step:,}; saved. The same command goes on from here.",
@@ -140,17 +142,17 @@ def train(run, train_state, record, manager, log, caught):
     return train_state
 
 
-def compile_programs(run, train_state):
-    """Compiles the training steps on a copy of the state, so that the first interval's time is its own.
+def compile_steps(run, train_state):
+    """Compiles the training steps before the first interval, whose time is then its own.
 
     Returns:
         seconds.
     """
     started = time.perf_counter()
-    copy = jax.tree.map(jnp.copy, train_state)
-    order = run.programs.epoch_order(copy.key, 0, len(run.train.labels))
-    count = min(run.config.log_every_steps, run.steps_per_epoch)
-    jax.block_until_ready(run.programs.train_steps(copy, run.train, order, count))
+    every, per_epoch = run.config.log_every_steps, run.steps_per_epoch
+    counts = {min(every, per_epoch), per_epoch % every} - {0}
+    order = run.programs.epoch_order(train_state.key, 0, len(run.train.labels))
+    run.programs.compile(train_state, run.train, order, sorted(counts))
     return time.perf_counter() - started
 
 

@@ -44,7 +44,7 @@ def test_summary_holds_what_it_promises(quickstart):
     workdir, _ = quickstart
     summary = json.loads((workdir / "summary.json").read_text())
     assert summary["dataset"] == "digits" and summary["params"] == 62_006
-    assert summary["epochs"] == 30 and summary["steps"] == 30 * (1295 // 32)
+    assert summary["epochs"] == 60 and summary["steps"] == 60 * (1295 // 32)
     assert summary["config"]["optimizer"]["name"] == "adam"
     assert 0 < summary["validation_accuracy"] <= 1
     assert summary["train_seconds"] > 0 and summary["images_per_second"] > 0
@@ -61,13 +61,13 @@ def test_quickstart_writes_metrics_and_events(quickstart):
 
     workdir, _ = quickstart
     splits = [row["split"] for row in rows(workdir)]
-    assert splits.count("validation") == 30 and splits.count("test") == 2
+    assert splits.count("validation") == 60 and splits.count("test") == 2
     events = event_accumulator.EventAccumulator(
         str(workdir / "tensorboard"), size_guidance={"tensors": 0}
     ).Reload()
     tags = set(events.Tags()["tensors"])
     assert {"train/loss", "validation/accuracy", "augmented", "parameters"} <= tags
-    assert len(events.Tensors("validation/accuracy")) == 30
+    assert len(events.Tensors("validation/accuracy")) == 60
 
 
 def test_same_command_again_only_evaluates(quickstart):
