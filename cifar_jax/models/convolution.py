@@ -1,0 +1,201 @@
+"""Formulations of the 2-D convolution with symmetric zero padding, [B, H, W, Cin] -> [B, H', W', Cout].
+
+All give the same values and gradients; the tests hold each against `xla_conv`. On the CPU that one is
+slow for much of what these models do (XLA runs a grouped convolution as plain loops, ten times slower
+than PyTorch), so `layers.conv` takes the others there.
+
+Throughout, kernel is [K, K, Cin / groups, Cout] of x's type, `stride` and `padding` are the same along
+height and width, and H' = (H + 2 padding - K) // stride + 1.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+
+def xla_conv(x, kernel, stride=1, padding=0, groups=1):
+    """XLA's own convolution."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=[(padding, padding)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+def pointwise_conv(x, kernel, stride=1):
+    """1x1 convolution as one matrix product over all pixels; kernel [1, 1, Cin, Cout]."""
+    x = x[:, ::stride, ::stride]
+    return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def banded_conv(x, kernel, stride=1, padding=0, block=4):
+    """Convolution as one matrix product that makes `block` neighbouring pixels of a row at once.
+
+    They see K rows of (block - 1) stride + K pixels, a vector of which they are a linear function; its
+    matrix holds the kernel once per pixel, each time moved by the stride, between zeros. Against one
+    patch per pixel the product multiplies some zeros, but it has `block` times the columns, which for
+    few channels is what keeps it from being all memory traffic, and a patch serves `block` pixels.
+    """
+    size, _, depth, features = kernel.shape
+    batch, height, width, _ = x.shape
+    rows, cols = (_out_size(n, size, stride, padding) for n in (height, width))
+    blocks = -(-cols // block)
+    seen = (block - 1) * stride + size
+
+    pixel, tap = np.arange(block), np.arange(size)
+    places = np.arange(seen)[:, None, None] == pixel[:, None] * stride + tap  # [seen, block, K]
+    matrix = jnp.einsum("vwj,ijco->ivcwo", places.astype(x.dtype), kernel)
+
+    x = _cols(x, -padding, (blocks - 1) * block * stride + seen)
+    x = _rows(x, -padding, height + 2 * padding)
+    x = x.reshape(*x.shape[:2], -1)  # Pixels and channels as one axis copy several times faster.
+    patches = [
+        _rows(_cols(x, b * block * stride * depth, seen * depth), i, rows, stride)
+        for b in range(blocks)
+        for i in range(size)
+    ]
+    patches = jnp.concatenate(patches, axis=2).reshape(batch * rows * blocks, -1)
+    y = patches @ matrix.reshape(patches.shape[1], block * features)
+    return y.reshape(batch, rows, blocks * block, features)[:, :, :cols]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def depthwise_conv(x, kernel, stride=1, padding=0):
+    """One filter per channel, kernel [K, K, 1, C], as a sum of K x K shifted products:
+
+    y[h, w] = sum_ij x[h stride + i - padding, w stride + j - padding] kernel[i, j]
+    """
+    size = len(kernel)
+    height, width = (_out_size(n, size, stride, padding) for n in x.shape[1:3])
+    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    return sum(
+        _rows(_cols(x, j, width, stride), i, height, stride) * kernel[i, j, 0]
+        for i in range(size)
+        for j in range(size)
+    )
+
+
+def _depthwise_forward(x, kernel, stride, padding):
+    return depthwise_conv(x, kernel, stride, padding), (x, kernel)
+
+
+def _depthwise_backward(stride, padding, residuals, grad):
+    def spread(grad, tap):
+        return grad * tap[0]
+
+    def correlate(columns, grad):
+        return jnp.stack([jnp.sum(x * grad, axis=(0, 1, 2)) for x in columns])[:, None]
+
+    x, kernel = residuals
+    return (
+        _grad_input(grad, kernel, x.shape, stride, padding, spread),
+        _grad_kernel(grad, x, len(kernel), stride, padding, correlate),
+    )
+
+
+depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def dense_conv(x, kernel, stride=1, padding=0):
+    """XLA's convolution with gradients of our own, kernel [K, K, Cin, Cout].
+
+    XLA makes the kernel's gradient a convolution over the batch, for which it first transposes both
+    operands, and a strided convolution's input gradient one over an image full of zeros.
+    """
+    return xla_conv(x, kernel, stride, padding)
+
+
+def _dense_forward(x, kernel, stride, padding):
+    return dense_conv(x, kernel, stride, padding), (x, kernel)
+
+
+def _dense_backward(stride, padding, residuals, grad):
+    def spread(grad, tap):
+        return grad @ tap.T
+
+    def correlate(columns, grad):
+        x = jnp.concatenate(columns, axis=-1)
+        product = x.reshape(-1, x.shape[-1]).T @ grad.reshape(-1, grad.shape[-1])
+        return product.reshape(len(columns), -1, grad.shape[-1])
+
+    x, kernel = residuals
+    if stride == 1:
+        (grad_x,) = jax.linear_transpose(lambda x: xla_conv(x, kernel, 1, padding), x)(grad)
+    else:
+        grad_x = _grad_input(grad, kernel, x.shape, stride, padding, spread)
+    return grad_x, _grad_kernel(grad, x, len(kernel), stride, padding, correlate)
+
+
+dense_conv.defvjp(_dense_forward, _dense_backward)
+
+
+def _grad_input(grad, kernel, shape, stride, padding, spread):
+    """The gradient by x, of shape `shape`; spread(grad, kernel[i, j]) is what a tap hands back.
+
+    Output h met input row h stride + i - padding with tap i. So input row a stride + r met the outputs
+    a + (r + padding - i) / stride, for the taps i where that is whole: each remainder r of the rows,
+    and of the columns, is a stride-1 convolution of its own, and the results interleave.
+    """
+    batch, height, width, channels = shape
+    rows, cols = -(-height // stride), -(-width // stride)
+
+    def met(remainder):
+        offsets = ((i, *divmod(remainder + padding - i, stride)) for i in range(len(kernel)))
+        return [(i, shift) for i, shift, rest in offsets if rest == 0]
+
+    def phase(row_remainder, col_remainder):
+        return sum(
+            (
+                spread(_rows(_cols(grad, w_shift, cols), h_shift, rows), kernel[i, j])
+                for i, h_shift in met(row_remainder)
+                for j, w_shift in met(col_remainder)
+            ),
+            start=jnp.zeros((batch, rows, cols, channels), grad.dtype),
+        )
+
+    remainders = range(stride)
+    phases = jnp.stack([jnp.stack([phase(r, s) for s in remainders], 3) for r in remainders], 2)
+    interleaved = phases.reshape(batch, rows * stride, cols * stride, channels)
+    return interleaved[:, :height, :width]
+
+
+def _grad_kernel(grad, x, size, stride, padding, correlate):
+    """The gradient by the kernel: dkernel[i, j] correlates x, moved by tap (i, j), with `grad`.
+
+    Moving x along the columns and `grad` along the rows takes 2 K moved copies for the K x K taps, and
+    leaves operations on whole arrays, which run at the speed of memory or of matrix products.
+    correlate([x moved by each tap j of a row], grad moved) is one row of the result, [K, ...].
+    """
+    rows = -(-x.shape[1] // stride)
+    columns = [_cols(x, j - padding, grad.shape[2], stride) for j in range(size)]
+
+    def row(i):
+        shift, remainder = divmod(i - padding, stride)
+        moved = [_rows(column, remainder, rows, stride) for column in columns]
+        return correlate(moved, _rows(grad, -shift, rows))
+
+    return jnp.stack([row(i) for i in range(size)])
+
+
+def _out_size(size, kernel_size, stride, padding):
+    return (size + 2 * padding - kernel_size) // stride + 1
+
+
+def _take(axis, x, start, count, stride=1):
+    """x[start], x[start + stride], ..., `count` of them along `axis`, zero where outside of x."""
+    stop = start + (count - 1) * stride + 1
+    config = [(0, 0, 0)] * x.ndim
+    config[axis] = (-start, stop - x.shape[axis], 0)
+    x = lax.pad(x, jnp.zeros((), x.dtype), config)
+    return lax.slice_in_dim(x, 0, None, stride, axis)
+
+
+_rows = partial(_take, 1)
+_cols = partial(_take, 2)

@@ -1,0 +1,158 @@
+"""The layers that the models share, with PyTorch's defaults, because the reports used PyTorch.
+
+Images and feature maps are [B, H, W, C]. `dtype` is the type a layer computes in. Parameters and batch statistics
+are kept in float32 (float64 when `dtype` is float64), so bfloat16 costs no precision in the update.
+The mathematics is in `convolution`, `pooling` and `normalization`; here it gets parameters, and the formulation
+that is fast on the platform.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cifar_jax.models.convolution import (
+    banded_conv,
+    dense_conv,
+    depthwise_conv,
+    pointwise_conv,
+    xla_conv,
+)
+from cifar_jax.models.normalization import batch_norm, normalize
+from cifar_jax.models.pooling import sliced_max_pool, xla_max_pool
+
+# Input channels up to which banded_conv, and from which dense_conv, was faster than XLA's convolution
+# and its gradients at batch 128, measured on two cores. In between, XLA's is as good or better.
+FEW_CHANNELS = 8
+MANY_CHANNELS = 64
+
+
+def on_cpu() -> bool:
+    """Whether to trace the CPU's formulations: every choice of one is made by this.
+
+    `lax.platform_dependent` would choose at lowering instead, but its gradient carries the residuals of
+    every branch. A program put on the CPU of a machine with an accelerator is right either way.
+    """
+    return jax.default_backend() == "cpu"
+
+
+def conv(x, kernel, stride=1, padding=0, groups=1):
+    """2-D convolution in the formulation that is fastest here; see `convolution` for the arguments."""
+    size, _, depth, features = kernel.shape
+    if on_cpu():
+        if groups == features == x.shape[-1] > 1:
+            return depthwise_conv(x, kernel, stride, padding)
+        if groups == size == 1 and padding == 0:
+            return pointwise_conv(x, kernel, stride)
+        if groups == 1 and depth <= FEW_CHANNELS:
+            return banded_conv(x, kernel, stride, padding)
+        if groups == 1 and depth >= MANY_CHANNELS:
+            return dense_conv(x, kernel, stride, padding)
+    return xla_conv(x, kernel, stride, padding, groups)
+
+
+def max_pool(x, window=2):
+    """Max pooling over window x window squares side by side, odd ends dropped, [B, H, W, C]."""
+    return (sliced_max_pool if on_cpu() else xla_max_pool)(x, window)
+
+
+def storage_dtype(dtype):
+    """The type of parameters, statistics and logits for a compute type: float32, or float64 for float64."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def uniform_fan_in(fan_in: int):
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for weights and biases of conv and linear layers.
+
+    PyTorch writes it as kaiming_uniform(a=sqrt(5)): the bound sqrt(6 / ((1 + a^2) fan_in)) is 1/sqrt(fan_in).
+    """
+    bound = 1.0 / math.sqrt(fan_in)
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class Conv(nn.Module):
+    """2-D convolution with symmetric zero padding, [B, H, W, Cin] -> [B, H', W', features].
+
+    Flax's "SAME" pads strided convolutions on one side more than on the other; PyTorch does not.
+    Parameters: `kernel` [K, K, Cin / groups, features], `bias` [features].
+    """
+
+    features: int
+    kernel_size: int
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+    use_bias: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1] // self.groups, self.features)
+        init = uniform_fan_in(math.prod(shape[:-1]))
+        kernel = self.param("kernel", init, shape, storage_dtype(self.dtype))
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        y = conv(x, kernel, self.stride, self.padding, self.groups)
+        if self.use_bias:
+            bias = self.param("bias", init, (self.features,), storage_dtype(self.dtype))
+            y = y + bias.astype(self.dtype)
+        return y
+
+
+def DepthwiseConv(channels: int, kernel_size: int, **options) -> Conv:
+    """One filter per channel, [B, H, W, C] -> [B, H', W', C]: `Conv` with as many groups as channels."""
+    return Conv(channels, kernel_size, groups=channels, **options)
+
+
+class Linear(nn.Module):
+    """Affine map of the last axis, [..., Cin] -> [..., features]."""
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        init = uniform_fan_in(x.shape[-1])
+        kernel = self.param("kernel", init, (x.shape[-1], self.features), storage_dtype(self.dtype))
+        bias = self.param("bias", init, (self.features,), storage_dtype(self.dtype))
+        return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the last, optionally followed by ReLU.
+
+    PyTorch's: in training the batch is normalised by its biased variance, while the running variance takes the
+    unbiased one, new = (1 - momentum) old + momentum batch (Flax's momentum is one minus this one).
+    The ReLU is part of the layer because the two together need to remember only the input for their gradient.
+
+    Parameters: `scale`, `bias` [C]. Statistics, collection `batch_stats`: `mean`, `var` [C].
+    """
+
+    relu: bool = False
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        shape, dtype = x.shape[-1:], storage_dtype(self.dtype)
+        scale = self.param("scale", nn.initializers.ones, shape, dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape, dtype)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, dtype)
+        var = self.variable("batch_stats", "var", jnp.ones, shape, dtype)
+
+        x = x.astype(self.dtype)
+        if not train:
+            return normalize(x, scale, bias, mean.value, var.value, self.epsilon, self.relu)
+        y, batch_mean, batch_var = batch_norm(x, scale, bias, self.epsilon, self.relu)
+        if not self.is_initializing():
+            count = x.size // x.shape[-1]
+            unbiased = batch_var * (count / max(count - 1, 1))
+            mean.value += self.momentum * (batch_mean - mean.value)
+            var.value += self.momentum * (unbiased - var.value)
+        return y

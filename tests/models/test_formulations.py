@@ -1,0 +1,206 @@
+"""Every formulation against XLA's own operation: values and gradients, in float32 and float64, under vmap."""
+
+import contextlib
+import subprocess
+import sys
+import textwrap
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cifar_jax.models.convolution import (
+    banded_conv,
+    dense_conv,
+    depthwise_conv,
+    pointwise_conv,
+    xla_conv,
+)
+from cifar_jax.models.normalization import batch_norm, normalize
+from cifar_jax.models.pooling import sliced_max_pool, xla_max_pool
+
+TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
+
+
+@pytest.fixture(params=["float32", "float64"])
+def precision(request):
+    with jax.enable_x64(True) if request.param == "float64" else contextlib.nullcontext():
+        yield request.param
+
+
+def values_and_gradients(function, *args):
+    """function(*args) and its gradients along a fixed random direction of the output."""
+    y, vjp = jax.vjp(function, *args)
+    direction = np.random.default_rng(1).normal(size=y.shape).astype(y.dtype)
+    return y, *vjp(jnp.asarray(direction))
+
+
+def assert_equal(ours, reference, precision, *args):
+    results = [
+        jax.jit(lambda *a, f=f: values_and_gradients(f, *a))(*args) for f in (ours, reference)
+    ]
+    for mine, theirs in zip(*results, strict=True):
+        assert mine.shape == theirs.shape and mine.dtype == theirs.dtype
+        scale = float(jnp.max(jnp.abs(theirs))) or 1.0
+        assert jnp.max(jnp.abs(mine - theirs)) < TOLERANCE[precision] * scale
+
+
+def random(seed, shape, precision):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape).astype(precision))
+
+
+def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8):
+    """(ours, XLA's, x, kernel) for one formulation with 3 channels in."""
+    if kind == "pointwise":
+        size, padding = 1, 0
+    groups = 3 if kind == "depthwise" else 1
+    kernel_shape = (size, size, 1, 3) if kind == "depthwise" else (size, size, 3, 5)
+    functions = {
+        "depthwise": lambda x, k: depthwise_conv(x, k, stride, padding),
+        "pointwise": lambda x, k: pointwise_conv(x, k, stride),
+        "dense": lambda x, k: dense_conv(x, k, stride, padding),
+        "banded": lambda x, k: banded_conv(x, k, stride, padding),
+    }
+    return (
+        functions[kind],
+        lambda x, k: xla_conv(x, k, stride, padding, groups),
+        random(0, (batch, height, width, 3), precision),
+        random(2, kernel_shape, precision),
+    )
+
+
+KINDS = ["dense", "depthwise", "pointwise", "banded"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("height", "width", "batch"), [(8, 6, 2), (5, 9, 1)])
+def test_convolution(kind, stride, height, width, batch, precision):
+    case = conv_case(kind, 3, stride, 1, precision, batch, height, width)
+    ours, reference, x, kernel = case
+    assert_equal(ours, reference, precision, x, kernel)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    size=st.integers(1, 5),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 3),
+    height=st.integers(5, 10),
+    width=st.integers(5, 10),
+)
+def test_convolution_of_any_shape(kind, size, stride, padding, height, width):
+    ours, reference, x, kernel = conv_case(kind, size, stride, padding, "float32", 2, height, width)
+    assert_equal(ours, reference, "float32", x, kernel)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_convolution_under_vmap_over_models(kind, stride, precision):
+    ours, reference, x, kernel = conv_case(kind, 3, stride, 1, precision)
+    kernels = jnp.stack([kernel, 2 * kernel, -kernel])
+    assert_equal(jax.vmap(ours, (None, 0)), jax.vmap(reference, (None, 0)), precision, x, kernels)
+
+
+@pytest.mark.parametrize("window", [2, 3])
+@pytest.mark.parametrize(("height", "width"), [(6, 6), (7, 5), (4, 9)])
+def test_max_pool(window, height, width, precision):
+    """On a grid of few values, so that most windows have several equal maxima."""
+    x = jnp.round(random(0, (2, height, width, 3), precision))
+    assert_equal(
+        lambda x: sliced_max_pool(x, window), lambda x: xla_max_pool(x, window), precision, x
+    )
+
+
+def plain_batch_norm(relu):
+    """The definition, differentiated automatically."""
+
+    def function(x, scale, bias):
+        axes = tuple(range(x.ndim - 1))
+        z = (x - jnp.mean(x, axes)) / jnp.sqrt(jnp.var(x, axes) + 1e-5)
+        y = scale * z + bias
+        return jax.nn.relu(y) if relu else y
+
+    return function
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("shape", [(4, 5, 3, 6), (1, 7, 7, 6), (16, 6)])
+def test_batch_norm(relu, shape, precision):
+    x, scale, bias = (random(seed, s, precision) for seed, s in ((0, shape), (1, 6), (2, 6)))
+    assert_equal(
+        lambda *args: batch_norm(*args, 1e-5, relu)[0],
+        plain_batch_norm(relu),
+        precision,
+        3 + 2 * x,
+        scale,
+        bias,
+    )
+    scales, biases = jnp.stack([scale, -scale]), jnp.stack([bias, bias + 1])
+    assert_equal(
+        jax.vmap(lambda *args: batch_norm(*args, 1e-5, relu)[0], (None, 0, 0)),
+        jax.vmap(plain_batch_norm(relu), (None, 0, 0)),
+        precision,
+        x,
+        scales,
+        biases,
+    )
+
+
+def test_normalize_by_the_batchs_own_statistics_is_batch_norm():
+    x, scale, bias = (random(seed, s, "float32") for seed, s in ((0, (8, 6)), (1, 6), (2, 6)))
+    y, mean, var = batch_norm(x, scale, bias, 1e-5, True)
+    np.testing.assert_allclose(mean, jnp.mean(x, 0), atol=1e-6)
+    np.testing.assert_allclose(var, jnp.var(x, 0), atol=1e-6)
+    np.testing.assert_array_equal(y, normalize(x, scale, bias, mean, var, 1e-5, True))
+
+
+def test_sharded_batch_gives_the_same_gradients():
+    """Data parallel over two devices: statistics and gradients are those of the whole batch.
+
+    In a process of its own, because the number of devices is fixed when JAX starts.
+    """
+    program = """
+        import jax, jax.numpy as jnp, numpy as np
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_num_cpu_devices", 2)
+        jax.config.update("jax_enable_x64", True)
+        import flax.linen as nn
+        from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+        from cifar_jax.models.layers import BatchNorm, Conv, DepthwiseConv, max_pool
+
+        class Net(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                x = Conv(64, 3, padding=1, use_bias=False, dtype=x.dtype)(x)
+                x = max_pool(BatchNorm(relu=True, dtype=x.dtype)(x, True))
+                x = DepthwiseConv(64, 3, padding=1, use_bias=False, dtype=x.dtype)(x)
+                x = Conv(64, 1, use_bias=False, dtype=x.dtype)(x)
+                x = Conv(4, 3, stride=2, padding=1, use_bias=False, dtype=x.dtype)(x)
+                return jnp.sum(jnp.square(BatchNorm(dtype=x.dtype)(x, True) - 1) * x)
+
+        @jax.jit
+        def grads(variables, images):
+            def loss(params):
+                return Net().apply({**variables, "params": params}, images, mutable=["batch_stats"])
+            return jax.grad(loss, has_aux=True)(variables["params"])
+
+        mesh = Mesh(np.array(jax.devices()), ("data",))
+        images = jax.random.normal(jax.random.key(0), (4, 12, 12, 3), jnp.float64)
+        variables = jax.jit(Net().init)(jax.random.key(0), images)
+        whole = grads(variables, images)
+        halves = grads(
+            jax.device_put(variables, NamedSharding(mesh, P())),
+            jax.device_put(images, NamedSharding(mesh, P("data"))),
+        )
+        for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(halves), strict=True):
+            assert len(b.sharding.device_set) == 2
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10 * np.max(np.abs(a)))
+        """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,66 @@
+"""The shared layers: initial distribution, batch statistics, the choice of formulation."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cifar_jax.models import layers
+from cifar_jax.models.layers import BatchNorm, Conv, DepthwiseConv, Linear
+
+
+@pytest.mark.parametrize(
+    ("layer", "channels", "fan_in"),
+    [
+        (Conv(64, 3), 16, 3 * 3 * 16),
+        (Conv(512, 5, groups=4), 64, 5 * 5 * 64 // 4),
+        (DepthwiseConv(2048, 3), 2048, 3 * 3),
+        (Linear(256), 100, 100),
+    ],
+    ids=["conv", "grouped", "depthwise", "linear"],
+)
+def test_initial_distribution(layer, channels, fan_in):
+    """Weights and biases are U(-b, b), b = 1/sqrt(fan_in): bound, mean and deviation b/sqrt(3)."""
+    params = layer.init(jax.random.key(0), jnp.zeros((1, 8, 8, channels)))["params"]
+    bound = 1 / math.sqrt(fan_in)
+    for value in (np.asarray(params["kernel"]), np.asarray(params["bias"])):
+        standard_error = 1 / math.sqrt(value.size)
+        assert bound * (1 - 10 / value.size) < np.max(np.abs(value)) <= bound
+        assert abs(np.mean(value)) < 4 * standard_error * bound / math.sqrt(3)
+        assert np.std(value) == pytest.approx(bound / math.sqrt(3), rel=4 * standard_error)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_batch_norm_normalises_and_tracks(relu):
+    x = 3 + 2 * jax.random.normal(jax.random.key(0), (4, 3, 3, 5))
+    layer = BatchNorm(relu=relu)
+    variables = layer.init(jax.random.key(0), x, train=True)
+    np.testing.assert_array_equal(variables["batch_stats"]["var"], np.ones(5))
+
+    y, updates = layer.apply(variables, x, train=True, mutable=["batch_stats"])
+    pixels = np.asarray(x, np.float64).reshape(-1, 5)
+    z = (pixels - pixels.mean(0)) / np.sqrt(pixels.var(0) + 1e-5)
+    np.testing.assert_allclose(y.reshape(-1, 5), np.maximum(z, 0) if relu else z, atol=1e-5)
+    stats = updates["batch_stats"]
+    np.testing.assert_allclose(stats["mean"], 0.1 * pixels.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * pixels.var(0, ddof=1), rtol=1e-5)
+
+    y = layer.apply({**variables, **updates}, x, train=False)
+    z = (pixels - stats["mean"]) / np.sqrt(stats["var"] + 1e-5)
+    np.testing.assert_allclose(y.reshape(-1, 5), np.maximum(z, 0) if relu else z, atol=1e-5)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
+def test_formulation_follows_the_platform(platform, monkeypatch):
+    """Off the CPU no formulation but XLA's own is traced; on it, none of these is XLA's."""
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    x = jnp.zeros((1, 8, 8, 4))
+    for size, stride, padding, groups in [(3, 1, 1, 4), (1, 1, 0, 1), (3, 2, 1, 1)]:
+        kernel = jnp.zeros((size, size, 4 // groups, 4))
+        options = (stride, padding, groups)
+        traced = str(jax.make_jaxpr(lambda x, k, o=options: layers.conv(x, k, *o))(x, kernel))
+        assert ("conv_general_dilated" in traced) == (platform != "cpu")
+    traced = str(jax.make_jaxpr(lambda x: layers.max_pool(x))(x))
+    assert ("reduce_window" in traced) == (platform != "cpu")
