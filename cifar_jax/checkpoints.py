@@ -47,19 +47,22 @@ def open_manager(folder):
 closing = contextlib.closing
 
 
-def save(manager, state, record, score=None):
+def save(manager, state, record, about, score=None):
     """Starts writing a checkpoint and returns; the arrays are copied first.
 
     Args:
         manager: of open_manager.
         state: TrainState.
         record: JSON-able dict that belongs to the state (what the host has to know to go on).
+        about: JSON-able dict that tells where the checkpoint is from: config, versions, data.
         score: greater is better; None for a checkpoint that has not been evaluated.
     """
     manager.save(
         int(state.step),
         args=ocp.args.Composite(
-            state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
+            state=ocp.args.StandardSave(state),
+            record=ocp.args.JsonSave(record),
+            about=ocp.args.JsonSave(about),
         ),
         metrics=None if score is None else {"score": float(score)},
         force=True,

@@ -132,7 +132,8 @@ def train(run, train_state, record, manager, log, caught):
         last = step == run.total_steps
         due = step % per_epoch == 0 and (epoch + 1) % config.checkpoint.every_epochs == 0
         if caught or due or last:
-            checkpoints.save(manager, train_state, dataclasses.asdict(record), score)
+            about = workdir.about(config, run.dataset.fingerprint)
+            checkpoints.save(manager, train_state, dataclasses.asdict(record), about, score)
         if caught:
             manager.wait_until_finished()
             raise runtime.Interrupted(

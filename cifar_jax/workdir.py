@@ -8,6 +8,15 @@ from cifar_jax import runtime
 from cifar_jax.errors import ConfigError, UserError
 
 
+def about(config, dataset_fingerprint):
+    """What a run is, for config.json and for each of its checkpoints: a JSON-able dict."""
+    return {
+        "config": config.to_dict(),
+        "dataset_fingerprint": dataset_fingerprint,
+        "versions": runtime.versions(),
+    }
+
+
 def open_workdir(folder, config, dataset_fingerprint):
     """Makes a run's folder, or checks that the one there belongs to this very run.
 
@@ -23,11 +32,7 @@ def open_workdir(folder, config, dataset_fingerprint):
     """
     folder = pathlib.Path(folder).expanduser()
     path = folder / "config.json"
-    mine = {
-        "config": config.to_dict(),
-        "dataset_fingerprint": dataset_fingerprint,
-        "versions": runtime.versions(),
-    }
+    mine = about(config, dataset_fingerprint)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():

@@ -19,7 +19,7 @@ def save_all(folder, some_state, scores):
     with checkpoints.closing(checkpoints.open_manager(folder)) as manager:
         for step, score in scores:
             numbered = some_state.replace(step=jnp.int32(step))
-            checkpoints.save(manager, numbered, {"seconds": step / 3}, score)
+            checkpoints.save(manager, numbered, {"seconds": step / 3}, {"seed": 0}, score)
         manager.wait_until_finished()
         return manager.best_step(), manager.latest_step(), sorted(manager.all_steps())
 
@@ -61,7 +61,7 @@ def test_a_save_is_not_changed_by_what_follows(tmp_path, some_state):
     donate = jax.jit(lambda tree: jax.tree.map(lambda x: x * 0 + 7, tree), donate_argnums=0)
     with checkpoints.closing(checkpoints.open_manager(tmp_path)) as manager:
         template = jax.tree.map(jnp.copy, some_state)
-        checkpoints.save(manager, some_state, {}, 0.0)
+        checkpoints.save(manager, some_state, {}, {}, 0.0)
         jax.block_until_ready(donate(some_state))
         manager.wait_until_finished()
         restored, _ = checkpoints.restore(manager, template, 0)

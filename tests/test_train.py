@@ -70,6 +70,17 @@ def test_quickstart_writes_metrics_and_events(quickstart):
     assert len(events.Tensors("validation/accuracy")) == 60
 
 
+def test_a_checkpoint_tells_where_it_is_from(quickstart):
+    workdir, _ = quickstart
+    summary = json.loads((workdir / "summary.json").read_text())
+    steps = {result["step"] for result in summary["checkpoints"].values()}
+    assert {int(path.name) for path in (workdir / "checkpoints").iterdir()} == steps
+    for step in steps:
+        about = json.loads((workdir / "checkpoints" / str(step) / "about" / "metadata").read_text())
+        assert about == json.loads((workdir / "config.json").read_text())
+        assert about["dataset_fingerprint"] == summary["dataset_fingerprint"]
+
+
 def test_same_command_again_only_evaluates(quickstart):
     workdir, _ = quickstart
     before = json.loads((workdir / "summary.json").read_text())
@@ -202,6 +213,27 @@ def test_without_tensorflow_all_but_events_works(tmp_path):
     said = [line for line in done.stdout.splitlines() if "no TensorBoard events" in line]
     assert len(said) == 1 and "tensorflow" in said[0]
     assert [row["split"] for row in rows(tmp_path / "run")].count("validation") == 2
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--config.total_epoch=3", "did you mean `total_epochs`?"),
+        ("--config.batch_size=many", "batch_size"),
+        ("--config.dataset.name=digit", "digits"),
+        ("--config.model.name=basicnet", "basic_net"),
+    ],
+)
+def test_bad_input_is_one_message_without_traceback(tmp_path, argument, message):
+    done = run_main(tmp_path / "run", argument)
+    assert done.returncode == 2 and message in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "run").exists()
+
+
+def test_help_lists_every_field():
+    done = run_main("unused", "--help")
+    assert done.returncode == 0
+    assert all(f"--config.{name}=" in done.stdout for name in config_lib.fields())
 
 
 def test_batch_that_does_not_fit_is_refused(quick_config, tmp_path):
