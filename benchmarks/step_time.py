@@ -20,7 +20,6 @@ import datetime
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -55,7 +54,7 @@ def ours(model, batch_size, interval, seconds):
     import jax
     import jax.numpy as jnp
 
-    from cifar_jax import models, optim, state, steps
+    from cifar_jax import models, optim, runtime, state, steps
     from cifar_jax.data import augment
 
     sgd = model == "basic_net"
@@ -86,8 +85,8 @@ def ours(model, batch_size, interval, seconds):
     started = time.perf_counter()
     run_interval()
     compile_seconds = time.perf_counter() - started
-    version = f"jax {jax.__version__}"
-    return time_intervals(run_interval, interval, seconds), compile_seconds, version
+    step_ms = time_intervals(run_interval, interval, seconds)
+    return step_ms, compile_seconds, f"jax {jax.__version__}", runtime.hardware()
 
 
 def pytorch(model, batch_size, interval, seconds):
@@ -125,14 +124,15 @@ def pytorch(model, batch_size, interval, seconds):
             correct += (logits.detach().argmax(1) == target).sum()
         return loss_sum.item(), correct.item()
 
-    return time_intervals(run_interval, interval, seconds), 0.0, f"torch {torch.__version__}"
+    step_ms = time_intervals(run_interval, interval, seconds)
+    return step_ms, 0.0, f"torch {torch.__version__}", device
 
 
 PEERS = {"ours": ours, "torch": pytorch}
 
 
 def measure(peer, model, batch_size, interval, seconds):
-    """One process: {"step_ms", "compile_seconds", "version"}."""
+    """One process: {"step_ms", "compile_seconds", "version", "hardware"}."""
     arguments = ["--worker", peer, "--models", f"{model}:{batch_size}"]
     arguments += ["--interval", str(interval), "--seconds", str(seconds)]
     done = subprocess.run(
@@ -141,13 +141,6 @@ def measure(peer, model, batch_size, interval, seconds):
     if done.returncode:
         sys.exit(f"{peer} {model}:{batch_size} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def processor():
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def main():
@@ -163,10 +156,8 @@ def main():
     cases = [case.split(":") for case in options.models.split(",")]
     if options.worker:
         ((model, batch_size),) = cases
-        step_ms, compile_seconds, version = PEERS[options.worker](
-            model, int(batch_size), options.interval, options.seconds
-        )
-        found = {"step_ms": step_ms, "compile_seconds": compile_seconds, "version": version}
+        found = PEERS[options.worker](model, int(batch_size), options.interval, options.seconds)
+        found = dict(zip(("step_ms", "compile_seconds", "version", "hardware"), found, strict=True))
         print(json.dumps(found))
         return
 
@@ -199,7 +190,7 @@ def main():
             "median_step_ms": median,
             "ratio": ratio,
             "compile_seconds": compile_seconds,
-            "hardware": f"{processor()}, {os.cpu_count()} cores",
+            "hardware": runs["ours"][0]["hardware"],
             "versions": [runs[peer][0]["version"] for peer in PEERS],
             "environment": {
                 name: os.environ[name]

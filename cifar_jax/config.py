@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import pathlib
 import runpy
+import textwrap
 from typing import Any
 
 import ml_collections
@@ -266,9 +267,13 @@ def _checked(name, value, field):
 
 
 def differing(old, new):
-    """Fields in which two configs would give different results: [(name, old value, new value)]."""
-    old, new = flatten(old), flatten(new)
+    """Fields in which two configs would give different results: [(name, old value, new value)].
+
+    A field that one of them does not have yet is at its default there.
+    """
     known = fields()
+    defaults = {name: field.default for name, field in known.items()}
+    old, new = defaults | flatten(old), defaults | flatten(new)
     return [
         (name, old.get(name), new.get(name))
         for name in sorted(old.keys() | new.keys())
@@ -280,6 +285,8 @@ def describe():
     """Every field with its default and meaning, as text for `--help`."""
     lines = []
     for name, field in fields().items():
-        extra = f" One of {', '.join(map(str, field.choices))}." if field.choices else ""
-        lines.append(f"  --config.{name}={field.default!r}\n        {field.doc}{extra}")
+        indent = " " * 8
+        doc = textwrap.fill(field.doc, 100, initial_indent=indent, subsequent_indent=indent)
+        choices = f"   ({' | '.join(field.choices)})" if field.choices else ""
+        lines.append(f"  --config.{name}={field.default!r}{choices}\n{doc}")
     return "\n".join(lines)

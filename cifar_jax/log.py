@@ -5,6 +5,7 @@ import numpy as np
 from clu import parameter_overview
 
 from cifar_jax import runtime
+from cifar_jax.config import flatten
 from cifar_jax.data import augment
 
 
@@ -33,8 +34,9 @@ class Log:
         if int(train_state.step):
             return
         overview = parameter_overview.get_parameter_overview(params, include_stats=False)
+        hyperparameters = flatten(run.config)
         self._events.write_hparams(
-            {name: str(value) for name, value in run.config.to_dict().items()}
+            {name: "" if value is None else value for name, value in hyperparameters.items()}
         )
         self._events.write_texts(0, {"parameters": f"```\n{overview}\n```"})
         self._events.write_images(0, {"augmented": augmented_grid(run, train_state.key)})

@@ -66,8 +66,10 @@ def main(argv):
     """Runs a command line and returns its exit code."""
     if {"--help", "-h", "-help"} & set(argv[1:]):
         from cifar_jax import config as config_lib
+        from cifar_jax import models
 
-        print(f"{__doc__}\nFields of a config, with their defaults:\n{config_lib.describe()}")
+        print(f"{__doc__}\nModels: {', '.join(models.names())}.\n")
+        print(f"Fields of a config, with their defaults:\n{config_lib.describe()}")
         return 0
     try:
         config, workdir = parse(argv)

@@ -50,13 +50,24 @@ def versions():
     return found
 
 
+def processor():
+    """The processor's name, as far as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def hardware():
-    """The devices in words, such as "1 x NVIDIA H200" or "cpu, 2 cores"."""
+    """The devices in words, such as "1 x NVIDIA H200" or "AMD EPYC, 2 cores"."""
     devices = jax.devices()
-    if devices[0].platform == "cpu":
-        name = f"cpu, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
-        return name if len(devices) == 1 else f"{name} as {len(devices)} devices"
-    return f"{len(devices)} x {devices[0].device_kind}"
+    if devices[0].platform != "cpu":
+        return f"{len(devices)} x {devices[0].device_kind}"
+    # A container may be given fewer cores than the machine has.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    name = f"{processor()}, {cores} cores"
+    return name if len(devices) == 1 else f"{name} as {len(devices)} devices"
 
 
 def peak_memory_bytes():

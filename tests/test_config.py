@@ -119,6 +119,10 @@ def test_differing_names_only_what_changes_the_result():
     old, new = config_lib.default(), config_lib.default()
     new.seed, new.tensorboard, new.dataset.data_dir = 1, False, "/elsewhere"
     assert config_lib.differing(old.to_dict(), new) == [("seed", 0, 1)]
+    # A run of a version that did not have a field yet goes on, unless the field is now set.
+    older = old.to_dict()
+    del older["selection"], older["seed"]
+    assert config_lib.differing(older, new) == [("seed", 0, 1)]
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_eight_devices_train_the_same_and_their_checkpoint_opens_on_one(tmp_path
     assert done.returncode == 0, done.stderr
     again = json.loads((workdir / "summary.json").read_text())
     assert again["params_sha256"] == summary["params_sha256"]
-    assert again["hardware"] == "cpu, 2 cores" or "devices" not in again["hardware"]
+    assert "devices" not in again["hardware"]
 
     alone = tmp_path / "alone"
     assert run_main(alone, *QUICK).returncode == 0
