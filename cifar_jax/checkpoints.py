@@ -1,12 +1,13 @@
 """Checkpoints through Orbax: written in the background, atomically; the best and the last are kept."""
 
-import contextlib
 import logging
 import pathlib
 
 import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
+
+from cifar_jax.errors import UserError
 
 # Orbax tells of every save in some ten lines at INFO and of harmless defaults at WARNING.
 for _name in ("orbax", "absl"):
@@ -21,7 +22,9 @@ def open_manager(folder):
     Args:
         folder: made where missing.
     Returns:
-        orbax.checkpoint.CheckpointManager; close it, or use `closing`.
+        orbax.checkpoint.CheckpointManager; close it after use.
+    Raises:
+        UserError: the folder can't be used.
     """
 
     def score(metrics):
@@ -41,10 +44,10 @@ def open_manager(folder):
         preservation_policy=policy,
         cleanup_tmp_directories=True,  # what a killed process left half-written
     )
-    return ocp.CheckpointManager(pathlib.Path(folder).absolute(), options=options)
-
-
-closing = contextlib.closing
+    folder = pathlib.Path(folder).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, not a folder of checkpoints; move it away")
+    return ocp.CheckpointManager(folder, options=options)
 
 
 def save(manager, state, record, about, score=None):
@@ -69,24 +72,34 @@ def save(manager, state, record, about, score=None):
     )
 
 
-def restore(manager, template, step, sharding=None):
+def restore(manager, template, step):
     """Reads a checkpoint onto this process's devices, whichever devices wrote it.
 
     Args:
         manager: of open_manager.
-        template: TrainState of the same shapes and types.
+        template: TrainState of the same shapes and types, where the arrays are to be.
         step: the checkpoint's step.
-        sharding: where the arrays go; by default where the template's are.
     Returns:
-        (TrainState, record).
+        (TrainState, record, about), as given to `save`.
+    Raises:
+        UserError: the checkpoint is damaged.
     """
     abstract = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding or x.sharding), template
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), template
     )
-    found = manager.restore(
-        step,
-        args=ocp.args.Composite(
-            state=ocp.args.StandardRestore(abstract), record=ocp.args.JsonRestore()
-        ),
-    )
-    return found.state, found.record
+    try:
+        found = manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(abstract),
+                record=ocp.args.JsonRestore(),
+                about=ocp.args.JsonRestore(),
+            ),
+        )
+    except Exception as error:  # Orbax raises many types
+        folder = manager.directory / str(step)
+        raise UserError(
+            f"the checkpoint {folder} can't be read ({type(error).__name__}). Move that folder away; "
+            "the run then goes on from the checkpoint before it, or from the start."
+        ) from error
+    return found.state, found.record, found.about

@@ -37,7 +37,7 @@ class Field:
 
 SCHEMA = {
     "seed": Field(0, "Seed of initialisation, data order, augmentation and dropout.", low=0, high=2**31 - 1),
-    "total_epochs": Field(20, "Passes over the training images.", low=1),
+    "total_epochs": Field(20, "Passes over the training images.", low=1, high=100_000),
     "batch_size": Field(128, "Images per training step, over all devices; the rest of an epoch that fills "
                              "no batch is left out (other images each epoch).", low=1),
     "eval_batch_size": Field(256, "Images per evaluation step; every image counts once.", low=1),
@@ -77,12 +77,12 @@ SCHEMA = {
     },
     "optimizer": {
         "name": Field("sgd", "`sgd` or `adam`, with PyTorch's defaults.", choices=("sgd", "adam")),
-        "learning_rate": Field(0.001, "Base learning rate; the schedule multiplies it.", low=0),
+        "learning_rate": Field(0.001, "Base learning rate; the schedule multiplies it.", low=0, high=1e30),
         "momentum": Field(0.0, "Momentum of sgd.", low=0, high=0.9999),
         "weight_decay": Field(0.0, "L2: added to the gradient before momentum or Adam, for all parameters.", low=0),
     },
     "schedule": {
-        "name": Field("constant", "`constant`, `cosine` (to 0 at the last step) or `plateau` (PyTorch's "
+        "name": Field("constant", "`constant`, `cosine` (to 0 after the last step) or `plateau` (PyTorch's "
                                   "ReduceLROnPlateau on the validation metric).",
                       choices=("constant", "cosine", "plateau")),
         "warmup_epochs": Field(0.0, "Epochs of linear warm-up from 0 (constant and cosine).", low=0),
@@ -98,7 +98,7 @@ SCHEMA = {
         "min_learning_rate": Field(0.0, "plateau: the floor.", low=0),
     },
     "checkpoint": {
-        "every_epochs": Field(1, "Epochs between checkpoints; best and last are kept.", low=1, affects_result=False),
+        "every_epochs": Field(1, "Epochs between checkpoints, of which the best and the last are kept.", low=1),
         "monitor": Field("validation_accuracy", "What `best` means.",
                          choices=("validation_accuracy", "validation_loss")),
     },
@@ -127,6 +127,8 @@ def flatten(config, prefix=""):
     """A nested dict or ConfigDict as a flat dict: "dataset.name" -> value."""
     flat = {}
     for name in config:
+        if not isinstance(name, str):
+            raise ConfigError(f"config has no field {prefix}{name!r}: names are strings")
         value = config[name]
         if isinstance(value, (dict, ml_collections.ConfigDict)):
             flat |= flatten(value, f"{prefix}{name}.")
@@ -152,7 +154,7 @@ def default():
 
 
 def load(path):
-    """What get_config() of a config file returns, as a ConfigDict; see `check`.
+    """What get_config() of a config file returns, checked and with defaults filled in.
 
     Args:
         path: "FILE" or "FILE:VARIANT"; the variant is get_config's argument.
@@ -170,15 +172,16 @@ def load(path):
     except ConfigError:
         raise
     except SyntaxError as error:
-        raise ConfigError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:  # the file is the user's code
+        where = f"{error.filename or file}, line {error.lineno}" if error.lineno else file
+        raise ConfigError(f"{where}: {error.msg}") from error
+    except (Exception, SystemExit) as error:  # the file is the user's code
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path}: {type(error).__name__}: {reason}") from error
     if not isinstance(config, (dict, ml_collections.ConfigDict)):
         raise ConfigError(
             f"{file}: get_config() returned {type(config).__name__}, not a ConfigDict"
         )
-    return ml_collections.ConfigDict(config)
+    return check(config)
 
 
 def nearest(name, names):
@@ -239,6 +242,11 @@ def check(config):
     if schedule.name == "plateau" and schedule.mode != better:
         raise ConfigError(
             f"schedule.monitor={schedule.monitor} goes with schedule.mode={better}, not {schedule.mode}"
+        )
+    if schedule.warmup_epochs > complete.total_epochs:
+        raise ConfigError(
+            f"schedule.warmup_epochs={schedule.warmup_epochs} is more than "
+            f"total_epochs={complete.total_epochs}: the base learning rate would not be reached"
         )
     if schedule.name == "plateau" and schedule.warmup_epochs:
         raise ConfigError("schedule.warmup_epochs goes with constant and cosine, not with plateau")

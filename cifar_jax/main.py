@@ -10,7 +10,7 @@
                          events. Started again with the same config, the run goes on where it stopped.
 
 Exit codes: 0 done, 2 wrong config, data or command line, 3 loss became NaN or infinite,
-130 Ctrl-C and 143 SIGTERM (both save first).
+130 Ctrl-C and 143 SIGTERM (during training both save first, at the end of the log interval).
 """
 
 import re
@@ -35,7 +35,7 @@ def parse(argv):
     from cifar_jax import config as config_lib
 
     for argument in argv[1:]:
-        if override := re.match(r"--?config\.([^=]+)", argument):
+        if override := re.match(r"--?config\.([^=]*)", argument):
             config_lib.check_name(override[1])
     try:
         paths = flags.FlagValues()
@@ -54,7 +54,7 @@ def parse(argv):
         known = config_lib.nearest(error.flagname, ["config", "workdir"])
         raise ConfigError(f"unknown flag --{error.flagname}; {known}") from error
     except flags.Error as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(" ".join(str(error).split())) from error
     except StopIteration as error:
         raise ConfigError("the last flag has no value; values are given as --name=value") from error
     if rest[1:]:
@@ -80,7 +80,10 @@ def main(argv):
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(
+            "interrupted; the same command goes on from the last checkpoint, if any",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

@@ -6,9 +6,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from cifar_jax.errors import ConfigError
 
 
-def data_mesh(devices=None):
+def data_mesh():
     """A mesh of all devices with the one axis `data`."""
-    return Mesh(devices or jax.devices(), ("data",))
+    return Mesh(jax.devices(), ("data",))
 
 
 def replicated(mesh):

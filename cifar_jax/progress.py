@@ -1,5 +1,6 @@
 """What the user sees: a progress bar on a terminal, plain lines elsewhere, a table at the end."""
 
+import shlex
 import time
 
 from rich.console import Console
@@ -27,7 +28,7 @@ class Display:
                 TimeRemainingColumn(),
             )
             self._bar = Progress(*columns, console=self.console, transient=True)
-            self._task = self._bar.add_task("", total=total_steps)
+            self._task = self._bar.add_task("compiling", total=total_steps)
 
     def __enter__(self):
         if self._bar:
@@ -49,7 +50,10 @@ class Display:
             f"learning rate {learning_rate:.3g}  {images_per_second:,.0f} images/s"
         )
         if self._bar:
-            self._bar.update(self._task, completed=step, description=text)
+            # The bar itself needs some 60 columns.
+            fits = len(text) + 60 <= self.console.width
+            short = f"epoch {epoch}/{self._epochs}  loss {loss:.3f}"
+            self._bar.update(self._task, completed=step, description=text if fits else short)
         elif time.monotonic() - self._last_line > PLAIN_SECONDS:
             self.say(f"  step {step}  {text}")
             self._last_line = time.monotonic()
@@ -111,14 +115,18 @@ def print_summary(console, summary, class_names):
 
 def next_commands(folder, config):
     """Where to look next."""
-    return "\n".join(
-        [
-            "",
-            f"Results:      {folder}/summary.json, {folder}/metrics.jsonl, {folder}/checkpoints",
-            f"Curves:       tensorboard --logdir {folder}/tensorboard",
-            "More epochs:  the same command with a new --workdir and "
-            f"--config.total_epochs={2 * config.total_epochs}",
-            "CIFAR-10:     python -m cifar_jax.main --config configs/basic_net.py --workdir runs/basic_net",
-            "All fields:   python -m cifar_jax.main --help",
-        ]
+    lines = [
+        "",
+        f"Results:      {folder}/summary.json, {folder}/metrics.jsonl, {folder}/checkpoints",
+    ]
+    if config.tensorboard:
+        lines.append(f"Curves:       tensorboard --logdir {shlex.quote(str(folder))}/tensorboard")
+    lines.append(
+        "More epochs:  the same command with a new --workdir and "
+        f"--config.total_epochs={2 * config.total_epochs}"
     )
+    if config.dataset.name == "digits":
+        train = "python -m cifar_jax.main --config configs/basic_net.py --workdir runs/basic_net"
+        lines.append(f"CIFAR-10:     {train}")
+    lines.append("All fields:   python -m cifar_jax.main --help")
+    return "\n".join(lines)

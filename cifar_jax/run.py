@@ -43,6 +43,11 @@ def build(config, dataset):
     train_indices, validation_indices = data.stratified_split(
         labels, config.dataset.validation_fraction, config.dataset.split_seed
     )
+    if config.dataset.validation_fraction and not len(validation_indices):
+        raise ConfigError(
+            f"dataset.validation_fraction={config.dataset.validation_fraction} holds out no image of "
+            f"{len(labels):,}; take 0 for no validation set, or a larger fraction such as 0.1"
+        )
     if config.batch_size > len(train_indices):
         raise ConfigError(
             f"batch_size={config.batch_size} is more than the {len(train_indices)} training images"
@@ -77,7 +82,7 @@ def build(config, dataset):
         std=dataset.std,
         dtype=jnp.dtype(config.dtype),
         batch_size=config.batch_size,
-        eval_batch_size=config.eval_batch_size,
+        eval_batch_size=min(config.eval_batch_size, max(dataset.sizes.values())),
         num_classes=len(dataset.class_names),
         batch_sharding=parallel.batch_sharding(mesh, config.batch_size),
     )
@@ -88,7 +93,7 @@ def build(config, dataset):
         config=config,
         dataset=dataset,
         recipe=recipe,
-        programs=steps.make_programs(recipe, form, replicated if mesh.size > 1 else None),
+        programs=steps.make_programs(recipe, form, replicated),
         train=put(train_indices),
         validation=put(validation_indices) if len(validation_indices) else None,
         mesh=mesh,

@@ -8,6 +8,7 @@ import platform
 import resource
 import signal
 import sys
+import threading
 
 import jax
 
@@ -32,7 +33,7 @@ def enable_compilation_cache(setting):
     if setting == "off":
         jax.config.update("jax_enable_compilation_cache", False)
         return
-    if setting != "auto":
+    if setting not in ("auto", ""):
         jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(setting).expanduser()))
     elif not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
@@ -91,21 +92,27 @@ class Interrupted(UserError):
 def catch_signals():
     """Notes the first SIGTERM or SIGINT instead of acting on it; the second one ends the process.
 
+    Outside the main thread, where Python allows no handlers, nothing is caught.
+
     Yields:
         a list that is empty, or holds the signal's number.
     """
-    caught = []
+    caught, before = [], {}
 
     def note(number, _):
         caught.append(number)
+        # Not through Python's streams, which the interrupted code may be in the middle of using.
+        os.write(2, b"\nstopping after this log interval; once more to stop at once, unsaved\n")
+        restore()
+
+    def restore():
         for each, handler in before.items():
             signal.signal(each, handler)
 
-    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
-    for each in before:
-        signal.signal(each, note)
+    if threading.current_thread() is threading.main_thread():
+        for each in (signal.SIGTERM, signal.SIGINT):
+            before[each] = signal.signal(each, note)
     try:
         yield caught
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        restore()

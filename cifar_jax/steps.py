@@ -134,6 +134,12 @@ def eval_step(recipe, variables, metrics, data, batch):
     return metrics.add(losses.cross_entropy(logits, labels), logits, labels, mask)
 
 
+@jax.jit
+def all_finite(tree):
+    """Whether no leaf has a NaN or an infinite value: bool []."""
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
 class Programs(NamedTuple):
     """The compiled programs of a run."""
 
@@ -151,7 +157,8 @@ def make_programs(recipe, form, replicated=None):
         form: "scan": the steps of a call are one lax.scan, one launch for an accelerator. "loop": a
             Python loop over one compiled step, since XLA's CPU back end runs the convolutions of a
             scan on one thread.
-        replicated: sharding of everything that comes out, on a mesh.
+        replicated: sharding of everything that comes out: that of what goes in, or the second call
+            would meet other shardings than the first and compile again.
     Returns:
         Programs. `train_steps` donates the state that it is given.
     """

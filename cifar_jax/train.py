@@ -1,5 +1,6 @@
 """The loop over epochs: train, evaluate, decide, checkpoint, log. No maths here."""
 
+import contextlib
 import dataclasses
 import hashlib
 import math
@@ -13,6 +14,7 @@ from cifar_jax import (
     checkpoints,
     data,
     metrics,
+    models,
     optim,
     parallel,
     progress,
@@ -54,6 +56,7 @@ def train_and_evaluate(config, folder, console=None):
         UserError: and its kinds; see errors.py.
     """
     config = config_lib.check(config)
+    models.create(config.model.name, dropout=config.model.dropout)  # wrong ones: before a download
     runtime.enable_compilation_cache(config.compilation_cache)
     dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
     run = build(config, dataset)
@@ -67,14 +70,12 @@ def train_and_evaluate(config, folder, console=None):
     )
     start = jax.device_put(start, parallel.replicated(run.mesh))
     display = progress.Display(run.total_steps, config.total_epochs, console)
-    with (
-        checkpoints.closing(checkpoints.open_manager(folder / "checkpoints")) as manager,
-        display,
-    ):
+    with contextlib.closing(checkpoints.open_manager(folder / "checkpoints")) as manager, display:
         train_state, record = start, Record()
         if (step := manager.latest_step()) is not None:
-            train_state, record = checkpoints.restore(manager, start, step)
-            record = Record(**record)
+            train_state, kept, about = checkpoints.restore(manager, start, step)
+            workdir.check_same(folder, about, workdir.about(config, dataset.fingerprint))
+            record = Record(**kept)
             display.say(f"resuming {folder} at step {step:,} of {run.total_steps:,}")
         lines = writers.JsonLines(folder / "metrics.jsonl", int(train_state.step))
         events = writers.NoTensorBoard()
@@ -85,7 +86,6 @@ def train_and_evaluate(config, folder, console=None):
             log.start(run, train_state)
             with runtime.catch_signals() as caught:
                 train_state = train(run, train_state, record, manager, log, caught)
-                manager.wait_until_finished()
             summary = final_evaluation(run, train_state, record, manager, log)
         finally:
             log.close()
@@ -127,19 +127,27 @@ def train(run, train_state, record, manager, log, caught):
             step += count
             if caught and step % per_epoch:
                 break
+        # The last loss was finite, the update that followed it need not be.
+        if not steps.all_finite(train_state.params):
+            raise TrainingDiverged(diverged_message(step, manager))
         if step % per_epoch == 0:
-            train_state, score = end_epoch(run, train_state, record, log, epoch)
-        last = step == run.total_steps
+            train_state, score = end_epoch(run, train_state, record, log, epoch, manager)
+        last, stop = step == run.total_steps, bool(caught)
         due = step % per_epoch == 0 and (epoch + 1) % config.checkpoint.every_epochs == 0
-        if caught or due or last:
+        if due or last or stop:
             about = workdir.about(config, run.dataset.fingerprint)
-            checkpoints.save(manager, train_state, dataclasses.asdict(record), about, score)
-        if caught:
-            manager.wait_until_finished()
-            raise runtime.Interrupted(
-                f"stopped by signal {caught[0]} at step {step:,}; saved. The same command goes on from here.",
-                caught[0],
-            )
+            # A checkpoint that only a signal made is no candidate for the best one: an
+            # uninterrupted run would not have it.
+            candidate = score if due or last else None
+            checkpoints.save(manager, train_state, dataclasses.asdict(record), about, candidate)
+        if stop:
+            break
+    manager.wait_until_finished()
+    if caught:
+        raise runtime.Interrupted(
+            f"stopped by signal {caught[0]} at step {step:,}; saved. The same command goes on from here.",
+            caught[0],
+        )
     return train_state
 
 
@@ -196,7 +204,7 @@ def diverged_message(step, manager):
     )
 
 
-def end_epoch(run, train_state, record, log, epoch):
+def end_epoch(run, train_state, record, log, epoch, manager):
     """Evaluates on the validation split and updates the plateau.
 
     Returns:
@@ -206,7 +214,7 @@ def end_epoch(run, train_state, record, log, epoch):
     trained = {"loss": record.epoch_loss / count, "accuracy": record.epoch_accuracy / count}
     validation, score = None, None
     if run.validation is not None:
-        validation = metrics.summarize(run.programs.evaluate(train_state.variables, run.validation))
+        validation = evaluate(run, train_state, run.validation, manager)
         if config.schedule.name == "plateau":
             monitored = validation[config.schedule.monitor.removeprefix("validation_")]
             train_state = train_state.replace(
@@ -214,8 +222,6 @@ def end_epoch(run, train_state, record, log, epoch):
             )
         by_loss = config.checkpoint.monitor == "validation_loss"
         score = -validation["loss"] if by_loss else validation["accuracy"]
-        if math.isnan(score):
-            score = -math.inf
     log.epoch(epoch + 1, int(train_state.step), trained, validation, record.epoch_seconds)
     record.epoch_steps, record.epoch_loss, record.epoch_accuracy, record.epoch_seconds = (
         0,
@@ -224,6 +230,18 @@ def end_epoch(run, train_state, record, log, epoch):
         0.0,
     )
     return train_state, score
+
+
+def evaluate(run, train_state, split, manager):
+    """What metrics.summarize says of a split.
+
+    Raises:
+        TrainingDiverged: the mean loss is NaN or infinite.
+    """
+    found = metrics.summarize(run.programs.evaluate(train_state.variables, split))
+    if not math.isfinite(found["loss"]):
+        raise TrainingDiverged(diverged_message(int(train_state.step), manager))
+    return found
 
 
 def update_plateau(config, plateau, monitored, mesh):
@@ -256,7 +274,7 @@ def final_evaluation(run, last, record, manager, log):
     states = {"last": last}
     if run.validation is not None:
         best_step = manager.best_step()
-        is_last = best_step == int(last.step)
+        is_last = best_step in (int(last.step), None)
         best = last if is_last else checkpoints.restore(manager, last, best_step)[0]
         states = {"best": best, **states}
     results = {}
@@ -266,8 +284,7 @@ def final_evaluation(run, last, record, manager, log):
             if split_data is None:
                 results[name][split] = None
                 continue
-            found = metrics.summarize(run.programs.evaluate(each.variables, split_data))
-            results[name][split] = found
+            results[name][split] = evaluate(run, each, split_data, manager)
         log.test(int(last.step), name, results[name]["test"])
     selected = "best" if config.selection == "validation" else "last"
     chosen = results[selected]

@@ -34,35 +34,53 @@ def open_workdir(folder, config, dataset_fingerprint):
     path = folder / "config.json"
     mine = about(config, dataset_fingerprint)
     try:
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"the workdir {folder} is a file; choose another --workdir")
         folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
+        if path.exists():
+            check_same(folder, json.loads(path.read_text()), mine)
+        else:
             write_json(path, mine)
-            return folder
-        theirs = json.loads(path.read_text())
-        changes = config_lib.differing(theirs["config"], mine["config"])
     except OSError as error:
-        raise UserError(f"can't use {folder} as workdir: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is damaged; choose another --workdir, or delete this one to start anew"
+            f"can't use {folder} as workdir ({error.strerror}); choose another --workdir"
         ) from error
-    if changes:
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged or no config of ours; choose another --workdir"
+        ) from error
+    return folder
+
+
+def check_same(folder, theirs, mine):
+    """Refuses to continue a run with another config or other data.
+
+    Args:
+        folder: the workdir, for the message.
+        theirs: what `about` said when the run began.
+        mine: what it says now.
+    Raises:
+        ConfigError: naming the fields.
+        ValueError: `theirs` is nothing that `about` says.
+    """
+    if not isinstance(theirs, dict) or not isinstance(theirs.get("config"), dict):
+        raise ValueError("not what a run writes")
+    if changes := config_lib.differing(theirs["config"], mine["config"]):
         lines = "\n".join(f"  {name}: {old!r} there, {new!r} now" for name, old, new in changes)
         raise ConfigError(
             f"{folder} holds a run with another config:\n{lines}\n"
             "Choose another --workdir, or give the same values to continue that run."
         )
-    if theirs.get("dataset_fingerprint") != dataset_fingerprint:
+    old, new = (str(each.get("dataset_fingerprint"))[:12] for each in (theirs, mine))
+    if old != new:
         raise ConfigError(
-            f"{folder} holds a run on other {config.dataset.name} data (fingerprint "
-            f"{str(theirs.get('dataset_fingerprint'))[:12]} there, {dataset_fingerprint[:12]} now); "
-            "choose another --workdir, or the data_dir of that run."
+            f"{folder} holds a run on other {mine['config']['dataset']['name']} data (fingerprint {old} "
+            f"there, {new} now); choose another --workdir, or the data_dir of that run."
         )
-    return folder
 
 
 def write_json(path, value):
     """Writes whole or not at all."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n")
+    partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
     partial.replace(path)

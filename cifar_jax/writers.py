@@ -25,7 +25,7 @@ class JsonLines:
         self._file = self._path.open("a")
 
     def write(self, row):
-        self._file.write(json.dumps(row) + "\n")
+        self._file.write(json.dumps(row, allow_nan=False) + "\n")
         self._file.flush()
 
     def close(self):
@@ -33,14 +33,14 @@ class JsonLines:
 
 
 def _read_rows(path):
-    """Rows of a metrics.jsonl; a last line cut short by a kill is no row."""
+    """Rows of a metrics.jsonl; a line cut short by a kill is no row."""
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if isinstance(row, dict) and {"step", "split"} <= row.keys():
+        if isinstance(row, dict) and isinstance(row.get("step"), int) and "split" in row:
             rows.append(row)
     return rows
 
@@ -69,6 +69,15 @@ class TensorBoard:
         self._thread.join()
 
     def _send(self):
+        try:
+            reason = self._write_until_closed()
+        except OSError as error:
+            reason = str(error)
+        if reason:
+            self._say(f"no TensorBoard events: {reason} (metrics.jsonl holds the same figures)")
+
+    def _write_until_closed(self):
+        """Feeds the other process; returns what it had to say, "" where all went well."""
         process = subprocess.Popen(
             [sys.executable, "-m", "cifar_jax.events", self._folder],
             stdin=subprocess.PIPE,
@@ -77,17 +86,20 @@ class TensorBoard:
             env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path)},
             start_new_session=True,
         )
-        with contextlib.suppress(BrokenPipeError):  # it ended early: its output says why
-            while (call := self._queue.get()) is not None:
-                pickle.dump(call, process.stdin)
-                process.stdin.flush()
+        alive = True
+        while (call := self._queue.get()) is not None:
+            if alive:  # else the queue is emptied all the same, or it would grow with the run
+                try:
+                    pickle.dump(call, process.stdin)
+                    process.stdin.flush()
+                except BrokenPipeError:  # it ended early: its output says why
+                    alive = False
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
         reason = process.stdout.read().decode().strip()
         if process.wait() and not reason:
-            reason = f"its process ended with exit code {process.returncode}"
-        if reason:
-            self._say(f"no TensorBoard events: {reason} (metrics.jsonl holds the same figures)")
+            return f"its process ended with exit code {process.returncode}"
+        return reason
 
 
 class NoTensorBoard:

@@ -1,5 +1,7 @@
 """Kept are the best and the last; what is read is what was written."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +18,7 @@ def some_state():
 
 
 def save_all(folder, some_state, scores):
-    with checkpoints.closing(checkpoints.open_manager(folder)) as manager:
+    with contextlib.closing(checkpoints.open_manager(folder)) as manager:
         for step, score in scores:
             numbered = some_state.replace(step=jnp.int32(step))
             checkpoints.save(manager, numbered, {"seconds": step / 3}, {"seed": 0}, score)
@@ -49,9 +51,9 @@ def test_restored_is_saved_bit_for_bit(tmp_path, some_state):
         lambda leaf: jnp.asarray(random.integers(0, 99, leaf.shape) / 7, leaf.dtype), some_state
     )
     save_all(tmp_path, noisy, [(5, 0.25)])
-    with checkpoints.closing(checkpoints.open_manager(tmp_path)) as manager:
-        restored, record = checkpoints.restore(manager, some_state, 5)
-    assert record == {"seconds": 5 / 3}
+    with contextlib.closing(checkpoints.open_manager(tmp_path)) as manager:
+        restored, record, about = checkpoints.restore(manager, some_state, 5)
+    assert record == {"seconds": 5 / 3} and about == {"seed": 0}
     jax.tree.map(np.testing.assert_array_equal, restored, noisy.replace(step=jnp.int32(5)))
 
 
@@ -59,10 +61,10 @@ def test_a_save_is_not_changed_by_what_follows(tmp_path, some_state):
     """The arrays are copied before `save` returns: donating them at once must not matter."""
     expected = jax.tree.map(np.array, some_state)
     donate = jax.jit(lambda tree: jax.tree.map(lambda x: x * 0 + 7, tree), donate_argnums=0)
-    with checkpoints.closing(checkpoints.open_manager(tmp_path)) as manager:
+    with contextlib.closing(checkpoints.open_manager(tmp_path)) as manager:
         template = jax.tree.map(jnp.copy, some_state)
         checkpoints.save(manager, some_state, {}, {}, 0.0)
         jax.block_until_ready(donate(some_state))
         manager.wait_until_finished()
-        restored, _ = checkpoints.restore(manager, template, 0)
+        restored, *_ = checkpoints.restore(manager, template, 0)
     jax.tree.map(np.testing.assert_array_equal, restored, expected)

@@ -69,6 +69,8 @@ def test_unknown_field_names_the_nearest(name, suggestion):
         "dataset=cifar10",
         "model.dropout=1.5",
         "schedule.factor=1",
+        "=1",
+        "total_epochs=99999999999999999999",
     ],
 )
 def test_wrong_value_is_refused(override):
@@ -83,6 +85,7 @@ def test_wrong_value_is_refused(override):
         {"selection": "validation", "dataset.validation_fraction": "0"},
         {"optimizer.name": "adam", "optimizer.momentum": "0.9"},
         {"schedule.name": "plateau", "schedule.warmup_epochs": "1"},
+        {"total_epochs": "2", "schedule.warmup_epochs": "3"},
         {"schedule.name": "plateau", "schedule.monitor": "validation_accuracy"},
     ],
 )
@@ -149,8 +152,10 @@ def test_wrong_command_line_is_refused(arguments, message):
         "from cifar_jax.config import default\n"
         "def get_config():\n    c = default()\n    c.seeed = 1\n    return c",
         "def get_config():\n    return 3",
+        "def get_config():\n    return {3: 4}",
+        "raise SystemExit(0)",
     ],
-    ids=["syntax", "no get_config", "raises", "misspelt", "no dict"],
+    ids=["syntax", "no get_config", "raises", "misspelt", "no dict", "number", "exits"],
 )
 def test_broken_config_file_is_refused(tmp_path, text):
     path = tmp_path / "broken.py"

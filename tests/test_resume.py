@@ -1,5 +1,6 @@
 """Interrupted and resumed is uninterrupted, bit for bit: the real command line, killed."""
 
+import contextlib
 import json
 import os
 import random
@@ -28,8 +29,8 @@ def outcome(workdir):
     template = state.create_state(
         models.create("basic_net"), optim.make_optimizer("adam"), 0, (32, 32, 3)
     )
-    with checkpoints.closing(checkpoints.open_manager(workdir / "checkpoints")) as manager:
-        last, _ = checkpoints.restore(manager, template, manager.latest_step())
+    with contextlib.closing(checkpoints.open_manager(workdir / "checkpoints")) as manager:
+        last, *_ = checkpoints.restore(manager, template, manager.latest_step())
     summary = json.loads((workdir / "summary.json").read_text())
     kept = ("test_accuracy", "validation_accuracy", "params_sha256", "steps", "checkpoints")
     return rows, jax.tree.map(np.asarray, last), {name: summary[name] for name in kept}

@@ -1,5 +1,6 @@
 """The main job as a user runs it: the real command line on the embedded digits."""
 
+import contextlib
 import io
 import json
 import os
@@ -99,7 +100,9 @@ def test_a_second_start_compiles_nothing(tmp_path):
     options = (*QUICK, f"--config.compilation_cache={cache}")
     assert run_main(tmp_path / "first", *options).returncode == 0
     first = {path.name for path in cache.iterdir() if not path.name.endswith("-atime")}
-    assert first
+    # Once for training; the evaluation once for each size of split. Not again after the first step.
+    programs = [name.split("-")[0] for name in first]
+    assert programs.count("jit_train_step") == 1 and programs.count("jit_compiled_eval") == 2
     assert run_main(tmp_path / "second", *options, "--config.seed=1").returncode == 0
     second = {path.name for path in cache.iterdir() if not path.name.endswith("-atime")}
     assert second == first
@@ -119,6 +122,17 @@ def test_nan_stops_with_the_step_and_advice(tmp_path):
     assert "NaN or infinite at step 1;" in done.stderr and "learning_rate" in done.stderr
     assert "no checkpoint was written" in done.stderr
     assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def test_nan_made_by_the_last_update_is_seen(tmp_path):
+    """Its loss was computed before: one batch an epoch, one epoch."""
+    options = (
+        "--config.total_epochs=1",
+        "--config.batch_size=1295",
+        "--config.schedule.name=constant",
+    )
+    done = run_main(tmp_path / "run", *QUICK, *options, "--config.optimizer.learning_rate=1e30")
+    assert done.returncode == 3 and not (tmp_path / "run" / "summary.json").exists()
 
 
 def test_nan_names_the_last_good_checkpoint(quick_config, tmp_path, monkeypatch):
@@ -241,6 +255,51 @@ def test_batch_that_does_not_fit_is_refused(quick_config, tmp_path):
     with pytest.raises(ConfigError, match="more than the 1294 training images|1295"):
         train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_set_without_images_is_refused(quick_config, tmp_path):
+    quick_config.dataset.validation_fraction = 0.0001
+    with pytest.raises(ConfigError, match="holds out no image"):
+        train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
+
+
+def test_a_checkpoint_made_by_a_signal_is_no_candidate_for_the_best(
+    quick_config, tmp_path, monkeypatch
+):
+    """With a checkpoint only at the end, the best is the last: also when a signal came between."""
+    quick_config.total_epochs, quick_config.checkpoint.every_epochs = 3, 50
+    caught, end_epoch = [], train.end_epoch
+
+    def signalled(*arguments):
+        caught.append(15)
+        return end_epoch(*arguments)
+
+    monkeypatch.setattr(train.runtime, "catch_signals", lambda: contextlib.nullcontext(caught))
+    monkeypatch.setattr(train, "end_epoch", signalled)
+    with pytest.raises(runtime.Interrupted):
+        train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
+    monkeypatch.setattr(train, "end_epoch", end_epoch)
+    caught.clear()
+    summary = train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
+    assert summary["checkpoints"]["best"]["step"] == summary["steps"]
+
+
+def test_what_is_damaged_is_named_and_another_config_never_continues(quick_config, tmp_path):
+    console = Console(file=io.StringIO())
+    summary = train.train_and_evaluate(quick_config, tmp_path / "run", console)
+    (tmp_path / "run" / "config.json").unlink()
+    other = config_lib.check(quick_config.to_dict())
+    other.optimizer.learning_rate = 0.5
+    with pytest.raises(ConfigError, match="optimizer.learning_rate: 0.002 there, 0.5 now"):
+        train.train_and_evaluate(other, tmp_path / "run", console)
+    (tmp_path / "run" / "config.json").unlink()
+    (tmp_path / "run" / "metrics.jsonl").write_bytes(b'\xff\xfe\n{"step": "a", "split": 1}\n[]\n')
+    last = tmp_path / "run" / "checkpoints" / str(summary["steps"])
+    for file in (last / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    with pytest.raises(UserError, match=f"{last} can't be read"):
+        train.train_and_evaluate(quick_config, tmp_path / "run", console)
 
 
 def test_without_validation_the_last_is_the_result(quick_config, tmp_path):
