@@ -47,9 +47,9 @@ class SelectiveKernelNet(nn.Module):
     classifier and in the cross entropy. The softmax belongs to the loss here, so the model returns logits.
 
     Open choices (the report gives neither counts nor code):
-      * Widths. 32, doubled in every second block: 0.24 billion multiply-adds an image, under half of resnet18's, which
-        the report's training time bounds: Colab's T4, at best 8.1e12 operations a second, did an epoch in 36
-        seconds, and these widths take it at least 9. Whether they reach 89.55 % is for a training run to say.
+      * Widths. 32, doubled in every second block: 0.24 billion multiply-adds an image, under half of resnet18's. The
+        report's time bounds them: an epoch in 36 seconds on Colab's GPU (usually a T4, at best 8.1e12 operations a
+        second); these take it at least 9. Whether they reach 89.55 % is for a training run to say.
       * Kernel sizes. "Different", chosen to "capture channel-wise and spatial information while remaining
         computationally efficient": 1x1, which sees channels only, and 3x3 and 5x5.
       * The weights. One hidden layer of 32 with ReLU, and a softmax, so that the branches compete and their sum keeps
