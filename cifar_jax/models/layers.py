@@ -97,9 +97,9 @@ class Conv(nn.Module):
     padding: int = 0
     groups: int = 1
     use_bias: bool = True
+    dtype: Any = jnp.float32
     kernel_init: Callable | None = None
     bias_init: Callable | None = None
-    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
@@ -126,9 +126,9 @@ class Linear(nn.Module):
     """
 
     features: int
+    dtype: Any = jnp.float32
     kernel_init: Callable | None = None
     bias_init: Callable | None = None
-    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x):
