@@ -12,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from quick_jit import quick_jit  # noqa: E402
 from torch import nn  # noqa: E402
 from torch_models import BUILD  # noqa: E402
 from zero_gradients import has_zero_gradient  # noqa: E402
@@ -109,8 +110,10 @@ def test_model_equals_torch(name, options, precision):
     batch = BATCH_OF_VECTORS if has_vectors else BATCH
 
     rng = np.random.default_rng(0)
-    # Each of another brightness: of equal means, selective_kernel_net would make equal use of its kernels.
-    images = rng.normal(size=(batch, 32, 32, 3)) + rng.normal(size=(batch, 1, 1, 3))
+    images = rng.normal(size=(batch, 32, 32, 3))
+    if name == "selective_kernel_net":
+        # Images of equal means would have equal weights in block 1, and its biases no gradient but rounding.
+        images += rng.normal(size=(batch, 1, 1, 3))
     images = images.astype(precision)
     labels = rng.integers(0, 10, size=batch)
     torch_images = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
@@ -120,12 +123,14 @@ def test_model_equals_torch(name, options, precision):
         lambda path, _: to_flax(name, [key.key for key in path][1:], twin.state_dict()), shapes
     )
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
+    # Rounded as quick_jit rounds them, some of resnet18's activations fall on the other side of a kink.
+    jit = jax.jit if name == "resnet18" else quick_jit
 
-    @jax.jit
+    @jit
     def evaluate(params, batch_stats):
         return model.apply({"params": params, "batch_stats": batch_stats}, images)
 
-    @jax.jit
+    @jit
     @lambda loss: jax.value_and_grad(loss, has_aux=True)
     def train(params, batch_stats):
         variables = {"params": params, "batch_stats": batch_stats}
@@ -162,7 +167,7 @@ INITIALISED = ["basic_net", "resnet18_dw", "modified_net", "selective_kernel_net
 @pytest.mark.parametrize("name", INITIALISED)
 def test_initial_parameters_are_distributed_as_torch_draws_them(name):
     """Same bounds (up to what the extreme of a finite sample misses), mean and deviation, leaf by leaf."""
-    init = jax.jit(models.create(name).init)
+    init = quick_jit(models.create(name).init)
     key = jax.random.key(1, impl="rbg")  # The quickest to compile.
     params = init(key, jnp.zeros((1, 32, 32, 3)))["params"]
     torch.manual_seed(0)

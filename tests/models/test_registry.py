@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_jit import quick_jit
 from zero_gradients import has_zero_gradient
 
 from cifar_jax import models
@@ -43,7 +44,7 @@ def images():
 @cache
 def initial_variables(name):
     """(params, batch_stats), made once."""
-    init = jax.jit(models.create(name).init)
+    init = quick_jit(models.create(name).init)
     key = jax.random.key(0, impl="rbg")  # The quickest to compile.
     variables = init(key, jnp.zeros((1, 32, 32, 3)))
     return variables["params"], variables.get("batch_stats", {})
@@ -79,7 +80,7 @@ def test_training_step(name, images):
     model, (params, batch_stats) = models.create(name), initial_variables(name)
     traces = []
 
-    @jax.jit
+    @quick_jit
     def step(params, batch_stats, images, key):
         traces.append(name)
         loss = partial(loss_and_updates, model)
@@ -114,7 +115,7 @@ def test_training_step(name, images):
 @pytest.mark.parametrize("name", NAMES)
 def test_evaluation(name, images):
     """Needs no key, and an image's logits do not depend on the others of its batch."""
-    apply = jax.jit(models.create(name).apply)
+    apply = quick_jit(models.create(name).apply)
     params, batch_stats = initial_variables(name)
     variables = {"params": params, "batch_stats": batch_stats}
     logits = apply(variables, images)
@@ -132,7 +133,7 @@ def test_bfloat16(name, images):
 
     def run(dtype):
         model = models.create(name, dtype=dtype, dropout=without_dropout)
-        return jax.jit(partial(loss_and_updates, model))(params, batch_stats, images, key)[1]
+        return quick_jit(partial(loss_and_updates, model))(params, batch_stats, images, key)[1]
 
     (logits, stats), (exact, _) = run(jnp.bfloat16), run(jnp.float32)
     assert logits.dtype == jnp.float32
@@ -155,8 +156,8 @@ def test_models_can_be_trained_side_by_side(name, images):
         return jax.grad(loss, has_aux=True)(params, batch_stats, images[:2], key)[0]
 
     both = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.9 * leaf]), params)
-    together = jax.device_get(jax.jit(jax.vmap(grads))(both))
-    alone = jax.device_get(jax.jit(grads)(jax.tree.map(lambda leaf: leaf[1], both)))
+    together = jax.device_get(quick_jit(jax.vmap(grads))(both))
+    alone = jax.device_get(quick_jit(grads)(jax.tree.map(lambda leaf: leaf[1], both)))
     for ours, theirs in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
         np.testing.assert_allclose(ours[1], theirs, atol=1e-4 * np.max(np.abs(theirs)))
 
