@@ -38,7 +38,9 @@ LAST_WIDTH = {
 
 @pytest.fixture(scope="module")
 def images():
-    return jax.random.normal(jax.random.key(1), (BATCH, 32, 32, 3))
+    """Noise, each image of another brightness: batch norm of what is equal but for rounding shows rounding."""
+    noise = jax.random.normal(jax.random.key(1), (BATCH, 32, 32, 3))
+    return noise + jax.random.normal(jax.random.key(2), (BATCH, 1, 1, 3))
 
 
 @cache
@@ -138,7 +140,7 @@ def test_bfloat16(name, images):
     (logits, stats), (exact, _) = run(jnp.bfloat16), run(jnp.float32)
     assert logits.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(stats)} <= {jnp.dtype(jnp.float32)}
-    assert 0 < jnp.max(jnp.abs(logits - exact)) < 0.1 * jnp.max(jnp.abs(exact))
+    assert 0 < jnp.max(jnp.abs(logits - exact)) < 0.2 * jnp.max(jnp.abs(exact))
 
     init = models.create(name, dtype=jnp.bfloat16).init
     shapes = jax.eval_shape(init, jax.random.key(0), images)
