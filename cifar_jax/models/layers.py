@@ -7,6 +7,7 @@ that is fast on the platform.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -27,6 +28,9 @@ from cifar_jax.models.pooling import sliced_max_pool, xla_max_pool
 # and its gradients at batch 128, measured on two cores. In between, XLA's is as good or better.
 FEW_CHANNELS = 8
 MANY_CHANNELS = 64
+
+# Those a model can be asked for by name. The leaky one's slope is 0.01, PyTorch's default.
+ACTIVATIONS = {"relu": nn.relu, "leaky_relu": nn.leaky_relu}
 
 
 def on_cpu() -> bool:
@@ -53,9 +57,12 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
     return xla_conv(x, kernel, stride, padding, groups)
 
 
-def max_pool(x, window=2):
-    """Max pooling over window x window squares side by side, odd ends dropped, [B, H, W, C]."""
-    return (sliced_max_pool if on_cpu() else xla_max_pool)(x, window)
+def max_pool(x, window=2, stride=None):
+    """Max pooling over window x window squares, [B, H, W, C]; see `pooling` for the size that results.
+
+    `stride` is the distance between squares, None = the window: side by side.
+    """
+    return (sliced_max_pool if on_cpu() else xla_max_pool)(x, window, stride or window)
 
 
 def storage_dtype(dtype):
@@ -80,7 +87,8 @@ class Conv(nn.Module):
     """2-D convolution with symmetric zero padding, [B, H, W, Cin] -> [B, H', W', features].
 
     Flax's "SAME" pads strided convolutions on one side more than on the other; PyTorch does not.
-    Parameters: `kernel` [K, K, Cin / groups, features], `bias` [features].
+    Parameters: `kernel` [K, K, Cin / groups, features], `bias` [features]; without an initializer of their own
+    (`kernel_init`, `bias_init`) both are drawn as PyTorch draws them.
     """
 
     features: int
@@ -90,16 +98,18 @@ class Conv(nn.Module):
     groups: int = 1
     use_bias: bool = True
     dtype: Any = jnp.float32
+    kernel_init: Callable | None = None
+    bias_init: Callable | None = None
 
     @nn.compact
     def __call__(self, x):
         shape = (self.kernel_size, self.kernel_size, x.shape[-1] // self.groups, self.features)
-        init = uniform_fan_in(math.prod(shape[:-1]))
-        kernel = self.param("kernel", init, shape, storage_dtype(self.dtype))
+        default, dtype = uniform_fan_in(math.prod(shape[:-1])), storage_dtype(self.dtype)
+        kernel = self.param("kernel", self.kernel_init or default, shape, dtype)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         y = conv(x, kernel, self.stride, self.padding, self.groups)
         if self.use_bias:
-            bias = self.param("bias", init, (self.features,), storage_dtype(self.dtype))
+            bias = self.param("bias", self.bias_init or default, (self.features,), dtype)
             y = y + bias.astype(self.dtype)
         return y
 
@@ -110,16 +120,22 @@ def DepthwiseConv(channels: int, kernel_size: int, **options) -> Conv:
 
 
 class Linear(nn.Module):
-    """Affine map of the last axis, [..., Cin] -> [..., features]."""
+    """Affine map of the last axis, [..., Cin] -> [..., features].
+
+    Parameters: `kernel` [Cin, features], `bias` [features], initialised as those of `Conv`.
+    """
 
     features: int
     dtype: Any = jnp.float32
+    kernel_init: Callable | None = None
+    bias_init: Callable | None = None
 
     @nn.compact
     def __call__(self, x):
-        init = uniform_fan_in(x.shape[-1])
-        kernel = self.param("kernel", init, (x.shape[-1], self.features), storage_dtype(self.dtype))
-        bias = self.param("bias", init, (self.features,), storage_dtype(self.dtype))
+        shape, dtype = (x.shape[-1], self.features), storage_dtype(self.dtype)
+        default = uniform_fan_in(x.shape[-1])
+        kernel = self.param("kernel", self.kernel_init or default, shape, dtype)
+        bias = self.param("bias", self.bias_init or default, shape[-1:], dtype)
         return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
 
 

@@ -1,6 +1,8 @@
-"""Formulations of max pooling over squares side by side, [B, H, W, C] -> [B, H // n, W // n, C].
+"""Formulations of max pooling over squares, [B, H, W, C] -> [B, H', W', C], without padding.
 
-Odd ends are dropped. The gradient goes to the first of equal maxima, row by row, as in PyTorch.
+`stride` is the distance between the squares, at most `window`: side by side when equal, overlapping when
+less. H' = (H - window) // stride + 1, and pixels beyond the last whole square are dropped. The gradient
+goes to the first of equal maxima, row by row, as in PyTorch.
 """
 
 from functools import partial
@@ -10,32 +12,36 @@ import jax.numpy as jnp
 from jax import lax
 
 
-def xla_max_pool(x, window):
+def xla_max_pool(x, window, stride):
     """XLA's own max pooling."""
-    shape = (1, window, window, 1)
-    return lax.reduce_window(x, -jnp.inf, lax.max, shape, shape, "VALID")
+    shape, strides = (1, window, window, 1), (1, stride, stride, 1)
+    return lax.reduce_window(x, -jnp.inf, lax.max, shape, strides, "VALID")
 
 
-def sliced_max_pool(x, window):
+def sliced_max_pool(x, window, stride):
     """Maximum of window x window strided slices.
 
-    XLA runs the gradient of its own pooling as plain loops on the CPU. Here it is one elementwise
-    operation, given the place of each maximum.
+    XLA runs the gradient of its own pooling as plain loops on the CPU. Here it is elementwise
+    operations on whole arrays, given the place of each maximum.
     """
-    _, height, width, _ = x.shape
-    return _pool_whole(x[:, : height - height % window, : width - width % window], window)
+    height, width = (
+        (size - window) // stride * stride + window  # What the squares cover.
+        for size in x.shape[1:3]
+    )
+    return _pool_whole(x[:, :height, :width], window, stride)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _pool_whole(x, window):
-    return _max_and_place(x, window)[0]
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _pool_whole(x, window, stride):
+    return _max_and_place(x, window, stride)[0]
 
 
-def _max_and_place(x, window):
+def _max_and_place(x, window, stride):
     maximum = place = None
     for index in range(window * window):
         row, col = divmod(index, window)
-        candidate = x[:, row::window, col::window]
+        height, width = (x.shape[1] - window + row + 1, x.shape[2] - window + col + 1)
+        candidate = x[:, row:height:stride, col:width:stride]
         if maximum is None:
             maximum, place = candidate, jnp.zeros(candidate.shape, jnp.int8)
         else:
@@ -44,12 +50,31 @@ def _max_and_place(x, window):
     return maximum, place
 
 
-def _backward(window, place, grad):
+def _backward(window, stride, place, grad):
+    backward = _disjoint_backward if window == stride else _overlapping_backward
+    return (backward(window, stride, place, grad),)
+
+
+def _disjoint_backward(window, stride, place, grad):
     batch, height, width, channels = grad.shape
     index = jnp.arange(window * window, dtype=jnp.int8).reshape(window, 1, window, 1)
     is_maximum = place[:, :, None, :, None] == index
     spread = jnp.where(is_maximum, grad[:, :, None, :, None], 0)
-    return (spread.reshape(batch, height * window, width * window, channels),)
+    return spread.reshape(batch, height * window, width * window, channels)
+
+
+def _overlapping_backward(window, stride, place, grad):
+    """Every pixel of a square, at its place there, sends its gradient back; the squares' images add up."""
+    _, height, width, _ = grad.shape
+    gaps = stride - 1
+    zero = jnp.zeros((), grad.dtype)
+
+    def sent(row, col):
+        chosen = jnp.where(place == row * window + col, grad, 0)
+        rows, cols = (row, window - 1 - row, gaps), (col, window - 1 - col, gaps)
+        return lax.pad(chosen, zero, ((0, 0, 0), rows, cols, (0, 0, 0)))
+
+    return sum(sent(row, col) for row in range(window) for col in range(window))
 
 
 _pool_whole.defvjp(_max_and_place, _backward)

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quick_jit import quick_jit
 
+from cifar_jax.models.attention import attend, blocked_attend
 from cifar_jax.models.convolution import (
     banded_conv,
     dense_conv,
@@ -40,7 +42,7 @@ def values_and_gradients(function, *args):
 
 def assert_equal(ours, reference, precision, *args):
     results = [
-        jax.jit(lambda *a, f=f: values_and_gradients(f, *a))(*args) for f in (ours, reference)
+        quick_jit(lambda *a, f=f: values_and_gradients(f, *a))(*args) for f in (ours, reference)
     ]
     for mine, theirs in zip(*results, strict=True):
         assert mine.shape == theirs.shape and mine.dtype == theirs.dtype
@@ -106,14 +108,36 @@ def test_convolution_under_vmap_over_models(kind, stride, precision):
     assert_equal(jax.vmap(ours, (None, 0)), jax.vmap(reference, (None, 0)), precision, x, kernels)
 
 
-@pytest.mark.parametrize("window", [2, 3])
-@pytest.mark.parametrize(("height", "width"), [(6, 6), (7, 5), (4, 9)])
-def test_max_pool(window, height, width, precision):
+@pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 3), (3, 2), (3, 1), (5, 3)])
+@pytest.mark.parametrize(("height", "width"), [(6, 7), (5, 9)])
+def test_max_pool(window, stride, height, width, precision):
     """On a grid of few values, so that most windows have several equal maxima."""
     x = jnp.round(random(0, (2, height, width, 3), precision))
-    assert_equal(
-        lambda x: sliced_max_pool(x, window), lambda x: xla_max_pool(x, window), precision, x
-    )
+
+    def ours(x):
+        return sliced_max_pool(x, window, stride)
+
+    def reference(x):
+        return xla_max_pool(x, window, stride)
+
+    assert_equal(ours, reference, precision, x)
+    xs = jnp.stack([x, -x])
+    assert_equal(jax.vmap(ours), jax.vmap(reference), precision, xs)
+
+
+@pytest.mark.parametrize("max_scores", [1, 2 * 36 * 5, 2 * 36 * 36])
+def test_blocked_attention(max_scores, precision):
+    """One query at a time, 4 (the most below 5 that divide 36) and all at once."""
+    shapes = (2, 36, 3), (2, 36, 3), (2, 36, 5)
+    query, key, value = (random(seed, shape, precision) for seed, shape in enumerate(shapes))
+
+    def ours(*args):
+        return blocked_attend(*args, max_scores)
+
+    assert_equal(ours, attend, precision, query, key, value)
+    queries = jnp.stack([query, 2 * query])
+    axes = (0, None, None)
+    assert_equal(jax.vmap(ours, axes), jax.vmap(attend, axes), precision, queries, key, value)
 
 
 def plain_batch_norm(relu):

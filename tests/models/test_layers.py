@@ -64,3 +64,5 @@ def test_formulation_follows_the_platform(platform, monkeypatch):
         assert ("conv_general_dilated" in traced) == (platform != "cpu")
     traced = str(jax.make_jaxpr(lambda x: layers.max_pool(x))(x))
     assert ("reduce_window" in traced) == (platform != "cpu")
+    traced = str(jax.make_jaxpr(lambda x: layers.max_pool(x, 3, 2))(x))
+    assert ("reduce_window" in traced) == (platform != "cpu")

@@ -1,0 +1,34 @@
+"""Parameters that the loss cannot depend on in training, by model: every other one must get a gradient.
+
+  * A bias whose layer goes straight into batch norm: the norm takes the mean away again. So does it
+    with the bias of a depthwise convolution before a pointwise one before batch norm.
+  * The bias of an attention's key: for a query it adds the same to the scores of all keys, which the
+    softmax over keys does not see.
+
+In floating point what remains is rounding, so the tests hold it against the layer's other gradients.
+"""
+
+
+def _biases(*layers):
+    return {(*layer.split("."), "bias") for layer in layers}
+
+
+ZERO_GRADIENTS = {
+    "plain_cnn": _biases(*(f"conv{layer}" for layer in range(1, 7))),
+    "modified_net": _biases("conv1", "conv2", "conv3"),
+    "modified_net_separable": _biases(
+        *(f"conv{layer}_{half}" for layer in (1, 2, 3) for half in ("depthwise", "pointwise")),
+        "fc1",
+        "fc2",
+    ),
+    "gap_net": _biases("conv1", "conv2", "conv3"),
+    "attention_net": _biases(
+        "conv1", "conv2", "conv3", "attention1.key", "attention2.key", "attention3.key"
+    ),
+    "big_net_improved": _biases("fc1"),
+}
+
+
+def has_zero_gradient(model, path):
+    """Whether the parameter at `path`, a tuple of names, is one of those."""
+    return tuple(path) in ZERO_GRADIENTS.get(model, ())
