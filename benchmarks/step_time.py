@@ -59,7 +59,7 @@ def ours(model, batch_size, interval, seconds):
 
     sgd = model == "basic_net"
     recipe = steps.Recipe(
-        model=models.create(model, dropout=0.0 if model in ("resnet18", "resnet10") else None),
+        model=models.create(model, dropout=0.0),
         optimizer=optim.make_optimizer("sgd", momentum=0.9)
         if sgd
         else optim.make_optimizer("adam"),

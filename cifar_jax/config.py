@@ -58,6 +58,8 @@ SCHEMA = {
     "model": {
         "name": Field("basic_net", "A name of cifar_jax.models."),
         "dropout": Field(None, "Dropout rate; None = the model's own.", kind=float, optional=True, low=0, high=0.999),
+        "activation": Field(None, "Activation, where a model lets it be chosen; None = the model's own.", kind=str,
+                            optional=True, choices=("relu", "leaky_relu")),
     },
     "dataset": {
         "name": Field("cifar10", "`digits` (embedded) or any TFDS set of fixed-size images with train and test."),

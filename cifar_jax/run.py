@@ -65,6 +65,7 @@ def build(config, dataset):
             num_classes=len(dataset.class_names),
             dtype=jnp.dtype(config.dtype),
             dropout=config.model.dropout,
+            activation=config.model.activation,
         ),
         optimizer=optim.make_optimizer(
             config.optimizer.name, config.optimizer.momentum, config.optimizer.weight_decay

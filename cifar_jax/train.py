@@ -56,7 +56,10 @@ def train_and_evaluate(config, folder, console=None):
         UserError: and its kinds; see errors.py.
     """
     config = config_lib.check(config)
-    models.create(config.model.name, dropout=config.model.dropout)  # wrong ones: before a download
+    # What the model can't have is said before a download.
+    models.create(
+        config.model.name, dropout=config.model.dropout, activation=config.model.activation
+    )
     runtime.enable_compilation_cache(config.compilation_cache)
     dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
     run = build(config, dataset)
