@@ -19,15 +19,16 @@ class Display:
         self._last_line = time.monotonic()
         self._bar = None
         if self.console.is_terminal:
-            columns = (
+            steps = (TextColumn("{task.completed}/{task.total} steps"), TimeElapsedColumn())
+            self._bar = Progress(
                 TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.completed}/{task.total} steps"),
-                TimeElapsedColumn(),
+                BarColumn(bar_width=40 if self._is_wide() else 6),
+                *(steps if self._is_wide() else ()),
                 TextColumn("ETA"),
                 TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
             )
-            self._bar = Progress(*columns, console=self.console, transient=True)
             self._task = self._bar.add_task("compiling", total=total_steps)
 
     def __enter__(self):
@@ -38,6 +39,10 @@ class Display:
     def __exit__(self, *_):
         if self._bar:
             self._bar.stop()
+
+    def _is_wide(self):
+        """Whether a line holds all in full words; else the same figures in fewer columns."""
+        return self.console.width >= 150
 
     def say(self, text):
         """One line of text."""
@@ -50,10 +55,12 @@ class Display:
             f"learning rate {learning_rate:.3g}  {images_per_second:,.0f} images/s"
         )
         if self._bar:
-            # The bar itself needs some 60 columns.
-            fits = len(text) + 60 <= self.console.width
-            short = f"epoch {epoch}/{self._epochs}  loss {loss:.3f}"
-            self._bar.update(self._task, completed=step, description=text if fits else short)
+            if not self._is_wide():
+                text = (
+                    f"{epoch}/{self._epochs} loss {loss:.3f} accuracy {accuracy:.1%} "
+                    f"rate {learning_rate:.1e} {images_per_second:,.0f}/s"
+                )
+            self._bar.update(self._task, completed=step, description=text)
         elif time.monotonic() - self._last_line > PLAIN_SECONDS:
             self.say(f"  step {step}  {text}")
             self._last_line = time.monotonic()
