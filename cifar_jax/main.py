@@ -13,6 +13,7 @@ Exit codes: 0 done, 2 wrong config, data or command line, 3 loss became NaN or i
 130 Ctrl-C and 143 SIGTERM (during training both save first, at the end of the log interval).
 """
 
+import os
 import re
 import sys
 
@@ -89,4 +90,10 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    try:
+        exit_code = main(sys.argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # such as `--help | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        exit_code = 128 + 13  # SIGPIPE's
+    sys.exit(exit_code)

@@ -5,11 +5,12 @@ import io
 import json
 import os
 import re
+import subprocess
 import textwrap
 
 import numpy as np
 import pytest
-from command_line import QUICK, run_main
+from command_line import QUICK, ROOT, command, run_main
 from rich.console import Console
 
 from cifar_jax import config as config_lib
@@ -248,6 +249,19 @@ def test_help_lists_every_field():
     done = run_main("unused", "--help")
     assert done.returncode == 0
     assert all(f"--config.{name}=" in done.stdout for name in config_lib.fields())
+
+
+def test_help_may_be_cut_short():
+    """As by `| head -1`: the reader closes the pipe, and no traceback appears."""
+    process = subprocess.Popen(
+        command("unused", "--help"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait(timeout=60) == 141
 
 
 def test_batch_that_does_not_fit_is_refused(quick_config, tmp_path):
