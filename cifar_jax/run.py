@@ -37,9 +37,11 @@ def build(config, dataset):
     Returns:
         Run.
     Raises:
-        ConfigError: a batch larger than the training set, or not divisible over the devices.
+        ConfigError: a model for images of another shape; a batch larger than the training set, or not
+            divisible over the devices.
     """
     images, labels = dataset.split("train")
+    models.check_images(config.model.name, images.shape[1:])
     train_indices, validation_indices = data.stratified_split(
         labels, config.dataset.validation_fraction, config.dataset.split_seed
     )

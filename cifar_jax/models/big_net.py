@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cifar_jax.models.layers import BatchNorm, Conv, Linear, max_pool, storage_dtype
+from cifar_jax.models.layers import BatchNorm, Conv, Dropout, Linear, max_pool, storage_dtype
 
 
 class BigNet(nn.Module):
@@ -53,6 +53,6 @@ class BigNet(nn.Module):
         x = Linear(64, name="fc1", **options)(x)
         if self.batch_norm:
             x = BatchNorm(dtype=self.dtype, name="bn")(x, train)
-        x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
+        x = Dropout(self.dropout)(nn.relu(x), train)
         logits = Linear(self.num_classes, name="fc2", **options)(x)
         return logits.astype(storage_dtype(self.dtype))

@@ -17,12 +17,13 @@ from jax import lax
 
 
 def xla_conv(x, kernel, stride=1, padding=0, groups=1):
-    """XLA's own convolution."""
+    """XLA's own convolution; kernel and padding may differ along height and width, padding = (rows, columns)."""
+    rows, columns = (padding, padding) if isinstance(padding, int) else padding
     return lax.conv_general_dilated(
         x,
         kernel,
         window_strides=(stride, stride),
-        padding=[(padding, padding)] * 2,
+        padding=[(rows, rows), (columns, columns)],
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
     )

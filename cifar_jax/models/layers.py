@@ -13,6 +13,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cifar_jax.models.convolution import (
     banded_conv,
@@ -43,11 +44,17 @@ def on_cpu() -> bool:
 
 
 def conv(x, kernel, stride=1, padding=0, groups=1):
-    """2-D convolution in the formulation that is fastest here; see `convolution` for the arguments."""
-    size, _, depth, features = kernel.shape
-    if on_cpu():
+    """2-D convolution in the formulation that is fastest here; see `convolution` for the arguments.
+
+    Here alone the kernel may be a rectangle, and `padding` then (rows, columns): XLA's own takes those.
+    """
+    size, width, depth, features = kernel.shape
+    if on_cpu() and size == width:
         if groups == features == x.shape[-1] > 1:
             return depthwise_conv(x, kernel, stride, padding)
+        if groups > 1:
+            pairs = zip(jnp.split(x, groups, -1), jnp.split(kernel, groups, -1), strict=True)
+            return jnp.concatenate([conv(x, k, stride, padding) for x, k in pairs], axis=-1)
         if groups == size == 1 and padding == 0:
             return pointwise_conv(x, kernel, stride)
         if groups == 1 and depth <= FEW_CHANNELS:
@@ -57,12 +64,44 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
     return xla_conv(x, kernel, stride, padding, groups)
 
 
-def max_pool(x, window=2, stride=None):
+def max_pool(x, window=2, stride=None, padding=0, ceil=False):
     """Max pooling over window x window squares, [B, H, W, C]; see `pooling` for the size that results.
 
-    `stride` is the distance between squares, None = the window: side by side.
+    Args:
+      stride: distance between squares, at most `window`; None = the window: side by side.
+      padding: pixels of minus infinity on every side.
+      ceil: whether the last square may reach over the edge, as PyTorch's ceil_mode lets it; else what no
+        whole square covers is dropped.
     """
-    return (sliced_max_pool if on_cpu() else xla_max_pool)(x, window, stride or window)
+    stride = stride or window
+    if padding or ceil:
+        beyond = [-(size + 2 * padding - window) % stride if ceil else 0 for size in x.shape[1:3]]
+        sides = [(0, 0), *((padding, padding + extra) for extra in beyond), (0, 0)]
+        x = jnp.pad(x, sides, constant_values=-jnp.inf)
+    return (sliced_max_pool if on_cpu() else xla_max_pool)(x, window, stride)
+
+
+def avg_pool(x, window=2, stride=None, padding=0):
+    """Mean over window x window squares, [B, H, W, C]; pixels of the padding count, as zeros."""
+    stride = stride or window
+    return nn.avg_pool(x, (window,) * 2, (stride,) * 2, [(padding, padding)] * 2)
+
+
+def adaptive_avg_pool(x, size):
+    """Means of size x size cells that share out the image evenly, [B, H, W, C] -> [B, size, size, C].
+
+    PyTorch's: cell i of n pixels has the pixels floor(i n / size) to ceil((i + 1) n / size), so cells
+    overlap where `size` does not divide n, and repeat pixels where n is less.
+    """
+
+    def cells(n):
+        cell, pixel = np.arange(size)[:, None], np.arange(n)
+        inside = (pixel >= cell * n // size) & (pixel < -(-(cell + 1) * n // size))
+        return jnp.asarray(inside / inside.sum(axis=1, keepdims=True), x.dtype)
+
+    if x.shape[1:3] == (size, size):
+        return x
+    return jnp.einsum("rh,bhwc,sw->brsc", cells(x.shape[1]), x, cells(x.shape[2]))
 
 
 def storage_dtype(dtype):
@@ -87,14 +126,15 @@ class Conv(nn.Module):
     """2-D convolution with symmetric zero padding, [B, H, W, Cin] -> [B, H', W', features].
 
     Flax's "SAME" pads strided convolutions on one side more than on the other; PyTorch does not.
+    `kernel_size` and `padding` are one number, or (rows, columns).
     Parameters: `kernel` [K, K, Cin / groups, features], `bias` [features]; without an initializer of their own
     (`kernel_init`, `bias_init`) both are drawn as PyTorch draws them.
     """
 
     features: int
-    kernel_size: int
+    kernel_size: int | tuple[int, int]
     stride: int = 1
-    padding: int = 0
+    padding: int | tuple[int, int] = 0
     groups: int = 1
     use_bias: bool = True
     dtype: Any = jnp.float32
@@ -103,7 +143,9 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        shape = (self.kernel_size, self.kernel_size, x.shape[-1] // self.groups, self.features)
+        size = self.kernel_size
+        size = (size, size) if isinstance(size, int) else size
+        shape = (*size, x.shape[-1] // self.groups, self.features)
         default, dtype = uniform_fan_in(math.prod(shape[:-1])), storage_dtype(self.dtype)
         kernel = self.param("kernel", self.kernel_init or default, shape, dtype)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
@@ -126,6 +168,7 @@ class Linear(nn.Module):
     """
 
     features: int
+    use_bias: bool = True
     dtype: Any = jnp.float32
     kernel_init: Callable | None = None
     bias_init: Callable | None = None
@@ -135,8 +178,29 @@ class Linear(nn.Module):
         shape, dtype = (x.shape[-1], self.features), storage_dtype(self.dtype)
         default = uniform_fan_in(x.shape[-1])
         kernel = self.param("kernel", self.kernel_init or default, shape, dtype)
-        bias = self.param("bias", self.bias_init or default, shape[-1:], dtype)
-        return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
+        y = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init or default, shape[-1:], dtype)
+            y = y + bias.astype(self.dtype)
+        return y
+
+
+class Dropout(nn.Module):
+    """In training zeroes each number with chance `rate` and divides the others by 1 - rate.
+
+    Flax's layer, draws included, for which the rate may also be an array of the program: runs of a sweep
+    that differ in it then share one program.
+    """
+
+    rate: float | jax.Array
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        if not train or (isinstance(self.rate, float | int) and self.rate == 0):
+            return x
+        keep = 1.0 - self.rate
+        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, x.shape)
+        return jnp.where(kept, x / jnp.asarray(keep, x.dtype), 0)
 
 
 class BatchNorm(nn.Module):
@@ -172,3 +236,38 @@ class BatchNorm(nn.Module):
             mean.value += self.momentum * (batch_mean - mean.value)
             var.value += self.momentum * (unbiased - var.value)
         return y
+
+
+class ConvBatchNorm(nn.Module):
+    """Convolution -> batch norm -> optional ReLU, [B, H, W, Cin] -> [B, H', W', features].
+
+    Padded, if `padding` is None, so that stride 1 keeps the size of the image.
+    """
+
+    features: int
+    kernel_size: int | tuple[int, int] = 3
+    stride: int = 1
+    relu: bool = True
+    padding: int | tuple[int, int] | None = None
+    groups: int = 1
+    use_bias: bool = False
+    epsilon: float = 1e-5
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        size, padding = self.kernel_size, self.padding
+        if padding is None:
+            padding = size // 2 if isinstance(size, int) else tuple(n // 2 for n in size)
+        x = Conv(
+            self.features,
+            size,
+            self.stride,
+            padding=padding,
+            groups=self.groups,
+            use_bias=self.use_bias,
+            dtype=self.dtype,
+            name="conv",
+        )(x)
+        norm = BatchNorm(relu=self.relu, epsilon=self.epsilon, dtype=self.dtype, name="bn")
+        return norm(x, train)

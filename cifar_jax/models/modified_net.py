@@ -9,6 +9,7 @@ from cifar_jax.models.layers import (
     BatchNorm,
     Conv,
     DepthwiseConv,
+    Dropout,
     Linear,
     max_pool,
     storage_dtype,
@@ -81,7 +82,7 @@ class ModifiedNet(nn.Module):
             x = Linear(features, dtype=self.dtype, name=f"fc{layer}")(x)
             if self.separable:
                 x = BatchNorm(dtype=self.dtype, name=f"fc{layer}_bn")(x, train)
-            x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
+            x = Dropout(self.dropout)(nn.relu(x), train)
         logits = Linear(self.num_classes, dtype=self.dtype, name="fc3")(x)
         return logits.astype(storage_dtype(self.dtype))
 

@@ -9,6 +9,7 @@ from cifar_jax.models.layers import (
     ACTIVATIONS,
     BatchNorm,
     Conv,
+    Dropout,
     Linear,
     max_pool,
     storage_dtype,
@@ -46,7 +47,7 @@ class PlainCNN(nn.Module):
     @nn.compact
     def __call__(self, images, train: bool = False):
         activation = ACTIVATIONS[self.activation]
-        dropout = nn.Dropout(self.dropout, deterministic=not train)
+        dropout = Dropout(self.dropout)
         x = images
         for layer, features in enumerate((8, 16, 32, 64, 128, 128), start=1):
             x = Conv(features, 3, padding=1, dtype=self.dtype, name=f"conv{layer}")(x)
@@ -54,8 +55,8 @@ class PlainCNN(nn.Module):
             if layer % 2 == 0:
                 x = max_pool(x)
         x = x.reshape(x.shape[0], -1)
-        x = dropout(activation(Linear(512, dtype=self.dtype, name="fc1")(x)))
-        x = dropout(activation(Linear(128, dtype=self.dtype, name="fc2")(x)))
+        x = dropout(activation(Linear(512, dtype=self.dtype, name="fc1")(x)), train)
+        x = dropout(activation(Linear(128, dtype=self.dtype, name="fc2")(x)), train)
         x = activation(Linear(32, dtype=self.dtype, name="fc3")(x))
         logits = Linear(self.num_classes, dtype=self.dtype, name="fc4")(x)
         return logits.astype(storage_dtype(self.dtype))

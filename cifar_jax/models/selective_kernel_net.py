@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cifar_jax.models.layers import BatchNorm, Conv, Linear, max_pool, storage_dtype
+from cifar_jax.models.layers import BatchNorm, Conv, Dropout, Linear, max_pool, storage_dtype
 
 
 class SelectiveKernelBlock(nn.Module):
@@ -77,6 +77,6 @@ class SelectiveKernelNet(nn.Module):
         x = jnp.mean(x, axis=(1, 2))
         x = nn.relu(Linear(128, dtype=self.dtype, name="fc1")(x))
         x = BatchNorm(dtype=self.dtype, name="bn")(x, train)
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        x = Dropout(self.dropout)(x, train)
         logits = Linear(self.num_classes, dtype=self.dtype, name="fc2")(x)
         return logits.astype(storage_dtype(self.dtype))

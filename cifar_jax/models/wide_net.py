@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from cifar_jax.models.attention import SelfAttention
-from cifar_jax.models.layers import BatchNorm, Conv, Linear, max_pool, storage_dtype
+from cifar_jax.models.layers import BatchNorm, Conv, Dropout, Linear, max_pool, storage_dtype
 
 
 class WideNet(nn.Module):
@@ -50,7 +50,7 @@ class WideNet(nn.Module):
                 x = SelfAttention(dtype=self.dtype, name=f"attention{stage}")(x)
         x = jnp.mean(x, axis=(1, 2)) if self.global_pool else x.reshape(x.shape[0], -1)
         if self.dropout is not None:
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            x = Dropout(self.dropout)(x, train)
         x = nn.relu(Linear(120, dtype=self.dtype, name="fc1")(x))
         x = nn.relu(Linear(84, dtype=self.dtype, name="fc2")(x))
         logits = Linear(self.num_classes, dtype=self.dtype, name="fc3")(x)

@@ -1,11 +1,4 @@
-"""The models of the reports in plain PyTorch, written from the reports' tables.
-
-The parity tests and benchmarks/step_time.py hold ours against these. Every submodule has the name
-of its Flax twin, so that "stage1_block1.conv1.bn.weight" here is
-params["stage1_block1"]["conv1"]["bn"]["scale"] there.
-"""
-
-from collections import OrderedDict
+"""The networks of reports 000 to 004 but for the ResNets, from the reports' tables; layers named as ours."""
 
 import torch
 from torch import nn
@@ -218,64 +211,6 @@ class GapNet(nn.Module):
         return self.fc3(relu(self.fc2(relu(self.fc1(x)))))
 
 
-def conv_batch_norm(inputs, outputs, kernel, stride):
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
-    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(outputs)))
-
-
-def depthwise_separable(inputs, outputs, stride):
-    """Report 003 (Cao), Table 23."""
-    return nn.Sequential(
-        OrderedDict(
-            depthwise=nn.Conv2d(inputs, inputs, 3, stride, padding=1, groups=inputs, bias=False),
-            pointwise=nn.Conv2d(inputs, outputs, 1, bias=False),
-            bn=nn.BatchNorm2d(outputs),
-            relu=nn.ReLU(),
-        )
-    )
-
-
-class Block(nn.Module):
-    def __init__(self, inputs, outputs, stride, separable):
-        super().__init__()
-        if separable:
-            self.conv1 = depthwise_separable(inputs, outputs, stride)
-            self.conv2 = depthwise_separable(outputs, outputs, 1)
-        else:
-            self.conv1 = conv_batch_norm(inputs, outputs, 3, stride)
-            self.conv1.add_module("relu", nn.ReLU())
-            self.conv2 = conv_batch_norm(outputs, outputs, 3, 1)
-        self.shortcut = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = conv_batch_norm(inputs, outputs, 1, stride)
-
-    def forward(self, x):
-        return relu(self.conv2(self.conv1(x)) + self.shortcut(x))
-
-
-class ResNet(nn.Module):
-    """Report 003 (Cao), section 3.5 and Table 23, without dropout."""
-
-    def __init__(self, blocks_per_stage, separable=False):
-        super().__init__()
-        self.stem = conv_batch_norm(3, 64, 3, 1)
-        self.blocks = []
-        inputs = 64
-        for stage, blocks in enumerate(blocks_per_stage, start=1):
-            for block in range(1, blocks + 1):
-                outputs, stride = 64 * 2 ** (stage - 1), 2 if stage > 1 and block == 1 else 1
-                self.blocks.append(Block(inputs, outputs, stride, separable))
-                self.add_module(f"stage{stage}_block{block}", self.blocks[-1])
-                inputs = outputs
-        self.fc = nn.Linear(512, 10)
-
-    def forward(self, x):
-        x = relu(self.stem(x))
-        for block in self.blocks:
-            x = block(x)
-        return self.fc(torch.flatten(nn.functional.avg_pool2d(x, 4), 1))
-
-
 class BigNet(nn.Module):
     """Report 004 (Murgolo), section 2.1, without dropout; initialised as MATLAB does."""
 
@@ -295,21 +230,3 @@ class BigNet(nn.Module):
         for conv in (self.conv1, self.conv2, self.conv3):
             x = max_pool2d(relu(conv(x)), kernel_size=3, stride=2)
         return self.fc2(relu(self.bn(self.fc1(torch.flatten(x, 1)))))
-
-
-BUILD = {
-    "plain_cnn": PlainCNN,
-    "origin_net": OriginNet,
-    "modified_net": ModifiedNet,
-    "modified_net_separable": SeparableModifiedNet,
-    "selective_kernel_net": SelectiveKernelNet,
-    "basic_net": BasicNet,
-    "wide_net": WideNet,
-    "gap_net": GapNet,
-    "attention_net": lambda: GapNet(attention=True),
-    "resnet18": lambda: ResNet([2, 2, 2, 2]),
-    "resnet10": lambda: ResNet([1, 1, 1, 1]),
-    "resnet18_dw": lambda: ResNet([1, 1, 1, 1], separable=True),
-    "big_net": BigNet,
-    "big_net_improved": lambda: BigNet(batch_norm=True),
-}

@@ -1,0 +1,194 @@
+"""The models by name. Each is registered once, below, with its exact parameter count.
+
+The counts are the reports'. Three have no reported one, and theirs is ours: modified_net_separable,
+selective_kernel_net, big_net_improved; big_net's is what the layers that its report states add up to.
+Beyond the reports they are torchvision's and kuangliu/pytorch-cifar's.
+"""
+
+import difflib
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cifar_jax.errors import ConfigError
+from cifar_jax.models import torch_names
+from cifar_jax.models.basic_net import BasicNet
+from cifar_jax.models.big_net import BigNet
+from cifar_jax.models.layers import ACTIVATIONS
+from cifar_jax.models.modified_net import ModifiedNet, OriginNet
+from cifar_jax.models.plain_cnn import PlainCNN
+from cifar_jax.models.preact_resnet import PreActResNet
+from cifar_jax.models.resnet import ResNet
+from cifar_jax.models.resnet9 import ResNet9
+from cifar_jax.models.selective_kernel_net import SelectiveKernelNet
+from cifar_jax.models.torch_names import Convention
+from cifar_jax.models.wide_net import WideNet
+
+
+class Entry(NamedTuple):
+    """A registered model."""
+
+    build: Callable[..., nn.Module]
+    num_params: int  # with `num_classes` classes
+    dropout: float | None = None  # the model's own rate; None where it has no dropout layer
+    activation: str | None = None  # the name of the model's own; None where it leaves no choice
+    num_classes: int = 10
+    input_shape: tuple[int, int, int] = (32, 32, 3)  # [H, W, C]
+    # The feature map [H, W, C] that the layer fc1 sees flattened: PyTorch flattens it as [C, H, W].
+    flattened: tuple[int, int, int] | None = None
+    # How PyTorch code names the model's parameters, beside our own names.
+    torch_names: tuple[Convention, ...] = ()
+
+
+# The images of the models at ImageNet's size.
+IMAGENET = {"num_classes": 1000, "input_shape": (224, 224, 3)}
+KUANGLIU_RESNET = (torch_names.KUANGLIU_RESNET, torch_names.TORCHVISION_RESNET)
+
+
+REGISTRY = {
+    "plain_cnn": Entry(
+        PlainCNN, 1_365_930, dropout=0.5, activation="leaky_relu", flattened=(4, 4, 128)
+    ),
+    "origin_net": Entry(OriginNet, 48_252, flattened=(3, 3, 32)),
+    "modified_net": Entry(ModifiedNet, 35_730, dropout=0.5, flattened=(4, 4, 16)),
+    "modified_net_separable": Entry(
+        partial(ModifiedNet, separable=True), 46_768, dropout=0.5, flattened=(4, 4, 24)
+    ),
+    "selective_kernel_net": Entry(SelectiveKernelNet, 2_277_436, dropout=0.5),
+    "basic_net": Entry(BasicNet, 62_006, flattened=(5, 5, 16)),
+    "wide_net": Entry(WideNet, 2_348_030, flattened=(8, 8, 256)),
+    "gap_net": Entry(partial(WideNet, global_pool=True), 413_566, dropout=0.5),
+    "attention_net": Entry(
+        partial(WideNet, global_pool=True, attention=True), 521_646, dropout=0.5
+    ),
+    "resnet18": Entry(
+        partial(ResNet, (2, 2, 2, 2)), 11_173_962, dropout=0.5, torch_names=KUANGLIU_RESNET
+    ),
+    "resnet10": Entry(
+        partial(ResNet, (1, 1, 1, 1)), 4_903_242, dropout=0.5, torch_names=KUANGLIU_RESNET
+    ),
+    "resnet18_dw": Entry(partial(ResNet, (1, 1, 1, 1), separable=True), 722_186),
+    "big_net": Entry(BigNet, 116_906, dropout=0.0, flattened=(3, 3, 64)),
+    "big_net_improved": Entry(
+        partial(BigNet, batch_norm=True), 117_034, dropout=0.2, flattened=(3, 3, 64)
+    ),
+    # Beyond the reports, for 32x32 images.
+    "resnet34": Entry(
+        partial(ResNet, (3, 4, 6, 3)), 21_282_122, dropout=0.0, torch_names=KUANGLIU_RESNET
+    ),
+    "resnet50": Entry(
+        partial(ResNet, (3, 4, 6, 3), features=256, bottleneck=64),
+        23_520_842,
+        dropout=0.0,
+        torch_names=KUANGLIU_RESNET,
+    ),
+    "resnext29_2x64d": Entry(
+        partial(ResNet, (3, 3, 3), features=256, bottleneck=128, groups=2, stem=1),
+        9_128_778,
+        dropout=0.0,
+        torch_names=KUANGLIU_RESNET,
+    ),
+    "preact_resnet18": Entry(
+        partial(PreActResNet, (2, 2, 2, 2), final_norm=False),
+        11_171_146,
+        torch_names=(torch_names.KUANGLIU_PREACT_RESNET,),
+    ),
+    "wide_resnet_28_10": Entry(partial(PreActResNet, (4, 4, 4), stem=16, features=160), 36_479_194),
+    "resnet9": Entry(ResNet9, 6_573_120),
+    # Those that report 001 compares itself with (Table IV), for ImageNet's images.
+    "resnet18_imagenet": Entry(
+        partial(ResNet, (2, 2, 2, 2), imagenet=True),
+        11_689_512,
+        torch_names=(torch_names.TORCHVISION_RESNET,),
+        **IMAGENET,
+    ),
+}
+
+
+def names() -> list[str]:
+    """The registered names, in the order of the registry."""
+    return list(REGISTRY)
+
+
+def create(
+    name, num_classes=None, dtype=jnp.float32, dropout=None, *, activation=None
+) -> nn.Module:
+    """Builds a model: float images [B, H, W, 3], already normalised -> logits [B, num_classes].
+
+    Args:
+      name: one of `names()`; its entry in `REGISTRY` has the shape of the images.
+      num_classes: width of the last layer; None takes the entry's.
+      dtype: type to compute in. Parameters, batch statistics and logits are float32 (float64 for float64).
+      dropout: rate in [0, 1) of the model's dropout layers; None takes the model's own.
+      activation: a name of `layers.ACTIVATIONS`, for a model that leaves the choice; None takes the model's own.
+
+    Returns:
+      A Flax module. In training it updates `batch_stats` and, with dropout, draws from the "dropout" key:
+      `module.apply(variables, images, train=True, rngs={"dropout": key}, mutable=["batch_stats"])`.
+
+    Raises:
+      ConfigError: unknown name or activation, a rate that is out of range or for a model without a dropout layer,
+        or an activation for a model that leaves no choice.
+    """
+    entry = lookup(name)
+    options = {"num_classes": num_classes or entry.num_classes, "dtype": dtype}
+    if entry.dropout is not None:
+        options["dropout"] = entry.dropout if dropout is None else _checked_rate(dropout)
+    elif dropout:
+        raise ConfigError(f"model {name!r} has no dropout layer, so no rate can be set: {dropout}")
+    if entry.activation is not None:
+        options["activation"] = _checked_activation(activation or entry.activation)
+    elif activation:
+        raise ConfigError(f"model {name!r} leaves no choice of its activation: {activation!r}")
+    return entry.build(**options)
+
+
+def shapes(name, num_classes=None, dtype=jnp.float32):
+    """The variables of a model as jax.ShapeDtypeStruct: its initialisation, traced but not run."""
+    images = jax.ShapeDtypeStruct((1, *lookup(name).input_shape), dtype)
+    return jax.eval_shape(create(name, num_classes, dtype).init, jax.random.key(0), images)
+
+
+def count_params(name, num_classes=None) -> int:
+    """Number of trainable parameters."""
+    leaves = jax.tree.leaves(shapes(name, num_classes)["params"])
+    return sum(math.prod(leaf.shape) for leaf in leaves)
+
+
+def check_images(name, shape):
+    """Raises ConfigError where the model is made for images of another shape than `shape`, [H, W, C]."""
+    wanted = lookup(name).input_shape
+    if tuple(shape) != wanted:
+        raise ConfigError(
+            f"model {name!r} takes images of {' x '.join(map(str, wanted))}, the data set has "
+            f"{' x '.join(map(str, shape))}"
+        )
+
+
+def lookup(name) -> Entry:
+    """The entry of that name; ConfigError, with the nearest one, where there is none."""
+    if name in REGISTRY:
+        return REGISTRY[name]
+    raise _unknown("model", name, REGISTRY)
+
+
+def _checked_rate(rate) -> float:
+    if not 0 <= rate < 1:
+        raise ConfigError(f"dropout must be in [0, 1), not {rate}")
+    return float(rate)
+
+
+def _checked_activation(name) -> str:
+    if name not in ACTIVATIONS:
+        raise _unknown("activation", name, ACTIVATIONS)
+    return name
+
+
+def _unknown(what, name, known) -> ConfigError:
+    nearest = difflib.get_close_matches(str(name), known) or list(known)
+    return ConfigError(f"unknown {what} {name!r}; did you mean {' or '.join(nearest)}?")

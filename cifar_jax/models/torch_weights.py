@@ -1,0 +1,163 @@
+"""Weights from PyTorch and back: a state dict of arrays <-> the variables of a model.
+
+PyTorch keeps a convolution's kernel as [out, in, rows, columns] and a linear layer's as [out, in], and
+flattens a feature map as [C, H, W]; here it is [rows, columns, in, out], [in, out] and [H, W, C].
+"""
+
+import math
+
+import jax
+import numpy as np
+
+from cifar_jax.errors import ConfigError
+from cifar_jax.models.registry import lookup, shapes
+from cifar_jax.models.torch_names import Convention
+
+OURS = Convention("cifar_jax", lambda layer: layer)
+
+LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+
+# What wrappers (DataParallel, torch.compile) put in front of every name.
+PREFIXES = ("module.", "_orig_mod.")
+
+
+def from_torch(name, state_dict, num_classes=None):
+    """The variables of a model with the weights of a PyTorch state dict.
+
+    Args:
+      name: of the model.
+      state_dict: name -> array or CPU tensor. The names may be those of our own modules, of
+        kuangliu/pytorch-cifar or of torchvision, where the model has such; the one that fits best is taken.
+        "module." in front (DataParallel) and `num_batches_tracked` are passed over.
+      num_classes: of the last layer; None takes the entry's.
+
+    Returns:
+      {"params": ..., "batch_stats": ...} of NumPy arrays, float32 (float64 stays): what `model.apply` takes.
+      `batch_stats` is there for a model that has batch norm.
+
+    Raises:
+      ConfigError: unknown model, or entries that are missing, unknown or of another shape, each by its name.
+    """
+    arrays = {_bare(key): value for key, value in state_dict.items()}
+    arrays = {k: v for k, v in arrays.items() if k.split(".")[-1] != "num_batches_tracked"}
+    tree = shapes(name, num_classes)
+    tables = (_table(tree, each) for each in _conventions(name))
+    convention, table = max(tables, key=lambda table: len(table[1].keys() & arrays.keys()))
+    wrong = _differences(table, arrays, name)
+    if wrong:
+        raise ConfigError(
+            f"this state dict, read with the names of {convention.name}, is not one of {name!r}: "
+            + "; ".join(wrong)
+        )
+    taken = {
+        path: _from_torch_layout(np.asarray(arrays[key]), _flattened(name, path))
+        for key, (path, _) in table.items()
+    }
+    return jax.tree_util.tree_map_with_path(lambda path, _: taken[_keys(path)], tree)
+
+
+def to_torch(name, variables, names=None):
+    """The state dict that `from_torch` reads: its inverse.
+
+    Args:
+      name: of the model.
+      variables: {"params": ..., "batch_stats": ...}.
+      names: "cifar_jax" for our own names, or "kuangliu" or "torchvision" for a model that has such; None
+        takes the first that the model has, else our own.
+
+    Returns:
+      name -> NumPy array, in the order of the layers' names here. `torch.nn.Module.load_state_dict` takes
+      them as tensors; it makes up the `num_batches_tracked` that are not there.
+
+    Raises:
+      ConfigError: unknown model or names.
+    """
+    known = {each.name: each for each in _conventions(name)}
+    names = next(iter(known)) if names is None else names
+    if names not in known:
+        raise ConfigError(f"model {name!r} has no names of {names!r}, but of {', '.join(known)}")
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    return {
+        _torch_name(_keys(path), known[names]): _to_torch_layout(
+            np.asarray(leaf), _flattened(name, _keys(path))
+        )
+        for path, leaf in leaves
+    }
+
+
+def _conventions(name):
+    """Those of a model; our own last, so that it is the default where there is no other."""
+    return (*lookup(name).torch_names, OURS)
+
+
+def _bare(key):
+    for prefix in PREFIXES:
+        key = key.removeprefix(prefix)
+    return key
+
+
+def _keys(path):
+    """("params", "conv1", "kernel") of a path of jax.tree_util."""
+    return tuple(key.key for key in path)
+
+
+def _torch_name(path, convention):
+    _, *layers, leaf = path
+    return f"{convention.rename('.'.join(layers))}.{LEAVES[leaf]}"
+
+
+def _table(tree, convention):
+    """The convention, and its name -> (path, shape here) of every leaf."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    paths = ((_keys(path), leaf.shape) for path, leaf in leaves)
+    return convention, {_torch_name(path, convention): (path, shape) for path, shape in paths}
+
+
+def _differences(table, arrays, name):
+    """What keeps `arrays` from being a state dict of the table, as parts of a message."""
+    wrong = []
+    if missing := [key for key in table if key not in arrays]:
+        wrong.append(f"missing {', '.join(missing)}")
+    if unknown := [key for key in arrays if key not in table]:
+        wrong.append(f"unknown {', '.join(unknown)}")
+    for key, (path, shape) in table.items():
+        wanted = _torch_shape(shape, path)
+        if key in arrays and tuple(np.shape(arrays[key])) != wanted:
+            wrong.append(f"{key} has shape {tuple(np.shape(arrays[key]))}, not {wanted}")
+    return wrong
+
+
+def _torch_shape(shape, path):
+    return _to_torch_layout(np.broadcast_to(np.int8(0), shape), None).shape
+
+
+def _flattened(name, path):
+    """The feature map [H, W, C] whose pixels are the inputs of the kernel at `path`; None for the others."""
+    return lookup(name).flattened if path[-2:] == ("fc1", "kernel") else None
+
+
+def _from_torch_layout(value, flattened):
+    """A PyTorch tensor's array as a Flax leaf; `flattened` as of _flattened."""
+    value = np.asarray(value, np.promote_types(value.dtype, np.float32))
+    if value.ndim == 4:
+        return np.ascontiguousarray(value.transpose(2, 3, 1, 0))
+    if value.ndim == 2 and flattened is not None:
+        height, width, channels = flattened
+        value = value.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+    return np.array(value.reshape(len(value), -1).T if value.ndim > 1 else value)
+
+
+def _to_torch_layout(value, flattened):
+    """The inverse of _from_torch_layout."""
+    if value.ndim == 4:
+        return np.ascontiguousarray(value.transpose(3, 2, 0, 1))
+    if value.ndim == 2 and flattened is not None:
+        assert math.prod(flattened) == len(value), (flattened, value.shape)
+        value = value.reshape(*flattened, -1).transpose(2, 0, 1, 3).reshape(value.shape)
+    return np.ascontiguousarray(value.T)

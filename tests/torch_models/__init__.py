@@ -1,0 +1,32 @@
+"""The models in plain PyTorch, written from the papers' tables, without dropout.
+
+The parity tests and benchmarks/step_time.py hold ours against these. Layers have the names that PyTorch
+users know: of torchvision for the models at ImageNet's size, of kuangliu/pytorch-cifar for their CIFAR
+forms, and of our own modules where neither has the model.
+"""
+
+from torch_models import reports, resnet
+
+BUILD = {
+    "plain_cnn": reports.PlainCNN,
+    "origin_net": reports.OriginNet,
+    "modified_net": reports.ModifiedNet,
+    "modified_net_separable": reports.SeparableModifiedNet,
+    "selective_kernel_net": reports.SelectiveKernelNet,
+    "basic_net": reports.BasicNet,
+    "wide_net": reports.WideNet,
+    "gap_net": reports.GapNet,
+    "attention_net": lambda: reports.GapNet(attention=True),
+    "resnet18": lambda: resnet.ResNet([2, 2, 2, 2]),
+    "resnet10": lambda: resnet.ResNet([1, 1, 1, 1]),
+    "resnet18_dw": resnet.SeparableResNet,
+    "big_net": reports.BigNet,
+    "big_net_improved": lambda: reports.BigNet(batch_norm=True),
+    "resnet34": lambda: resnet.ResNet([3, 4, 6, 3]),
+    "resnet50": lambda: resnet.ResNet([3, 4, 6, 3], bottleneck=64),
+    "resnext29_2x64d": resnet.ResNeXt29,
+    "preact_resnet18": resnet.PreActResNet18,
+    "wide_resnet_28_10": resnet.WideResNet,
+    "resnet9": resnet.ResNet9,
+    "resnet18_imagenet": resnet.ImageNetResNet18,
+}
