@@ -6,6 +6,8 @@ The mathematics is in `convolution`, `pooling` and `normalization`; here it gets
 that is fast on the platform.
 """
 
+import contextlib
+import contextvars
 import math
 from collections.abc import Callable
 from typing import Any
@@ -34,13 +36,26 @@ MANY_CHANNELS = 64
 ACTIVATIONS = {"relu": nn.relu, "leaky_relu": nn.leaky_relu}
 
 
+_plain = contextvars.ContextVar("plain", default=False)
+
+
 def on_cpu() -> bool:
     """Whether to trace the CPU's formulations: every choice of one is made by this.
 
     `lax.platform_dependent` would choose at lowering instead, but its gradient carries the residuals of
     every branch. A program put on the CPU of a machine with an accelerator is right either way.
     """
-    return jax.default_backend() == "cpu"
+    return jax.default_backend() == "cpu" and not _plain.get()
+
+
+@contextlib.contextmanager
+def plain_formulations():
+    """What is traced inside uses XLA's own convolution and pooling, whose operations can be counted."""
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
 
 
 def conv(x, kernel, stride=1, padding=0, groups=1):

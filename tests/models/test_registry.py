@@ -3,6 +3,7 @@
 from functools import cache, partial, reduce
 from operator import getitem
 
+import cases
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,86 +13,73 @@ from zero_gradients import has_zero_gradient
 
 from cifar_jax import models
 from cifar_jax.errors import ConfigError
+from cifar_jax.models import registry
 
-BATCH = 4
-# resnet18 is resnet10 with more blocks, and slow to compile: counts, initialisation and parity cover it.
-NAMES = [name for name in models.names() if name != "resnet18"]
-
-
-LAST_WIDTH = {
-    "plain_cnn": 32,
-    "origin_net": 84,
-    "modified_net": 64,
-    "modified_net_separable": 64,
-    "selective_kernel_net": 128,
-    "basic_net": 84,
-    "wide_net": 84,
-    "gap_net": 84,
-    "attention_net": 84,
-    "resnet18": 512,
-    "resnet10": 512,
-    "resnet18_dw": 512,
-    "big_net": 64,
-    "big_net_improved": 64,
-}
-
-
-@pytest.fixture(scope="module")
-def images():
-    """Noise, each image of another brightness: batch norm of what is equal but for rounding shows rounding."""
-    noise = jax.random.normal(jax.random.key(1), (BATCH, 32, 32, 3))
-    return noise + jax.random.normal(jax.random.key(2), (BATCH, 1, 1, 3))
+NAMES = models.names()
+KEY = partial(jax.random.key, impl="rbg")  # The quickest to compile.
 
 
 @cache
-def initial_variables(name):
-    """(params, batch_stats), made once."""
-    init = quick_jit(models.create(name).init)
-    key = jax.random.key(0, impl="rbg")  # The quickest to compile.
-    variables = init(key, jnp.zeros((1, 32, 32, 3)))
-    return variables["params"], variables.get("batch_stats", {})
+def initial(name):
+    """(params, batch_stats, images) in float32."""
+    case = cases.Case(name)
+    arrays = (cases.variables(case), cases.inputs(case)[0])
+    variables, images = jax.tree.map(lambda leaf: leaf.astype(np.float32), arrays)
+    return variables["params"], variables.get("batch_stats", {}), images
 
 
-def loss_and_updates(model, params, batch_stats, images, key):
-    logits, updates = model.apply(
-        {"params": params, "batch_stats": batch_stats},
-        images,
-        train=True,
-        rngs={"dropout": key},
-        mutable=["batch_stats"],
-    )
-    labels = jnp.arange(len(images)) % logits.shape[-1]
-    loss = -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(len(images)), labels])
-    return loss, (logits, updates.get("batch_stats", {}))
+class Step:
+    """(params, batch_stats, images, key) -> ((loss, (logits, batch_stats)), gradients), compiled; and how often."""
+
+    def __init__(self, name, dtype):
+        self.model, self.traces = models.create(name, dtype=dtype), 0
+        self.run = quick_jit(self._run)
+
+    def _run(self, params, batch_stats, images, key):
+        self.traces += 1
+        loss = jax.value_and_grad(self.loss_and_updates, has_aux=True)
+        return loss(params, batch_stats, images, key)
+
+    def loss_and_updates(self, params, batch_stats, images, key):
+        logits, updates = self.model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            images,
+            train=True,
+            rngs={"dropout": key},
+            mutable=["batch_stats", "auxiliary"],
+        )
+        labels = jnp.arange(len(images)) % logits.shape[-1]
+        heads = [logits, *jax.tree.leaves(updates.get("auxiliary", ()))]
+        likelihoods = (jax.nn.log_softmax(y)[jnp.arange(len(images)), labels] for y in heads)
+        return -sum(map(jnp.mean, likelihoods)), (logits, updates.get("batch_stats", {}))
 
 
-@pytest.mark.parametrize("name", models.names())
-def test_parameter_count_is_the_reports(name):
-    assert models.count_params(name) == models.REGISTRY[name].num_params
-
-
-@pytest.mark.parametrize("name", models.names())
-def test_last_layer_follows_the_number_of_classes(name):
-    width = LAST_WIDTH[name]
-    assert models.count_params(name, 100) - models.count_params(name, 10) == 90 * (width + 1)
+@cache
+def first_step(name, dtype):
+    """A Step and what it gives."""
+    step = Step(name, dtype)
+    return step, jax.device_get(step.run(*initial(name), KEY(2)))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_training_step(name, images):
+def test_parameter_count_is_the_published_one(name):
+    assert models.count_params(name) == models.REGISTRY[name].num_params
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_last_layer_follows_the_number_of_classes(name):
+    seven, eleven = (jax.tree.leaves(registry.shapes(name, classes)) for classes in (7, 11))
+    pairs = [(a.shape, b.shape) for a, b in zip(seven, eleven, strict=True) if a.shape != b.shape]
+    assert pairs and all(a[-1] == 7 and b == (*a[:-1], 11) for a, b in pairs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_step(name):
     """Shapes, determinism under the key, moved statistics, and a gradient for every parameter."""
-    model, (params, batch_stats) = models.create(name), initial_variables(name)
-    traces = []
-
-    @quick_jit
-    def step(params, batch_stats, images, key):
-        traces.append(name)
-        loss = partial(loss_and_updates, model)
-        return jax.value_and_grad(loss, has_aux=True)(params, batch_stats, images, key)
-
-    (loss, (logits, moved)), grads = step(params, batch_stats, images, jax.random.key(2))
-    assert logits.shape == (BATCH, 10) and logits.dtype == jnp.float32
-    assert jnp.isfinite(loss)
-    grads = jax.device_get(grads)
+    params, batch_stats, images = initial(name)
+    step, ((loss, (logits, moved)), grads) = first_step(name, jnp.float32)
+    assert logits.shape == (len(images), models.REGISTRY[name].num_classes)
+    assert logits.dtype == np.float32 and np.isfinite(loss)
     for path, grad in jax.tree_util.tree_leaves_with_path(grads):
         path = [key.key for key in path]
         if has_zero_gradient(name, path):  # But for rounding.
@@ -101,68 +89,82 @@ def test_training_step(name, images):
             assert np.any(grad != 0), f"no gradient at {path}"
 
     assert jax.tree.structure(moved) == jax.tree.structure(batch_stats)
-    leaves = (jax.tree.leaves(jax.device_get(tree)) for tree in (batch_stats, moved))
-    for before, after in zip(*leaves, strict=True):
-        # Behind a ReLU that no image of the batch passes a mean stays 0; a variance moves from 1.
-        assert after.dtype == np.float32
-        assert np.all(before != after) if np.all(before == 1) else np.mean(before != after) > 0.5
+    for before, after in zip(*map(jax.tree.leaves, (batch_stats, moved)), strict=True):
+        assert after.dtype == np.float32 and np.mean(before != after) > 0.99
 
-    (_, (again, _)), _ = step(params, moved, images, jax.random.key(2))
-    (_, (other, _)), _ = step(params, moved, images, jax.random.key(3))
+    (_, (again, _)), _ = step.run(params, moved, images, KEY(2))
+    (_, (other, _)), _ = step.run(params, moved, images, KEY(3))
     np.testing.assert_array_equal(logits, again)
     has_dropout = bool(models.REGISTRY[name].dropout)
     assert jnp.any(logits != other) == has_dropout
-    assert len(traces) == 1, "the step was traced again for arguments of the same types"
+    assert step.traces == 1, "the step was traced again for arguments of the same types"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_evaluation(name, images):
-    """Needs no key, and an image's logits do not depend on the others of its batch."""
+def test_evaluation(name):
+    """Needs no key, gives other logits than training, and an image's do not depend on the others of its batch."""
+    params, batch_stats, images = initial(name)
     apply = quick_jit(models.create(name).apply)
-    params, batch_stats = initial_variables(name)
     variables = {"params": params, "batch_stats": batch_stats}
     logits = apply(variables, images)
-    assert logits.shape == (BATCH, 10) and logits.dtype == jnp.float32
-    others = images.at[1:].set(0.0)
-    np.testing.assert_allclose(logits[:1], apply(variables, others)[:1], atol=1e-5)
+    assert logits.shape == (len(images), models.REGISTRY[name].num_classes)
+    assert logits.dtype == jnp.float32
+    others = images.copy()
+    others[1:] = 0.0
+    scale = np.max(np.abs(logits))
+    np.testing.assert_allclose(logits[:1], apply(variables, others)[:1], atol=1e-5 * scale)
+    in_training = first_step(name, jnp.float32)[1][0][1][0]
+    differs = bool(batch_stats) or bool(models.REGISTRY[name].dropout)
+    assert np.any(np.abs(logits - in_training) > 1e-3 * scale) == differs
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bfloat16(name, images):
+def test_bfloat16(name):
     """Half-precision compute: parameters, statistics and logits stay float32, values stay near."""
-    params, batch_stats = initial_variables(name)
-    without_dropout = None if models.REGISTRY[name].dropout is None else 0.0
-    key = jax.random.key(0)
+    _, ((_, (exact, _)), _) = first_step(name, jnp.float32)
+    _, ((_, (logits, stats)), grads) = first_step(name, jnp.bfloat16)
+    assert logits.dtype == np.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves((stats, grads))} == {np.dtype(np.float32)}
+    error, deviation = (np.sqrt(np.mean(np.square(x))) for x in (logits - exact, exact))
+    assert 0 < error < 0.2 * deviation
 
-    def run(dtype):
-        model = models.create(name, dtype=dtype, dropout=without_dropout)
-        return quick_jit(partial(loss_and_updates, model))(params, batch_stats, images, key)[1]
-
-    (logits, stats), (exact, _) = run(jnp.bfloat16), run(jnp.float32)
-    assert logits.dtype == jnp.float32
-    assert {leaf.dtype for leaf in jax.tree.leaves(stats)} <= {jnp.dtype(jnp.float32)}
-    assert 0 < jnp.max(jnp.abs(logits - exact)) < 0.2 * jnp.max(jnp.abs(exact))
-
-    init = models.create(name, dtype=jnp.bfloat16).init
-    shapes = jax.eval_shape(init, jax.random.key(0), images)
+    shapes = registry.shapes(name, dtype=jnp.bfloat16)
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype(jnp.float32)}
 
 
-@pytest.mark.parametrize("name", ["basic_net", "resnet18_dw", "big_net"])
-def test_models_can_be_trained_side_by_side(name, images):
+@pytest.mark.parametrize("name", ["basic_net", "resnet18_dw", "big_net", "resnext29_2x64d"])
+def test_models_can_be_trained_side_by_side(name):
     """vmap over models, as a sweep does, gives each one's own gradients."""
-    model, (params, batch_stats) = models.create(name), initial_variables(name)
-    key = jax.random.key(2)
+    params, batch_stats, images = initial(name)
+    loss = Step(name, jnp.float32).loss_and_updates
 
     def grads(params):
-        loss = partial(loss_and_updates, model)
-        return jax.grad(loss, has_aux=True)(params, batch_stats, images[:2], key)[0]
+        return jax.grad(loss, has_aux=True)(params, batch_stats, images, KEY(2))[0]
 
     both = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.9 * leaf]), params)
     together = jax.device_get(quick_jit(jax.vmap(grads))(both))
     alone = jax.device_get(quick_jit(grads)(jax.tree.map(lambda leaf: leaf[1], both)))
     for ours, theirs in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
         np.testing.assert_allclose(ours[1], theirs, atol=1e-4 * np.max(np.abs(theirs)))
+
+
+def test_dropout_rate_may_be_an_array_of_the_program():
+    """With the same draws as a number of Python."""
+    params, batch_stats, images = initial("plain_cnn")
+
+    def loss(rate):
+        step = Step("plain_cnn", jnp.float32)
+        step.model = step.model.clone(dropout=rate)
+        return step.loss_and_updates(params, batch_stats, images, KEY(0))[0]
+
+    np.testing.assert_allclose(quick_jit(loss)(0.3), loss(0.3), rtol=1e-5)
+    assert quick_jit(loss)(0.0) != quick_jit(loss)(0.3)
+
+
+def test_image_size_is_checked():
+    models.check_images("resnet18", (32, 32, 3))
+    with pytest.raises(ConfigError, match="224 x 224 x 3, the data set has 32 x 32 x 3"):
+        models.check_images("resnet18_imagenet", (32, 32, 3))
 
 
 def test_unknown_name_suggests_the_nearest():
