@@ -104,7 +104,7 @@ class AuxiliaryHead(nn.Module):
     def __call__(self, x, train: bool):
         if min(x.shape[1:3]) < 17:
             raise ConfigError(
-                "inception_v3 takes images of 299 x 299 when it is trained or initialised: its "
+                "inception_v3 takes images of at least 299 x 299 when it is trained or initialised: its "
                 f"auxiliary head needs a map of 17 x 17, not {x.shape[1]} x {x.shape[2]}"
             )
         conv = partial(ConvBatchNormV3, dtype=self.dtype)
@@ -135,9 +135,9 @@ class InceptionV3(nn.Module):
         logits, updates = model.apply(..., train=True, mutable=["batch_stats", "auxiliary"])
         loss = cross_entropy(logits) + 0.4 * cross_entropy(updates["auxiliary"]["logits"])
 
-    with the weight of torchvision's reference training (the paper gives none). Without that term the head gets no
-    gradient. It is computed in training and when initialising, which takes its 17x17 map and so images of 299x299;
-    in evaluation it is not, and images from 75x75 on do.
+    with the weight of the authors' TensorFlow code and of PyTorch's fine-tuning tutorial (the paper gives none).
+    Without that term the head gets no gradient. It is computed in training and when initialising, and then needs its
+    17x17 map, so images of at least 299x299; it is not in evaluation, for which 75x75 are enough.
 
     Open choices, made by the count and the published weights, which are the authors':
       * Where they differ from the paper: Table 1 has a second convolution with stride 2 in place of the second max

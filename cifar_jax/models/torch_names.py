@@ -92,8 +92,8 @@ TORCHVISION_GOOGLENET = Convention(
 TORCHVISION_INCEPTION_V3 = Convention(
     "torchvision",
     substitutions(
+        ("^conv_3b", "Conv2d_3b_1x1"),
         (r"^conv_(\w\w)", r"Conv2d_\1_3x3"),
-        ("^Conv2d_3b_3x3", "Conv2d_3b_1x1"),
         ("^mixed", "Mixed"),
         ("_double", "dbl"),
         ("branch7x7_3x3", "branch7x7x3"),

@@ -160,11 +160,8 @@ class InceptionV3(nn.Module):
         self.Conv2d_2b_3x3 = conv3x3(32, 64)
         self.Conv2d_3b_1x1 = conv1x1(64, 80)
         self.Conv2d_4a_3x3 = conv_batch_norm(80, 192, 3)
-        self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = (
-            Grid35(192, 32),
-            Grid35(256, 64),
-            Grid35(288, 64),
-        )
+        self.Mixed_5b = Grid35(192, 32)
+        self.Mixed_5c, self.Mixed_5d = Grid35(256, 64), Grid35(288, 64)
         self.Mixed_6a = Grid35To17(288)
         self.Mixed_6b, self.Mixed_6c = Grid17(128), Grid17(160)
         self.Mixed_6d, self.Mixed_6e = Grid17(160), Grid17(192)
