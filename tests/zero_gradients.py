@@ -26,6 +26,17 @@ ZERO_GRADIENTS = {
         "conv1", "conv2", "conv3", "attention1.key", "attention2.key", "attention3.key"
     ),
     "big_net_improved": _biases("fc1"),
+    "googlenet": _biases(
+        "stem.conv",
+        *(
+            f"inception{block}.branch{branch}.conv"
+            for block in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
+            for branch in (
+                *("1_conv1", "2_conv1", "2_conv2"),
+                *("3_conv1", "3_conv2", "3_conv3", "4_conv1"),
+            )
+        ),
+    ),
 }
 
 

@@ -19,6 +19,8 @@ from cifar_jax.errors import ConfigError
 from cifar_jax.models import torch_names
 from cifar_jax.models.basic_net import BasicNet
 from cifar_jax.models.big_net import BigNet
+from cifar_jax.models.googlenet import GoogLeNet
+from cifar_jax.models.inception_v3 import InceptionV3
 from cifar_jax.models.layers import ACTIVATIONS
 from cifar_jax.models.modified_net import ModifiedNet, OriginNet
 from cifar_jax.models.plain_cnn import PlainCNN
@@ -100,12 +102,29 @@ REGISTRY = {
     ),
     "wide_resnet_28_10": Entry(partial(PreActResNet, (4, 4, 4), stem=16, features=160), 36_479_194),
     "resnet9": Entry(ResNet9, 6_573_120),
+    "googlenet": Entry(GoogLeNet, 6_166_250, torch_names=(torch_names.KUANGLIU_GOOGLENET,)),
     # Those that report 001 compares itself with (Table IV), for ImageNet's images.
     "resnet18_imagenet": Entry(
         partial(ResNet, (2, 2, 2, 2), imagenet=True),
         11_689_512,
         torch_names=(torch_names.TORCHVISION_RESNET,),
         **IMAGENET,
+    ),
+    # For ImageNet's images, too.
+    "googlenet_imagenet": Entry(
+        partial(GoogLeNet, imagenet=True),
+        6_624_904,
+        dropout=0.2,
+        torch_names=(torch_names.TORCHVISION_GOOGLENET,),
+        **IMAGENET,
+    ),
+    "inception_v3": Entry(
+        InceptionV3,
+        27_161_264,
+        dropout=0.5,
+        num_classes=1000,
+        input_shape=(299, 299, 3),
+        torch_names=(torch_names.TORCHVISION_INCEPTION_V3,),
     ),
 }
 

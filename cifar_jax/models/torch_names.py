@@ -63,3 +63,42 @@ KUANGLIU_PREACT_RESNET = Convention(
         ("^fc$", "linear"),
     ),
 )
+
+
+def _place_in_sequential(match):
+    """branch2_conv2.bn -> b2.4: a convolution, batch norm and ReLU after the other; branch 4 begins with a pool."""
+    branch, conv, layer = int(match[1]), int(match[2]), match[3]
+    return f"b{branch}.{3 * (conv - 1) + (layer == 'bn') + (branch == 4)}"
+
+
+KUANGLIU_GOOGLENET = Convention(
+    "kuangliu",
+    substitutions(
+        (r"^stem\.conv$", "pre_layers.0"),
+        (r"^stem\.bn$", "pre_layers.1"),
+        (r"^inception(\d)(\w)", r"\2\1"),
+        (r"branch(\d)_conv(\d)\.(conv|bn)$", _place_in_sequential),
+        ("^fc$", "linear"),
+    ),
+)
+TORCHVISION_GOOGLENET = Convention(
+    "torchvision",
+    substitutions(
+        ("branch1_conv1", "branch1"),
+        ("branch4_conv1", "branch4.1"),
+        (r"branch(\d)_conv(\d)", lambda match: f"branch{match[1]}.{int(match[2]) - 1}"),
+    ),
+)
+TORCHVISION_INCEPTION_V3 = Convention(
+    "torchvision",
+    substitutions(
+        ("^conv_3b", "Conv2d_3b_1x1"),
+        (r"^conv_(\w\w)", r"Conv2d_\1_3x3"),
+        ("^mixed", "Mixed"),
+        ("_double", "dbl"),
+        ("branch7x7_3x3", "branch7x7x3"),
+        (r"^auxiliary\.conv1x1", "auxiliary.conv0"),
+        (r"^auxiliary\.conv5x5", "auxiliary.conv1"),
+        ("^auxiliary", "AuxLogits"),
+    ),
+)

@@ -5,7 +5,7 @@ users know: of torchvision for the models at ImageNet's size, of kuangliu/pytorc
 forms, and of our own modules where neither has the model.
 """
 
-from torch_models import reports, resnet
+from torch_models import googlenet, inception_v3, reports, resnet
 
 BUILD = {
     "plain_cnn": reports.PlainCNN,
@@ -28,5 +28,8 @@ BUILD = {
     "preact_resnet18": resnet.PreActResNet18,
     "wide_resnet_28_10": resnet.WideResNet,
     "resnet9": resnet.ResNet9,
+    "googlenet": googlenet.GoogLeNet,
     "resnet18_imagenet": resnet.ImageNetResNet18,
+    "googlenet_imagenet": googlenet.ImageNetGoogLeNet,
+    "inception_v3": inception_v3.InceptionV3,
 }
