@@ -52,8 +52,8 @@ REPORTED = {
 }
 
 REMARKS = """\
-Report 001's megabytes are two measures: a saved file (origin_net, modified_net, resnet18: a little over 4 bytes a
-parameter) and 12 bytes a parameter (the others of its Table IV). Its Table V gives modified_net 0.001194 MB: neither."""
+Report 001's megabytes are two measures: a saved file, a little over 4 bytes a parameter (origin_net, modified_net,
+resnet18), and 12 bytes a parameter (the others of Table IV). Its Table V has modified_net at 0.001194 MB: neither."""
 
 
 def describe(name):
@@ -82,12 +82,10 @@ def describe(name):
 
 
 def layers(name):
-    """The table of a model's layers with the shapes of what they give, for one image."""
+    """The table of a model's layers, those with parameters, with the shapes of what they give for one image."""
     images = jnp.zeros((1, *models.REGISTRY[name].input_shape))
-    table = nn.tabulate(
-        models.create(name), jax.random.key(0), depth=None, console_kwargs={"width": 160}
-    )
-    return table(images)
+    console = {"width": 160, "force_terminal": sys.stdout.isatty()}
+    return nn.tabulate(models.create(name), jax.random.key(0), console_kwargs=console)(images)
 
 
 def print_table(descriptions):

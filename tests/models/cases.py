@@ -16,7 +16,6 @@ from quick_jit import quick_jit
 from cifar_jax import models, optim
 from cifar_jax.models import registry
 
-
 # Beyond the reports, the others average over whatever is left of the image.
 FOR_32 = ["vgg16_bn", "resnet9"]
 
