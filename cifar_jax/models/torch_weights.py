@@ -49,11 +49,11 @@ def from_torch(name, state_dict, num_classes=None):
     tree = shapes(name, num_classes)
     tables = (_table(tree, each) for each in _conventions(name))
     convention, table = max(tables, key=lambda table: len(table[1].keys() & arrays.keys()))
-    wrong = _differences(table, arrays, name)
+    wrong = _differences(table, arrays)
     if wrong:
         raise ConfigError(
-            f"this state dict, read with the names of {convention.name}, is not one of {name!r}: "
-            + "; ".join(wrong)
+            f"this state dict, read with the names of {convention.name}, is not one of {name!r}:\n  "
+            + "\n  ".join(wrong)
         )
     taken = {
         path: _from_torch_layout(np.asarray(arrays[key]), _flattened(name, path))
@@ -119,13 +119,13 @@ def _table(tree, convention):
     return convention, {_torch_name(path, convention): (path, shape) for path, shape in paths}
 
 
-def _differences(table, arrays, name):
+def _differences(table, arrays):
     """What keeps `arrays` from being a state dict of the table, as parts of a message."""
     wrong = []
     if missing := [key for key in table if key not in arrays]:
-        wrong.append(f"missing {', '.join(missing)}")
+        wrong.append(f"missing: {', '.join(missing)}")
     if unknown := [key for key in arrays if key not in table]:
-        wrong.append(f"unknown {', '.join(unknown)}")
+        wrong.append(f"unknown: {', '.join(unknown)}")
     for key, (path, shape) in table.items():
         wanted = _torch_shape(shape, path)
         if key in arrays and tuple(np.shape(arrays[key])) != wanted:

@@ -1,0 +1,135 @@
+"""Weights of a model between files, and out of a run:
+
+  python -m cifar_jax.weights --model resnet18 --source kuangliu.safetensors --target resnet18.npz
+  python -m cifar_jax.weights --workdir runs/resnet18 --target resnet18.safetensors --names torchvision
+
+The source is a PyTorch state dict saved as .safetensors or .npz, in our names, kuangliu/pytorch-cifar's or
+torchvision's; it is checked against the model, entry by entry. A .pt file holds arbitrary Python code; in
+PyTorch, `safetensors.torch.save_file(model.state_dict(), "weights.safetensors")` makes one that does not.
+To train from the weights: python -m cifar_jax.main ... --config.model.weights=weights.safetensors
+"""
+
+import argparse
+import pathlib
+import sys
+import zipfile
+
+import numpy as np
+
+from cifar_jax.errors import UserError
+
+
+def read(path):
+    """The arrays of a .safetensors or .npz file.
+
+    Returns:
+        name -> NumPy array.
+    Raises:
+        UserError: no such file, another kind of file, or a damaged one. Nothing in it is executed.
+    """
+    path = _checked_kind(path)
+    if not path.is_file():
+        raise UserError(f"no file of weights {path}")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return dict(file)
+        from safetensors import safe_open
+
+        with safe_open(path, framework="numpy") as file:
+            return {name: _array(file, name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} can't be read as a {path.suffix} file: {error}") from error
+    except Exception as error:  # safetensors has a type of its own for damage
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise UserError(f"{path} can't be read as a .safetensors file: {error}") from error
+
+
+def write(path, arrays):
+    """Writes name -> NumPy array to a .safetensors or .npz file, whole or not at all.
+
+    Raises:
+        UserError: another kind of file, or a folder that can't be written.
+    """
+    path = _checked_kind(path)
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        if path.suffix == ".npz":
+            np.savez(partial, **arrays)
+        else:
+            from safetensors.numpy import save_file
+
+            save_file(arrays, partial)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"can't write {path} ({error.strerror})") from error
+
+
+def load(path, name, num_classes=None):
+    """The variables of a model from a file; see `models.from_torch`.
+
+    Raises:
+        UserError: as `read` and `models.from_torch`, naming the file.
+    """
+    from cifar_jax import models
+
+    arrays = read(path)
+    try:
+        return models.from_torch(name, arrays, num_classes)
+    except UserError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _checked_kind(path):
+    path = pathlib.Path(path).expanduser()
+    if path.suffix in (".pt", ".pth", ".bin", ".pkl", ".ckpt"):
+        raise UserError(
+            f"{path} may hold Python code and is not opened; in PyTorch, safetensors.torch.save_file("
+            'model.state_dict(), "weights.safetensors") makes a file that can be read here'
+        )
+    if path.suffix not in (".safetensors", ".npz"):
+        raise UserError(f"{path} is neither a .safetensors nor a .npz file")
+    return path
+
+
+def _array(file, name):
+    """A tensor; NumPy itself has no bfloat16, which JAX brings."""
+    if file.get_slice(name).get_dtype() == "BF16":
+        import ml_dtypes  # noqa: F401  Gives NumPy the type's name.
+    return file.get_tensor(name)
+
+
+def main(argv=None):
+    """Runs a command line and returns its exit code."""
+    parser = argparse.ArgumentParser(
+        "python -m cifar_jax.weights",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", metavar="NAME", help="of the source; see cifar_jax.summary")
+    parser.add_argument("--source", metavar="FILE", help=".safetensors or .npz")
+    parser.add_argument("--num_classes", type=int, metavar="N", help="of the source's last layer")
+    parser.add_argument("--target", metavar="FILE", required=True, help=".safetensors or .npz")
+    parser.add_argument(
+        "--names", help="of the target: cifar_jax, kuangliu or torchvision, where the model has such"
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        from cifar_jax import models
+
+        if not (arguments.model and arguments.source):
+            raise UserError("--model and --source are missing")
+        variables = load(arguments.source, arguments.model, arguments.num_classes)
+        arrays = models.to_torch(arguments.model, variables, arguments.names)
+        write(arguments.target, arrays)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    count = sum(array.size for array in arrays.values())
+    print(f"{arguments.target}: {len(arrays)} arrays, {count:,} numbers")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""python -m cifar_jax.summary."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from command_line import ROOT
+
+from cifar_jax import models, summary
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "cifar_jax.summary", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+
+
+def test_json_lists_every_model_with_the_reports_counts():
+    found = json.loads(run("--json").stdout)
+    assert [each["name"] for each in found] == models.names()
+    for each in found:
+        entry = models.REGISTRY[each["name"]]
+        assert each["params"] == entry.num_params
+        assert each["parameter_bytes"] == 4 * entry.num_params
+        assert (each["num_classes"], tuple(each["input_shape"])) == (
+            entry.num_classes,
+            entry.input_shape,
+        )
+        assert each["multiply_adds"] > 0 and each["activation_bytes"] > 0
+        if each["reported"]:
+            assert each["reported"]["params"] == each["params"]
+    assert sum(each["reported"] is not None for each in found) == len(summary.REPORTED)
+
+
+def test_layers_of_a_model_with_their_shapes():
+    lines = run("--model", "modified_net").stdout.splitlines()
+    rows = {line.split("│")[1].strip(): line for line in lines if line.count("│") > 3}
+    assert "float32[1,32,32,8]" in rows["conv1"]
+    assert "float32[1,8,8,16]" in rows["conv3"] and "float32[1,64]" in rows["fc2"]
+    assert any("35,730" in line for line in lines)
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_unknown_model():
+    found = run("--model", "resnet81")
+    assert found.returncode == 2 and "did you mean" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_table_has_the_reports_figures(monkeypatch, capsys):
+    monkeypatch.setattr(models, "names", lambda: ["basic_net", "modified_net"])
+    assert summary.main([]) == 0
+    basic, modified = capsys.readouterr().out.splitlines()[2:4]
+    assert basic.split() == [
+        *("basic_net", "32x32", "10", "62,006", "0.248", "0.65", "9.9", "62,006", "003,"),
+        *("Table", "3"),
+    ]
+    assert "0.153282" in modified
+
+
+@pytest.mark.parametrize("name", summary.REPORTED)
+def test_reported_models_exist(name):
+    assert models.count_params(name) == summary.REPORTED[name].params

@@ -1,0 +1,89 @@
+"""Files of weights: what is read, what is refused, and the command line."""
+
+import subprocess
+import sys
+
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+from command_line import ROOT
+from safetensors.numpy import save_file
+
+from cifar_jax import models, weights
+from cifar_jax.errors import UserError
+
+
+def state_dict(name="basic_net"):
+    rng = np.random.default_rng(0)
+    shapes = models.registry.shapes(name)
+    variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
+    return models.to_torch(name, variables)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_written_files_are_read_again(suffix, tmp_path):
+    arrays = state_dict()
+    weights.write(tmp_path / f"w{suffix}", arrays)
+    found = weights.read(tmp_path / f"w{suffix}")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+    assert [path.name for path in tmp_path.iterdir()] == [f"w{suffix}"]
+
+
+def test_bfloat16_becomes_float32(tmp_path):
+    arrays = {key: value.astype(ml_dtypes.bfloat16) for key, value in state_dict().items()}
+    save_file(arrays, tmp_path / "w.safetensors")
+    variables = weights.load(tmp_path / "w.safetensors", "basic_net")
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
+
+
+def test_pickles_are_not_opened(tmp_path):
+    """Neither a .pt file nor objects inside a .npz."""
+    with pytest.raises(UserError, match="safetensors.torch.save_file"):
+        weights.read(tmp_path / "w.pt")
+    np.savez(tmp_path / "w.npz", a=np.array([{}], dtype=object))
+    with pytest.raises(UserError, match="can't be read"):
+        weights.read(tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_damaged_files(suffix, tmp_path):
+    path = tmp_path / f"w{suffix}"
+    weights.write(path, state_dict())
+    whole = path.read_bytes()
+    for damaged in (b"", b"nothing of the kind", whole[:1000], whole[: len(whole) - 10]):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="can't be read"):
+            weights.read(path)
+
+
+def test_wrong_paths(tmp_path):
+    with pytest.raises(UserError, match="no file of weights"):
+        weights.read(tmp_path / "none.npz")
+    with pytest.raises(UserError, match="neither"):
+        weights.read(tmp_path / "w.h5")
+    with pytest.raises(UserError, match="can't write"):
+        weights.write(tmp_path / "none" / "w.npz", state_dict())
+
+
+def test_command_line_renames(tmp_path):
+    def run(*arguments):
+        command = [sys.executable, "-m", "cifar_jax.weights", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+    source, target = tmp_path / "kuangliu.safetensors", tmp_path / "torchvision.npz"
+    arrays = state_dict("resnet10")
+    save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, source)
+    options = ("--model", "resnet10", "--source", source, "--target", target)
+    found = run(*options, "--names", "torchvision")
+    assert found.returncode == 0, found.stderr
+    assert "4,911,178 numbers" in found.stdout  # Parameters and the statistics beside them.
+    renamed = weights.read(target)
+    np.testing.assert_array_equal(renamed["fc.weight"], arrays["linear.weight"])
+
+    found = run("--model", "resnet18", "--source", source, "--target", target)
+    assert found.returncode == 2 and "layer1.1.conv1.weight" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert run("--target", target).returncode == 2
