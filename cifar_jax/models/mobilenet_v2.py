@@ -21,8 +21,8 @@ class InvertedResidual(nn.Module):
     Expand: 1x1 convolution to `expansion` Cin features, batch norm, ReLU. Depthwise: 3x3 with the stride, batch norm,
     ReLU. Project: 1x1 to `features`, batch norm. x is added where the stride is 1 and the width stays.
 
-    `imagenet` is the paper's: ReLU6, and no expand layer where `expansion` is 1. Without it, as in kuangliu's, x is
-    added through a 1x1 convolution with batch norm where the stride is 1 and the width changes.
+    `imagenet` takes ReLU6 for ReLU, and has no expand layer where `expansion` is 1. Without it, as in kuangliu's, x
+    is added through a 1x1 convolution with batch norm where the stride is 1 and the width changes.
     """
 
     features: int
@@ -63,8 +63,11 @@ class MobileNetV2(nn.Module):
     layer. So it is mobilenet_v2_imagenet, 2,236,682 parameters with 10 classes, the one of report 001's (Lai) Table IV;
     3,504,872 with 1000.
 
-    Open choice: initialisation. PyTorch's default of each layer, as in all models here; the paper states none, and
-    torchvision draws the convolutions from He's normal distribution.
+    Open choices:
+      * Expansion by 1. The paper's Table 1 has the expand layer in every block; the count holds only if the first
+        block of the `imagenet` form has none, as in torchvision. kuangliu's has it.
+      * Initialisation. PyTorch's default of each layer, as in all models here; torchvision draws the convolutions
+        from He's normal distribution.
     """
 
     imagenet: bool = False

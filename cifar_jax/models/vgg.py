@@ -34,7 +34,8 @@ class VGG(nn.Module):
         flatten -> two of (linear 4096 -> ReLU -> dropout) -> linear num_classes
 
     Open choice: initialisation. PyTorch's default of each layer, as in all models here; torchvision draws vgg16's
-    convolutions from He's normal distribution, and the paper starts from a trained shallower network.
+    convolutions from He's normal distribution, and the paper starts from a trained shallower network. Without batch
+    norm the default lets the image fade (by 6^-1/2 a layer), so vgg16 is for trained weights more than for training.
     """
 
     convs_per_stage: Sequence[int]

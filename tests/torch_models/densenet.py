@@ -1,39 +1,43 @@
 """DenseNet-121: Huang et al. 2017, Table 1 and section 3, with bottlenecks and compression, growth 32."""
 
+from collections import OrderedDict
+
 import torch
 from torch import nn
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, relu
+from torch.nn.functional import adaptive_avg_pool2d, relu
 
 GROWTH = 32
 LAYERS = (6, 12, 24, 16)
 
 
-class DenseLayer(nn.Module):
+class DenseLayer(nn.Sequential):
     """The features of x and `GROWTH` more: behind them as in the paper, or in front of them."""
 
     def __init__(self, inputs, norm, in_front):
-        super().__init__()
-        self.norm, self.in_front = norm, in_front
-        self.add_module(f"{norm}1", nn.BatchNorm2d(inputs))
-        self.conv1 = nn.Conv2d(inputs, 4 * GROWTH, 1, bias=False)
-        self.add_module(f"{norm}2", nn.BatchNorm2d(4 * GROWTH))
-        self.conv2 = nn.Conv2d(4 * GROWTH, GROWTH, 3, padding=1, bias=False)
+        layers = {
+            f"{norm}1": nn.BatchNorm2d(inputs),
+            "relu1": nn.ReLU(),
+            "conv1": nn.Conv2d(inputs, 4 * GROWTH, 1, bias=False),
+            f"{norm}2": nn.BatchNorm2d(4 * GROWTH),
+            "relu2": nn.ReLU(),
+            "conv2": nn.Conv2d(4 * GROWTH, GROWTH, 3, padding=1, bias=False),
+        }
+        super().__init__(OrderedDict(layers))
+        self.in_front = in_front
 
     def forward(self, x):
-        y = self.conv1(relu(getattr(self, f"{self.norm}1")(x)))
-        y = self.conv2(relu(getattr(self, f"{self.norm}2")(y)))
+        y = super().forward(x)
         return torch.cat([y, x] if self.in_front else [x, y], 1)
 
 
-class Transition(nn.Module):
-    def __init__(self, inputs, norm):
-        super().__init__()
-        self.norm = norm
-        self.add_module(norm, nn.BatchNorm2d(inputs))
-        self.conv = nn.Conv2d(inputs, inputs // 2, 1, bias=False)
-
-    def forward(self, x):
-        return avg_pool2d(self.conv(relu(getattr(self, self.norm)(x))), 2)
+def transition(inputs, norm):
+    layers = {
+        norm: nn.BatchNorm2d(inputs),
+        "relu": nn.ReLU(),
+        "conv": nn.Conv2d(inputs, inputs // 2, 1, bias=False),
+        "pool": nn.AvgPool2d(2),
+    }
+    return nn.Sequential(OrderedDict(layers))
 
 
 class ImageNetDenseNet121(nn.Module):
@@ -48,7 +52,7 @@ class ImageNetDenseNet121(nn.Module):
         layers.add_module("pool0", nn.MaxPool2d(3, stride=2, padding=1))
         for block, count in enumerate(LAYERS, start=1):
             if block > 1:
-                layers.add_module(f"transition{block - 1}", Transition(inputs, "norm"))
+                layers.add_module(f"transition{block - 1}", transition(inputs, "norm"))
                 inputs //= 2
             dense = nn.Sequential()
             for layer in range(1, count + 1):
@@ -72,7 +76,7 @@ class DenseNet121(nn.Module):
         self.conv1 = nn.Conv2d(3, inputs, 3, padding=1, bias=False)
         for block, count in enumerate(LAYERS, start=1):
             if block > 1:
-                self.add_module(f"trans{block - 1}", Transition(inputs, "bn"))
+                self.add_module(f"trans{block - 1}", transition(inputs, "bn"))
                 inputs //= 2
             widths = [inputs + GROWTH * layer for layer in range(count)]
             dense = nn.Sequential(*(DenseLayer(width, "bn", in_front=True) for width in widths))
