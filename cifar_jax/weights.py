@@ -38,7 +38,7 @@ def read(path):
 
         with safe_open(path, framework="numpy") as file:
             return {name: _array(file, name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} can't be read as a {path.suffix} file: {error}") from error
     except Exception as error:  # safetensors has a type of its own for damage
         if type(error).__name__ != "SafetensorError":
@@ -112,7 +112,8 @@ def main(argv=None):
     parser.add_argument("--num_classes", type=int, metavar="N", help="of the source's last layer")
     parser.add_argument("--target", metavar="FILE", required=True, help=".safetensors or .npz")
     parser.add_argument(
-        "--names", help="of the target: cifar_jax, kuangliu or torchvision, where the model has such"
+        "--names",
+        help="of the target: cifar_jax, kuangliu or torchvision, where the model has such",
     )
     arguments = parser.parse_args(argv)
     try:

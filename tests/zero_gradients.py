@@ -2,6 +2,8 @@
 
   * A bias whose layer goes straight into batch norm: the norm takes the mean away again. So does it
     with the bias of a depthwise convolution before a pointwise one before batch norm.
+  * MobileNetV2's blocks end in a batch norm without ReLU, and their sums are seen by 1x1 convolutions before
+    batch norm only: what that last bias adds to a whole channel, the norms behind take away again.
   * The bias of an attention's key: for a query it adds the same to the scores of all keys, which the
     softmax over keys does not see.
 
@@ -37,9 +39,26 @@ ZERO_GRADIENTS = {
             )
         ),
     ),
+    "vgg16_bn": _biases(
+        *(
+            f"stage{stage}_conv{conv}.conv"
+            for stage, convs in enumerate((2, 2, 3, 3, 3), start=1)
+            for conv in range(1, convs + 1)
+        )
+    ),
+    "mobilenet_v2": _biases(
+        *(f"block{block}.project.bn" for block in range(1, 18)),
+        *(f"block{block}.shortcut.bn" for block in (1, 2, 11, 17)),
+    ),
+    "mobilenet_v2_imagenet": _biases(*(f"block{block}.project.bn" for block in range(1, 18))),
 }
 
 
 def has_zero_gradient(model, path):
     """Whether the parameter at `path`, a tuple of names, is one of those."""
     return tuple(path) in ZERO_GRADIENTS.get(model, ())
+
+
+def weight_beside(path, leaves):
+    """The path of the kernel, or scale, of the layer that the parameter at `path` belongs to."""
+    return next((*path[:-1], name) for name in ("kernel", "scale") if (*path[:-1], name) in leaves)

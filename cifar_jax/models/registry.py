@@ -19,9 +19,11 @@ from cifar_jax.errors import ConfigError
 from cifar_jax.models import torch_names
 from cifar_jax.models.basic_net import BasicNet
 from cifar_jax.models.big_net import BigNet
+from cifar_jax.models.densenet import DenseNet
 from cifar_jax.models.googlenet import GoogLeNet
 from cifar_jax.models.inception_v3 import InceptionV3
 from cifar_jax.models.layers import ACTIVATIONS
+from cifar_jax.models.mobilenet_v2 import MobileNetV2
 from cifar_jax.models.modified_net import ModifiedNet, OriginNet
 from cifar_jax.models.plain_cnn import PlainCNN
 from cifar_jax.models.preact_resnet import PreActResNet
@@ -29,6 +31,7 @@ from cifar_jax.models.resnet import ResNet
 from cifar_jax.models.resnet9 import ResNet9
 from cifar_jax.models.selective_kernel_net import SelectiveKernelNet
 from cifar_jax.models.torch_names import Convention
+from cifar_jax.models.vgg import VGG
 from cifar_jax.models.wide_net import WideNet
 
 
@@ -102,7 +105,14 @@ REGISTRY = {
     ),
     "wide_resnet_28_10": Entry(partial(PreActResNet, (4, 4, 4), stem=16, features=160), 36_479_194),
     "resnet9": Entry(ResNet9, 6_573_120),
+    "vgg16_bn": Entry(
+        partial(VGG, (2, 2, 3, 3, 3)), 14_728_266, torch_names=(torch_names.KUANGLIU_VGG16_BN,)
+    ),
+    "densenet121": Entry(
+        partial(DenseNet, (6, 12, 24, 16)), 6_956_298, torch_names=(torch_names.KUANGLIU_DENSENET,)
+    ),
     "googlenet": Entry(GoogLeNet, 6_166_250, torch_names=(torch_names.KUANGLIU_GOOGLENET,)),
+    "mobilenet_v2": Entry(MobileNetV2, 2_296_922, torch_names=(torch_names.KUANGLIU_MOBILENET_V2,)),
     # Those that report 001 compares itself with (Table IV), for ImageNet's images.
     "resnet18_imagenet": Entry(
         partial(ResNet, (2, 2, 2, 2), imagenet=True),
@@ -110,12 +120,18 @@ REGISTRY = {
         torch_names=(torch_names.TORCHVISION_RESNET,),
         **IMAGENET,
     ),
-    # For ImageNet's images, too.
-    "googlenet_imagenet": Entry(
-        partial(GoogLeNet, imagenet=True),
-        6_624_904,
-        dropout=0.2,
-        torch_names=(torch_names.TORCHVISION_GOOGLENET,),
+    "densenet121_imagenet": Entry(
+        partial(DenseNet, (6, 12, 24, 16), imagenet=True),
+        7_978_856,
+        torch_names=(torch_names.TORCHVISION_DENSENET,),
+        **IMAGENET,
+    ),
+    "vgg16": Entry(
+        partial(VGG, (2, 2, 3, 3, 3), imagenet=True),
+        138_357_544,
+        dropout=0.5,
+        flattened=(7, 7, 512),
+        torch_names=(torch_names.TORCHVISION_VGG16,),
         **IMAGENET,
     ),
     "inception_v3": Entry(
@@ -125,6 +141,21 @@ REGISTRY = {
         num_classes=1000,
         input_shape=(299, 299, 3),
         torch_names=(torch_names.TORCHVISION_INCEPTION_V3,),
+    ),
+    "googlenet_imagenet": Entry(
+        partial(GoogLeNet, imagenet=True),
+        6_624_904,
+        dropout=0.2,
+        torch_names=(torch_names.TORCHVISION_GOOGLENET,),
+        **IMAGENET,
+    ),
+    "mobilenet_v2_imagenet": Entry(
+        partial(MobileNetV2, imagenet=True),
+        2_236_682,
+        dropout=0.2,
+        torch_names=(torch_names.TORCHVISION_MOBILENET_V2,),
+        # 10 classes: so the report counts it.
+        **IMAGENET | {"num_classes": 10},
     ),
 }
 

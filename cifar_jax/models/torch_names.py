@@ -102,3 +102,79 @@ TORCHVISION_INCEPTION_V3 = Convention(
         ("^auxiliary", "AuxLogits"),
     ),
 )
+
+
+def _vgg16_features(layers_per_conv):
+    """A rule that counts VGG-16's layers: `layers_per_conv` for a convolution, one for the pool after a stage."""
+
+    def position(match):
+        stage, conv = int(match[1]) - 1, int(match[2]) - 1
+        before = layers_per_conv * (sum((2, 2, 3, 3, 3)[:stage]) + conv) + stage
+        return f"features.{before + 1 if match[3] == '.bn' else before}"
+
+    return r"^stage(\d)_conv(\d)(\.conv|\.bn)?$", position
+
+
+KUANGLIU_VGG16_BN = Convention(
+    "kuangliu", substitutions(_vgg16_features(layers_per_conv=3), ("^fc$", "classifier"))
+)
+TORCHVISION_VGG16 = Convention(
+    "torchvision",
+    substitutions(
+        _vgg16_features(layers_per_conv=2),
+        ("^fc1$", "classifier.0"),
+        ("^fc2$", "classifier.3"),
+        ("^fc3$", "classifier.6"),
+    ),
+)
+KUANGLIU_DENSENET = Convention(
+    "kuangliu",
+    substitutions(
+        ("^stem$", "conv1"),
+        (r"^block(\d)_layer(\d+)", lambda match: f"dense{match[1]}.{int(match[2]) - 1}"),
+        (r"^transition(\d)", r"trans\1"),
+        ("^fc$", "linear"),
+    ),
+)
+TORCHVISION_DENSENET = Convention(
+    "torchvision",
+    substitutions(
+        (r"\bbn", "norm"),
+        (r"^stem\.(conv|norm)$", r"features.\g<1>0"),
+        (r"^block(\d)_layer(\d+)", r"features.denseblock\1.denselayer\2"),
+        (r"^transition(\d)", r"features.transition\1"),
+        ("^norm$", "features.norm5"),
+        ("^fc$", "classifier"),
+    ),
+)
+KUANGLIU_MOBILENET_V2 = Convention(
+    "kuangliu",
+    substitutions(
+        (r"^block(\d+)", lambda match: f"layers.{int(match[1]) - 1}"),
+        (r"shortcut\.conv$", "shortcut.0"),
+        (r"shortcut\.bn$", "shortcut.1"),
+        (r"(^stem|expand)\.(conv|bn)$", r"\g<2>1"),
+        (r"(^head|depthwise)\.(conv|bn)$", r"\g<2>2"),
+        (r"project\.(conv|bn)$", r"\g<1>3"),
+        ("^fc$", "linear"),
+    ),
+)
+TORCHVISION_MOBILENET_V2 = Convention(
+    "torchvision",
+    substitutions(
+        # The first block has no expand layer, so what follows it comes one earlier.
+        (r"^block1\.depthwise", "features.1.conv.0"),
+        (r"^block1\.project\.conv$", "features.1.conv.1"),
+        (r"^block1\.project\.bn$", "features.1.conv.2"),
+        (r"^block(\d+)", r"features.\1.conv"),
+        (r"expand", "0"),
+        (r"depthwise", "1"),
+        (r"project\.conv$", "2"),
+        (r"project\.bn$", "3"),
+        ("^stem", "features.0"),
+        ("^head", "features.18"),
+        (r"\.conv$", ".0"),
+        (r"\.bn$", ".1"),
+        ("^fc$", "classifier.1"),
+    ),
+)

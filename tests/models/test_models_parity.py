@@ -16,7 +16,7 @@ import torch  # noqa: E402
 import torch_side  # noqa: E402
 from quick_jit import quick_jit  # noqa: E402
 from torch_models import BUILD  # noqa: E402
-from zero_gradients import has_zero_gradient  # noqa: E402
+from zero_gradients import has_zero_gradient, weight_beside  # noqa: E402
 
 from cifar_jax import models  # noqa: E402
 
@@ -57,7 +57,7 @@ def test_model_equals_torch(case, precision):
     for path, leaf in leaves(ours.gradients):
         # Where both are but rounding: against the weights beside.
         zero = has_zero_gradient(case.name, path)
-        least = np.max(np.abs(gradients[(*path[:-1], "kernel")])) if zero else 0.0
+        least = np.max(np.abs(gradients[weight_beside(path, gradients)])) if zero else 0.0
         assert_close(leaf, gradients[path], tolerance, path, least)
 
 
@@ -69,8 +69,10 @@ def test_three_steps_stay_together(name):
     with jax.enable_x64(True):
         run = cases.program(case, "float64")
         params, batch_stats = variables["params"], variables.get("batch_stats", {})
+        gradients = run(params, batch_stats).gradients
         for optimizer, (rate, _) in cases.OPTIMIZERS.items():
-            ours = leaves(jax.device_get(cases.changes(run, params, batch_stats, optimizer)))
+            changes = cases.changes(run, params, batch_stats, optimizer, gradients)
+            ours = leaves(jax.device_get(changes))
             theirs = dict(leaves(torch_side.changes(case, variables, optimizer)))
             for path, leaf in ours:
                 assert_close(leaf, theirs[path], 1e-7, (optimizer, *path), rate)
@@ -95,5 +97,5 @@ def test_initial_parameters_are_distributed_as_torch_draws_them(name):
             assert abs(np.mean(leaf)) < 5 * np.std(leaf) / np.sqrt(leaf.size), path
         else:
             # Too few for a deviation: within the bound of its kernel, which is its own.
-            bound = np.max(np.abs(theirs[(*path[:-1], "kernel")]))
+            bound = np.max(np.abs(theirs[weight_beside(path, theirs)]))
             assert np.max(np.abs(leaf)) < 1.1 * bound, path

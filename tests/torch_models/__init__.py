@@ -5,7 +5,7 @@ users know: of torchvision for the models at ImageNet's size, of kuangliu/pytorc
 forms, and of our own modules where neither has the model.
 """
 
-from torch_models import googlenet, inception_v3, reports, resnet
+from torch_models import densenet, googlenet, inception_v3, mobilenet_v2, reports, resnet, vgg
 
 BUILD = {
     "plain_cnn": reports.PlainCNN,
@@ -29,7 +29,13 @@ BUILD = {
     "wide_resnet_28_10": resnet.WideResNet,
     "resnet9": resnet.ResNet9,
     "googlenet": googlenet.GoogLeNet,
-    "resnet18_imagenet": resnet.ImageNetResNet18,
     "googlenet_imagenet": googlenet.ImageNetGoogLeNet,
     "inception_v3": inception_v3.InceptionV3,
+    "vgg16_bn": vgg.CifarVGG16,
+    "densenet121": densenet.DenseNet121,
+    "mobilenet_v2": mobilenet_v2.MobileNetV2,
+    "resnet18_imagenet": resnet.ImageNetResNet18,
+    "densenet121_imagenet": densenet.ImageNetDenseNet121,
+    "vgg16": vgg.VGG16,
+    "mobilenet_v2_imagenet": mobilenet_v2.ImageNetMobileNetV2,
 }
