@@ -14,6 +14,7 @@ import pytest
 from command_line import QUICK, ROOT, command, run_main
 
 from cifar_jax import checkpoints, models, optim, state
+from cifar_jax.hyper import make_hyper
 
 TIMED = {"images_per_second"}
 LONG = (*QUICK, "--config.total_epochs=12", "--config.log_every_steps=3")
@@ -27,7 +28,7 @@ def outcome(workdir):
         for line in lines
     ]
     template = state.create_state(
-        models.create("basic_net"), optim.make_optimizer("adam"), 0, (32, 32, 3)
+        models.create("basic_net"), optim.make_optimizer("adam"), make_hyper(0.1), 0, (32, 32, 3)
     )
     with contextlib.closing(checkpoints.open_manager(workdir / "checkpoints")) as manager:
         last, *_ = checkpoints.restore(manager, template, manager.latest_step())
