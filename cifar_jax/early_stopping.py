@@ -66,8 +66,9 @@ def describe(reason, options):
         reason: int.
         options: config.early_stopping.
     """
+    epochs = "1 epoch" if options.patience == 1 else f"{options.patience} epochs"
     return {
         RUNNING: None,
-        PATIENCE: f"{options.monitor} did not improve in {options.patience} epochs",
+        PATIENCE: f"{options.monitor} did not improve in {epochs}",
         GAP: f"training accuracy is more than {options.max_gap:g} points above validation accuracy",
     }[int(reason)]

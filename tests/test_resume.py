@@ -131,6 +131,33 @@ def test_eight_devices_train_the_same_and_their_checkpoint_opens_on_one(tmp_path
     np.testing.assert_allclose(many, one, rtol=1e-3)
 
 
+def test_eight_devices_do_everything_as_one(tmp_path):
+    """Mixing gathers across the devices; averages and early stopping are replicated."""
+    eight = "--xla_force_host_platform_device_count=8"
+    options = (
+        *QUICK,
+        "--config.augment.mixup_alpha=0.4",
+        "--config.augment.cutmix_alpha=1",
+        "--config.loss.label_smoothing=0.1",
+        "--config.loss.class_weights=(1,1,1,1,1,2,2,2,2,2)",
+        "--config.ema.decay=0.9",
+        "--config.evaluation.flip=true",
+        "--config.early_stopping.patience=1",
+        "--config.schedule.name=one_cycle",
+        "--config.optimizer.name=sgd",
+        "--config.optimizer.momentum=0.9",
+        "--config.optimizer.nesterov=true",
+        "--config.optimizer.weight_decay=0.001",
+    )
+    losses = []
+    for name, environment in (("one", {}), ("eight", {"XLA_FLAGS": eight})):
+        done = run_main(tmp_path / name, *options, **environment)
+        assert done.returncode == 0, done.stderr
+        rows = map(json.loads, (tmp_path / name / "metrics.jsonl").open())
+        losses.append([row["loss"] for row in rows])
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
 def test_indivisible_batch_names_the_nearest_sizes(tmp_path):
     eight = "--xla_force_host_platform_device_count=8"
     done = run_main(tmp_path / "run", *QUICK, "--config.batch_size=30", XLA_FLAGS=eight)

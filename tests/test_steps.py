@@ -152,10 +152,17 @@ def test_a_sweep_of_numbers_is_each_run_alone():
     recipe, data = make_recipe(**EVERYTHING, batch_size=4), make_data()
     hypers = [make_hyper(0.01, 0.9, 1e-3, 0.1), make_hyper(0.05, 0.0, 0.1, 0.0)]
     order = steps.epoch_order(make_state(recipe).key, 0, IMAGES)
-    alone = [steps.make_programs(recipe, "loop").train_steps(make_state(recipe, hyper=h), data, order, 3)[0]
-             for h in hypers]  # fmt: skip
-    states = [make_state(recipe, hyper=h) for h in hypers]
-    together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    train_steps, alone = steps.make_programs(recipe, "loop").train_steps, []
+    for seed, hyper in enumerate(hypers):
+        alone.append(train_steps(make_state(recipe, seed, hyper), data, order, 3)[0])
+
+    def initial(hyper, seed):
+        key = jax.random.PRNGKey(seed)
+        model, optimizer = recipe.model, recipe.optimizer
+        return state.initial_state(model, optimizer, hyper, key, (32, 32, 3), ema=True)
+
+    hypers = jax.tree.map(lambda *numbers: jnp.stack(numbers), *hypers)
+    together = jax.jit(jax.vmap(initial))(hypers, jnp.arange(2))
     step = jax.jit(
         jax.vmap(lambda s: steps.train_step(recipe, s, metrics.TrainMetrics.empty(), data, order))
     )

@@ -99,6 +99,8 @@ def mix_labels(labels, partners, weight, num_classes):
 def mix(key, images, labels, num_classes, mixing):
     """Draw and apply what `mixing` asks for: one permutation and one weight a batch, as both papers' code.
 
+    Every batch is mixed; CutMix's authors mix every second one of CIFAR's.
+
     Args:
       key: PRNG key.
       images: float [B, H, W, C], normalised.
