@@ -35,7 +35,7 @@ def test_every_registered_loss(name):
             assert value.shape == () and value.dtype == jnp.float32
             assert np.isfinite(value) and np.isfinite(gradient).all()
         value, gradient = jax.value_and_grad(loss)(jnp.float32(LOGITS), labels, smoothing)
-        assert loss(LOGITS - 0.1 * gradient, labels, smoothing) < value
+        assert loss(jnp.float32(LOGITS) - 0.1 * gradient, labels, smoothing) < value
         both = jax.vmap(loss, (None, None, 0))(jnp.float32(LOGITS), labels, jnp.zeros(2))
         assert both.shape == (2,)
         assert loss(jnp.bfloat16(LOGITS), labels, smoothing).dtype == jnp.float32
@@ -58,7 +58,7 @@ def test_cross_entropy_is_the_evaluations():
 def test_focal_is_the_papers(gamma):
     log_p = log_softmax(LOGITS)[np.arange(BATCH), LABELS]
     expected = (-((1 - np.exp(log_p)) ** gamma) * log_p).mean()
-    ours = losses.make_loss("focal", gamma=gamma)(LOGITS, LABELS)
+    ours = losses.make_loss("focal", gamma=gamma)(jnp.float32(LOGITS), LABELS)
     np.testing.assert_allclose(ours, expected, rtol=1e-5)
 
 
@@ -66,7 +66,7 @@ def test_softmax_twice_has_report_002s_least_value():
     loss = losses.make_loss("softmax_twice")
     assert float(loss(100 * jnp.eye(CLASSES)[LABELS], LABELS)) == pytest.approx(1.461, abs=5e-4)
     expected = -log_softmax(np.exp(log_softmax(LOGITS)))[np.arange(BATCH), LABELS].mean()
-    np.testing.assert_allclose(loss(LOGITS, LABELS), expected, rtol=1e-6)
+    np.testing.assert_allclose(loss(jnp.float32(LOGITS), LABELS), expected, rtol=1e-6)
 
 
 def test_unknown_loss_raises():
