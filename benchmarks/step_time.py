@@ -54,16 +54,15 @@ def ours(model, batch_size, interval, seconds):
     import jax
     import jax.numpy as jnp
 
-    from cifar_jax import models, optim, runtime, state, steps
+    from cifar_jax import hyper, losses, models, optim, runtime, schedules, state, steps
     from cifar_jax.data import augment
 
     sgd = model == "basic_net"
     recipe = steps.Recipe(
         model=models.create(model, dropout=0.0),
-        optimizer=optim.make_optimizer("sgd", momentum=0.9)
-        if sgd
-        else optim.make_optimizer("adam"),
-        schedule=optim.make_schedule("constant", 1e-3 if sgd else 1e-4, 1),
+        optimizer=optim.make_optimizer("sgd" if sgd else "adam", momentum=sgd),
+        schedule=schedules.make_schedule("constant", schedules.Plan(1)),
+        loss=losses.make_loss("cross_entropy"),
         augmentation=augment.Augmentation(),
         mean=MEAN,
         std=STD,
@@ -74,7 +73,9 @@ def ours(model, batch_size, interval, seconds):
     )
     programs = steps.make_programs(recipe, "loop" if jax.default_backend() == "cpu" else "scan")
     data = jax.device_put(steps.Data(*random_data()))
-    train_state = state.create_state(recipe.model, recipe.optimizer, 0, (32, 32, 3))
+    train_state = state.create_state(
+        recipe.model, recipe.optimizer, hyper.make_hyper(1e-3 if sgd else 1e-4, 0.9), 0, (32, 32, 3)
+    )
     order = programs.epoch_order(train_state.key, 0, IMAGES)
 
     def run_interval():

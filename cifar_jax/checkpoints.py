@@ -82,7 +82,7 @@ def restore(manager, template, step):
     Returns:
         (TrainState, record, about), as given to `save`.
     Raises:
-        UserError: the checkpoint is damaged.
+        UserError: the checkpoint is damaged, or its state has other fields.
     """
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), template
@@ -99,7 +99,8 @@ def restore(manager, template, step):
     except Exception as error:  # Orbax raises many types
         folder = manager.directory / str(step)
         raise UserError(
-            f"the checkpoint {folder} can't be read ({type(error).__name__}). Move that folder away; "
-            "the run then goes on from the checkpoint before it, or from the start."
+            f"the checkpoint {folder} can't be read ({type(error).__name__}): it is damaged, or of "
+            "another version of cifar_jax. Move that folder away; the run then goes on from the "
+            "checkpoint before it, or from the start."
         ) from error
     return found.state, found.record, found.about

@@ -35,9 +35,7 @@ class Log:
             return
         overview = parameter_overview.get_parameter_overview(params, include_stats=False)
         hyperparameters = flatten(run.config)
-        self._events.write_hparams(
-            {name: "" if value is None else value for name, value in hyperparameters.items()}
-        )
+        self._events.write_hparams({name: plain(value) for name, value in hyperparameters.items()})
         self._events.write_texts(0, {"parameters": f"```\n{overview}\n```"})
         self._events.write_images(0, {"augmented": augmented_grid(run, train_state.key)})
 
@@ -54,6 +52,9 @@ class Log:
             self._events.write_scalars(step, values)
         self._display.epoch(epoch, trained, validation, seconds)
 
+    def stopped_early(self, epoch, reason):
+        self._display.stopped_early(epoch, reason)
+
     def test(self, step, checkpoint, values):
         self._lines.write({"step": step, "split": "test", "checkpoint": checkpoint, **values})
         self._events.write_scalars(step, {f"test/{checkpoint}_accuracy": values["accuracy"]})
@@ -61,6 +62,11 @@ class Log:
     def close(self):
         self._lines.close()
         self._events.close()
+
+
+def plain(value):
+    """A field's value as TensorBoard takes it."""
+    return "" if value is None else str(value) if isinstance(value, tuple) else value
 
 
 def augmented_grid(run, key, rows=4, columns=8):

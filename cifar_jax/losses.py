@@ -1,11 +1,12 @@
 """Losses: pure functions of logits and labels."""
 
+import jax
 import jax.numpy as jnp
 import optax
 
 
 def cross_entropy(logits, labels):
-    """Cross entropy of each image, in nats.
+    """Cross entropy of each image, in nats: what an evaluation reports, whatever the training loss.
 
     Args:
         logits: [B, num_classes], computed in float32 (float64 stays).
@@ -13,5 +14,72 @@ def cross_entropy(logits, labels):
     Returns:
         [B].
     """
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return optax.softmax_cross_entropy_with_integer_labels(_at_least_float32(logits), labels)
+
+
+def _at_least_float32(logits):
+    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+
+
+def _cross_entropy(logits, gamma):
+    return -jax.nn.log_softmax(logits)
+
+
+def _softmax_twice(logits, gamma):
+    """Cross entropy of a softmax given to a loss that applies softmax itself, by mistake (report 002).
+
+    Its least value is log(1 + (C - 1) / e), 1.461 for ten classes.
+    """
+    return -jax.nn.log_softmax(jax.nn.softmax(logits))
+
+
+def _focal(logits, gamma):
+    """(1 - p)^gamma times the cross entropy.
+
+    Lin et al., Focal Loss for Dense Object Detection, 2017, https://arxiv.org/abs/1708.02002
+    """
+    log_p = jax.nn.log_softmax(logits)
+    # Away from 0, where the power has no gradient for gamma below 1.
+    others = jnp.maximum(-jnp.expm1(log_p), 1e-7)
+    return -(others**gamma) * log_p
+
+
+# Each gives [B, C]: what an image would cost if it were of class c.
+LOSSES = {"cross_entropy": _cross_entropy, "softmax_twice": _softmax_twice, "focal": _focal}
+
+
+def make_loss(name, *, label_smoothing=False, class_weights=(), gamma=2.0):
+    """The training loss: a mean over the batch, in nats.
+
+    Label smoothing and class weights are torch.nn.CrossEntropyLoss's: a target is
+    (1 - smoothing) * target + smoothing / C, class c counts class_weights[c], and the mean is
+    divided by the sum of the labels' weights; with soft targets by the number of images, as there.
+
+    Args:
+        name: of LOSSES.
+        label_smoothing: whether there is any; its value comes with each call and may be a tracer.
+        class_weights: C positive numbers, or () for none.
+        gamma: of focal.
+    Returns:
+        (logits [B, C], labels int [B] or soft targets float [B, C], smoothing float []) -> float [].
+    Raises:
+        ValueError: unknown name.
+    """
+    if name not in LOSSES:
+        raise ValueError(f"unknown loss {name!r}")
+
+    def loss(logits, labels, smoothing=0.0):
+        logits = _at_least_float32(logits)
+        costs, classes = LOSSES[name](logits, gamma), logits.shape[-1]
+        hard = jnp.issubdtype(labels.dtype, jnp.integer)
+        targets = jax.nn.one_hot(labels, classes, dtype=logits.dtype) if hard else labels
+        count = logits.shape[0]
+        if class_weights:
+            weights = jnp.asarray(class_weights, logits.dtype)
+            costs = weights * costs
+            count = jnp.sum(targets * weights) if hard else count
+        if label_smoothing:
+            targets = (1 - smoothing) * targets + smoothing / classes
+        return jnp.sum(targets * costs) / count
+
+    return loss

@@ -78,6 +78,12 @@ class Display:
         self.say(f"{text}  {seconds:.1f} s")
         self._last_line = time.monotonic()
 
+    def stopped_early(self, epoch, reason):
+        """Once, where training ends before its last epoch; `reason` in words."""
+        if self._bar:
+            self._bar.update(self._task, total=self._bar.tasks[self._task].completed)
+        self.say(f"stopped early after epoch {epoch}/{self._epochs}: {reason}")
+
 
 def print_summary(console, summary, class_names):
     """The tables at the end of a run."""
@@ -110,6 +116,7 @@ def print_summary(console, summary, class_names):
         f"training       {summary['epochs']} epochs, {summary['steps']:,} steps, "
         f"{summary['train_seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s "
         f"(compilation {summary['compile_seconds']:.1f} s not counted)",
+        *([f"stopped early  {stopped}"] if (stopped := summary["stopped_early"]) else []),
         f"peak memory    {summary['peak_memory_bytes'] / 2**20:,.0f} MiB",
         f"hardware       {summary['hardware']}",
     ]
@@ -120,7 +127,7 @@ def print_summary(console, summary, class_names):
     console.print("\n".join(lines), markup=False, soft_wrap=True)
 
 
-def next_commands(folder, config):
+def next_commands(folder, config, summary):
     """Where to look next."""
     lines = [
         "",
@@ -128,10 +135,11 @@ def next_commands(folder, config):
     ]
     if config.tensorboard:
         lines.append(f"Curves:       tensorboard --logdir {shlex.quote(str(folder))}/tensorboard")
-    lines.append(
-        "More epochs:  the same command with a new --workdir and "
-        f"--config.total_epochs={2 * config.total_epochs}"
-    )
+    if not summary["stopped_early"]:
+        lines.append(
+            "More epochs:  the same command with a new --workdir and "
+            f"--config.total_epochs={2 * config.total_epochs}"
+        )
     if config.dataset.name == "digits":
         train = "python -m cifar_jax.main --config configs/basic_net.py --workdir runs/basic_net"
         lines.append(f"CIFAR-10:     {train}")

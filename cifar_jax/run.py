@@ -5,8 +5,19 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from cifar_jax import data, models, optim, parallel, steps
-from cifar_jax.data import augment
+from cifar_jax import (
+    data,
+    early_stopping,
+    hyper,
+    losses,
+    models,
+    optim,
+    parallel,
+    schedules,
+    state,
+    steps,
+)
+from cifar_jax.data import augment, mixing
 from cifar_jax.errors import ConfigError
 
 
@@ -38,7 +49,7 @@ def build(config, dataset):
         Run.
     Raises:
         ConfigError: a model for images of another shape; a batch larger than the training set, or not
-            divisible over the devices.
+            divisible over the devices; not as many class weights as classes.
     """
     images, labels = dataset.split("train")
     models.check_images(config.model.name, images.shape[1:])
@@ -61,34 +72,7 @@ def build(config, dataset):
     def put(indices):
         return jax.device_put(steps.Data(images[indices], labels[indices]), replicated)
 
-    recipe = steps.Recipe(
-        model=models.create(
-            config.model.name,
-            num_classes=len(dataset.class_names),
-            dtype=jnp.dtype(config.dtype),
-            dropout=config.model.dropout,
-            activation=config.model.activation,
-        ),
-        optimizer=optim.make_optimizer(
-            config.optimizer.name, config.optimizer.momentum, config.optimizer.weight_decay
-        ),
-        schedule=optim.make_schedule(
-            config.schedule.name,
-            config.optimizer.learning_rate,
-            config.total_epochs * steps_per_epoch,
-            round(config.schedule.warmup_epochs * steps_per_epoch),
-        ),
-        augmentation=augment.Augmentation(
-            **config.augment, cutout_fill=tuple(round(255 * mean) for mean in dataset.mean)
-        ),
-        mean=dataset.mean,
-        std=dataset.std,
-        dtype=jnp.dtype(config.dtype),
-        batch_size=config.batch_size,
-        eval_batch_size=min(config.eval_batch_size, max(dataset.sizes.values())),
-        num_classes=len(dataset.class_names),
-        batch_sharding=parallel.batch_sharding(mesh, config.batch_size),
-    )
+    recipe = make_recipe(config, dataset, steps_per_epoch, mesh)
     form = config.steps_per_call
     if form == "auto":
         form = "loop" if jax.default_backend() == "cpu" else "scan"
@@ -102,3 +86,82 @@ def build(config, dataset):
         mesh=mesh,
         steps_per_epoch=steps_per_epoch,
     )
+
+
+def make_recipe(config, dataset, steps_per_epoch, mesh):
+    """The Recipe of a config: its structure. Its numbers are those of hyper.from_config.
+
+    Raises:
+        ConfigError: as of `build`.
+    """
+    classes, weights = len(dataset.class_names), config.loss.class_weights
+    if weights and len(weights) != classes:
+        raise ConfigError(
+            f"loss.class_weights has {len(weights)} values; {dataset.name} has {classes} classes"
+        )
+    optimizer, schedule = config.optimizer, config.schedule
+    alphas = {field.name: config.augment[field.name] for field in dataclasses.fields(mixing.Mixing)}
+    return steps.Recipe(
+        model=models.create(
+            config.model.name,
+            num_classes=classes,
+            dtype=jnp.dtype(config.dtype),
+            dropout=config.model.dropout,
+            activation=config.model.activation,
+        ),
+        optimizer=optim.make_optimizer(
+            optimizer.name,
+            momentum=optimizer.momentum > 0,
+            nesterov=optimizer.nesterov,
+            weight_decay=optimizer.weight_decay > 0,
+            decay=optimizer.decay,
+        ),
+        schedule=schedules.make_schedule(
+            schedule.name,
+            schedules.Plan(
+                total_steps=config.total_epochs * steps_per_epoch,
+                steps_per_epoch=steps_per_epoch,
+                warmup_steps=round(schedule.warmup_epochs * steps_per_epoch),
+                factor=schedule.factor,
+                milestones=schedule.milestones,
+                drop_factor=schedule.drop_factor,
+                drop_epochs=schedule.drop_epochs,
+            ),
+        ),
+        loss=losses.make_loss(
+            config.loss.name,
+            label_smoothing=config.loss.label_smoothing > 0,
+            class_weights=weights,
+            gamma=config.loss.gamma,
+        ),
+        augmentation=augment.Augmentation(
+            **{name: value for name, value in config.augment.items() if name not in alphas},
+            cutout_fill=tuple(round(255 * mean) for mean in dataset.mean),
+        ),
+        mix=mixing.Mixing(**alphas),
+        mean=dataset.mean,
+        std=dataset.std,
+        dtype=jnp.dtype(config.dtype),
+        batch_size=config.batch_size,
+        eval_batch_size=min(config.eval_batch_size, max(dataset.sizes.values())),
+        num_classes=classes,
+        ema_decay=config.ema.decay,
+        eval_flip=config.evaluation.flip,
+        batch_sharding=parallel.batch_sharding(mesh, config.batch_size),
+    )
+
+
+def initial_state(run):
+    """The TrainState of a run before its first step, on its mesh."""
+    config = run.config
+    start = state.create_state(
+        run.recipe.model,
+        run.recipe.optimizer,
+        hyper.from_config(config),
+        config.seed,
+        run.train.images.shape[1:],
+        plateau_mode=config.schedule.mode,
+        stopping_mode=early_stopping.mode_of(config.early_stopping.monitor),
+        ema=config.ema.decay > 0,
+    )
+    return jax.device_put(start, parallel.replicated(run.mesh))

@@ -6,11 +6,12 @@ import flax
 import jax
 import jax.numpy as jnp
 
-from cifar_jax import optim
+from cifar_jax import early_stopping, schedules
+from cifar_jax.hyper import Hyper
 
 # A run's key is split by purpose, then by epoch or step: what is drawn depends on where the run
 # stands, never on how it got there. So a resumed run draws what the uninterrupted one would have.
-INIT, ORDER, STEP = range(3)
+INIT, ORDER, STEP, MIX = range(4)
 
 
 @flax.struct.dataclass
@@ -18,41 +19,58 @@ class TrainState:
     step: jax.Array  # int32 [], steps done
     params: Any  # float32
     batch_stats: Any  # float32, empty without batch norm
+    averaged: Any  # moving averages {"params", "batch_stats"}; {} without
     opt_state: Any  # of Optax
-    plateau: optim.PlateauState
+    hyper: Hyper  # never changes
+    plateau: schedules.PlateauState
+    early_stopping: early_stopping.EarlyStoppingState
     key: jax.Array  # uint32 [2], the seed's key; never changes
 
     @property
     def variables(self):
-        """What `model.apply` takes."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        """What the model is evaluated with: the moving averages where there are any."""
+        return self.averaged or {"params": self.params, "batch_stats": self.batch_stats}
 
 
-def create_state(model, optimizer, seed, image_shape, plateau_mode="min"):
-    """The state before the first step.
+def initial_state(
+    model, optimizer, hyper, key, image_shape, *, plateau_mode="min", stopping_mode="min", ema=False
+):
+    """The state before the first step, as a pure function of the key and of the numbers in `hyper`.
 
     Args:
         model: flax module, called with images [B, H, W, C] and `train`.
-        optimizer: optax.GradientTransformation.
-        seed: int.
+        optimizer: of optim.make_optimizer.
+        hyper: Hyper.
+        key: uint32 [2].
         image_shape: (H, W, C).
-        plateau_mode: "min" or "max".
+        plateau_mode, stopping_mode: "min" or "max".
+        ema: whether moving averages are kept.
     Returns:
         TrainState.
     """
-    key = jax.random.PRNGKey(seed)
+    images = jnp.zeros((1, *image_shape))
+    variables = model.init(jax.random.fold_in(key, INIT), images, train=False)
+    params, batch_stats = variables["params"], variables.get("batch_stats", {})
+    # Copies: the training donates its state, so nothing may be in it twice, or be the caller's.
+    copies = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats})
+    return TrainState(
+        step=jnp.int32(0),
+        params=params,
+        batch_stats=batch_stats,
+        averaged=copies if ema else {},
+        opt_state=optimizer(hyper).init(params),
+        hyper=jax.tree.map(jnp.copy, hyper),
+        plateau=schedules.plateau_init(plateau_mode),
+        early_stopping=early_stopping.init(stopping_mode),
+        key=key,
+    )
+
+
+def create_state(model, optimizer, hyper, seed, image_shape, **options):
+    """`initial_state` of an integer seed, compiled; for the arguments see there."""
 
     @jax.jit
-    def build(key):
-        images = jnp.zeros((1, *image_shape))
-        variables = model.init(jax.random.fold_in(key, INIT), images, train=False)
-        return TrainState(
-            step=jnp.int32(0),
-            params=variables["params"],
-            batch_stats=variables.get("batch_stats", {}),
-            opt_state=optimizer.init(variables["params"]),
-            plateau=optim.plateau_init(plateau_mode),
-            key=key,
-        )
+    def build(hyper, key):
+        return initial_state(model, optimizer, hyper, key, image_shape, **options)
 
-    return build(key)
+    return build(hyper, jax.random.PRNGKey(seed))

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cifar_jax import losses
-from cifar_jax.data import augment
+from cifar_jax import ema, losses
+from cifar_jax.data import augment, mixing
+from cifar_jax.hyper import Hyper
 from cifar_jax.metrics import EvalMetrics, TrainMetrics
-from cifar_jax.state import ORDER, STEP
+from cifar_jax.state import MIX, ORDER, STEP
 
 
 class Data(NamedTuple):
@@ -28,11 +29,15 @@ class Data(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What a step needs beside arrays; constant while a program is compiled."""
+    """What a step needs beside arrays; constant while a program is compiled.
+
+    Numbers that a sweep maps over are no part of it: they stand in TrainState.hyper.
+    """
 
     model: flax.linen.Module
-    optimizer: optax.GradientTransformation
-    schedule: Callable[[jax.Array], jax.Array]  # step -> learning rate
+    optimizer: Callable[[Hyper], optax.GradientTransformation]
+    schedule: Callable[[jax.Array], jax.Array]  # step -> factor of the learning rate
+    loss: Callable  # of losses.make_loss
     augmentation: augment.Augmentation
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -40,6 +45,9 @@ class Recipe:
     batch_size: int
     eval_batch_size: int
     num_classes: int
+    mix: mixing.Mixing = mixing.Mixing()
+    ema_decay: float = 0.0  # 0 = no averages
+    eval_flip: bool = False  # evaluation: mean of the logits of an image and of its mirror image
     # Sharding of a [B] array over the mesh's data axis; None on one device.
     batch_sharding: jax.sharding.Sharding | None = None
 
@@ -67,6 +75,9 @@ def epoch_order(key, epoch, count):
 def train_step(recipe, state, metrics, data, order):
     """One step of stochastic gradient descent.
 
+    The loss that is counted is the training loss, with all that belongs to it (smoothing, weights,
+    mixed labels). Accuracy is that of the label; of mixed labels the one with the greater share.
+
     Args:
         recipe: Recipe.
         state: TrainState.
@@ -83,6 +94,11 @@ def train_step(recipe, state, metrics, data, order):
     augment_key, dropout_key = jax.random.split(step_key)
     images = augment.augment(augment_key, data.images[indices], recipe.augmentation)
     images, labels = recipe.normalize(images), data.labels[indices]
+    targets = labels
+    if recipe.mix:
+        mix_key = jax.random.fold_in(jax.random.fold_in(state.key, MIX), state.step)
+        images, targets = mixing.mix(mix_key, images, labels, recipe.num_classes, recipe.mix)
+        labels = jnp.argmax(targets, axis=-1)
 
     def loss_of(params):
         logits, updated = recipe.model.apply(
@@ -92,14 +108,15 @@ def train_step(recipe, state, metrics, data, order):
             rngs={"dropout": dropout_key},
             mutable=["batch_stats"],
         )
-        loss = jnp.mean(losses.cross_entropy(logits, labels))
+        loss = recipe.loss(logits, targets, state.hyper.label_smoothing)
         return loss, (logits, updated.get("batch_stats", {}))
 
     (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
         state.params
     )
-    direction, opt_state = recipe.optimizer.update(gradients, state.opt_state, state.params)
-    learning_rate = recipe.schedule(state.step) * state.plateau.scale
+    optimizer = recipe.optimizer(state.hyper)
+    direction, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    learning_rate = state.hyper.learning_rate * recipe.schedule(state.step) * state.plateau.scale
     params = jax.tree.map(
         lambda p, d: (p - learning_rate * d).astype(p.dtype), state.params, direction
     )
@@ -108,14 +125,20 @@ def train_step(recipe, state, metrics, data, order):
             loss=loss, logits=logits, labels=labels, learning_rate=learning_rate, step=state.step
         )
     )
+    step, averaged = state.step + 1, state.averaged
+    if recipe.ema_decay:
+        trained = {"params": params, "batch_stats": batch_stats}
+        averaged = ema.update(averaged, trained, step, recipe.ema_decay)
     state = state.replace(
-        step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state
+        step=step, params=params, batch_stats=batch_stats, averaged=averaged, opt_state=opt_state
     )
     return state, metrics
 
 
 def eval_step(recipe, variables, metrics, data, batch):
     """Evaluates batch number `batch` of a split; the last one is padded and masked.
+
+    The loss is plain cross entropy, whatever was trained with, so that runs can be compared.
 
     Args:
         recipe: Recipe.
@@ -131,6 +154,8 @@ def eval_step(recipe, variables, metrics, data, batch):
     mask, indices = positions < count, jnp.minimum(positions, count - 1)
     images, labels = recipe.normalize(data.images[indices]), data.labels[indices]
     logits = recipe.model.apply(variables, images, train=False)
+    if recipe.eval_flip:
+        logits = (logits + recipe.model.apply(variables, images[:, :, ::-1], train=False)) / 2
     return metrics.add(losses.cross_entropy(logits, labels), logits, labels, mask)
 
 

@@ -2,32 +2,30 @@
 
 import contextlib
 import dataclasses
-import hashlib
-import math
 import time
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from cifar_jax import (
     checkpoints,
     data,
+    early_stopping,
     metrics,
     models,
-    optim,
     parallel,
     progress,
     runtime,
-    state,
+    schedules,
     steps,
     workdir,
     writers,
 )
 from cifar_jax import config as config_lib
 from cifar_jax.errors import TrainingDiverged
+from cifar_jax.evaluation import diverged_message, evaluate, final_evaluation
 from cifar_jax.log import Log
-from cifar_jax.run import build
+from cifar_jax.run import build, initial_state
 
 
 @dataclasses.dataclass
@@ -64,14 +62,7 @@ def train_and_evaluate(config, folder, console=None):
     dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
     run = build(config, dataset)
     folder = workdir.open_workdir(folder, config, dataset.fingerprint)
-    start = state.create_state(
-        run.recipe.model,
-        run.recipe.optimizer,
-        config.seed,
-        run.train.images.shape[1:],
-        config.schedule.mode,
-    )
-    start = jax.device_put(start, parallel.replicated(run.mesh))
+    start = initial_state(run)
     display = progress.Display(run.total_steps, config.total_epochs, console)
     with contextlib.closing(checkpoints.open_manager(folder / "checkpoints")) as manager, display:
         train_state, record = start, Record()
@@ -94,12 +85,12 @@ def train_and_evaluate(config, folder, console=None):
             log.close()
     workdir.write_json(folder / "summary.json", summary)
     progress.print_summary(display.console, summary, dataset.class_names)
-    display.say(progress.next_commands(folder, config))
+    display.say(progress.next_commands(folder, config, summary))
     return summary
 
 
 def train(run, train_state, record, manager, log, caught):
-    """Trains to the end.
+    """Trains to the end, or to where it is stopped early.
 
     Args:
         run: Run.
@@ -114,10 +105,10 @@ def train(run, train_state, record, manager, log, caught):
         TrainingDiverged, runtime.Interrupted.
     """
     config, per_epoch = run.config, run.steps_per_epoch
-    step = int(train_state.step)
-    if step < run.total_steps:
+    step, reason = int(train_state.step), int(train_state.early_stopping.reason)
+    if step < run.total_steps and not reason:
         record.compile_seconds += compile_steps(run, train_state)
-    while step < run.total_steps:
+    while step < run.total_steps and not reason:
         epoch = step // per_epoch
         order = run.programs.epoch_order(train_state.key, epoch, len(run.train.labels))
         score = None
@@ -135,7 +126,8 @@ def train(run, train_state, record, manager, log, caught):
             raise TrainingDiverged(diverged_message(step, manager))
         if step % per_epoch == 0:
             train_state, score = end_epoch(run, train_state, record, log, epoch, manager)
-        last, stop = step == run.total_steps, bool(caught)
+            reason = int(train_state.early_stopping.reason)
+        last, stop = step == run.total_steps or reason, bool(caught)
         due = step % per_epoch == 0 and (epoch + 1) % config.checkpoint.every_epochs == 0
         if due or last or stop:
             about = workdir.about(config, run.dataset.fingerprint)
@@ -146,6 +138,9 @@ def train(run, train_state, record, manager, log, caught):
         if stop:
             break
     manager.wait_until_finished()
+    if reason and step < run.total_steps:
+        why = early_stopping.describe(reason, config.early_stopping)
+        log.stopped_early(step // per_epoch, why)
     if caught:
         raise runtime.Interrupted(
             f"stopped by signal {caught[0]} at step {step:,}; saved. The same command goes on from here.",
@@ -193,22 +188,8 @@ def interval(run, train_state, record, log, order, step, count, manager):
     return train_state
 
 
-def diverged_message(step, manager):
-    good = manager.latest_step()
-    kept = (
-        f"the last good checkpoint is {manager.directory / str(good)}"
-        if good
-        else "no checkpoint was written yet"
-    )
-    return (
-        f"the loss became NaN or infinite at step {step:,}; {kept}. Try a smaller "
-        "--config.optimizer.learning_rate, a warm-up (--config.schedule.warmup_epochs=1), or "
-        "--config.dtype=float32, in a new --workdir."
-    )
-
-
 def end_epoch(run, train_state, record, log, epoch, manager):
-    """Evaluates on the validation split and updates the plateau.
+    """Evaluates on the validation split; updates the plateau and early stopping.
 
     Returns:
         (TrainState, score of this state: greater is better; None without a validation split).
@@ -218,11 +199,10 @@ def end_epoch(run, train_state, record, log, epoch, manager):
     validation, score = None, None
     if run.validation is not None:
         validation = evaluate(run, train_state, run.validation, manager)
-        if config.schedule.name == "plateau":
-            monitored = validation[config.schedule.monitor.removeprefix("validation_")]
-            train_state = train_state.replace(
-                plateau=update_plateau(config, train_state.plateau, monitored, run.mesh)
-            )
+        decisions = decide(config, train_state, trained, validation)
+        train_state = train_state.replace(
+            **jax.device_put(decisions, parallel.replicated(run.mesh))
+        )
         by_loss = config.checkpoint.monitor == "validation_loss"
         score = -validation["loss"] if by_loss else validation["accuracy"]
     log.epoch(epoch + 1, int(train_state.step), trained, validation, record.epoch_seconds)
@@ -235,83 +215,34 @@ def end_epoch(run, train_state, record, log, epoch, manager):
     return train_state, score
 
 
-def evaluate(run, train_state, split, manager):
-    """What metrics.summarize says of a split.
-
-    Raises:
-        TrainingDiverged: the mean loss is NaN or infinite.
-    """
-    found = metrics.summarize(run.programs.evaluate(train_state.variables, split))
-    if not math.isfinite(found["loss"]):
-        raise TrainingDiverged(diverged_message(int(train_state.step), manager))
-    return found
-
-
-def update_plateau(config, plateau, monitored, mesh):
-    schedule, base = config.schedule, config.optimizer.learning_rate
-    updated = optim.plateau_update(
-        plateau,
-        jnp.float32(monitored),
-        mode=schedule.mode,
-        factor=schedule.factor,
-        patience=schedule.patience,
-        threshold=schedule.threshold,
-        threshold_mode=schedule.threshold_mode,
-        cooldown=schedule.cooldown,
-        min_scale=schedule.min_learning_rate / base if base else 0.0,
-        eps_scale=1e-8 / base if base else 0.0,
-    )
-    return jax.device_put(updated, parallel.replicated(mesh))
-
-
-def final_evaluation(run, last, record, manager, log):
-    """Reads the test set, once, and evaluates the best and the last parameters on it.
+def decide(config, train_state, trained, validation):
+    """The states of what watches the validation set, after an epoch.
 
     Returns:
-        the summary, JSON-able.
+        the changed fields of TrainState: a dict.
     """
-    config = run.config
-    test = jax.device_put(
-        steps.Data(*map(np.asarray, run.dataset.split("test"))), parallel.replicated(run.mesh)
-    )
-    states = {"last": last}
-    if run.validation is not None:
-        best_step = manager.best_step()
-        is_last = best_step in (int(last.step), None)
-        best = last if is_last else checkpoints.restore(manager, last, best_step)[0]
-        states = {"best": best, **states}
-    results = {}
-    for name, each in states.items():
-        results[name] = {"step": int(each.step)}
-        for split, split_data in (("validation", run.validation), ("test", test)):
-            if split_data is None:
-                results[name][split] = None
-                continue
-            results[name][split] = evaluate(run, each, split_data, manager)
-        log.test(int(last.step), name, results[name]["test"])
-    selected = "best" if config.selection == "validation" else "last"
-    chosen = results[selected]
-    images = run.config.batch_size * int(last.step)
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(last.params)]
-    return {
-        "config": config.to_dict(),
-        "dataset": config.dataset.name,
-        "dataset_fingerprint": run.dataset.fingerprint,
-        "params": sum(leaf.size for leaf in leaves),
-        "epochs": config.total_epochs,
-        "steps": int(last.step),
-        "selected": selected,
-        "validation_accuracy": chosen["validation"] and chosen["validation"]["accuracy"],
-        "test_accuracy": chosen["test"]["accuracy"],
-        "test_loss": chosen["test"]["loss"],
-        "test_images": chosen["test"]["count"],
-        "per_class_test_accuracy": chosen["test"]["per_class_accuracy"],
-        "checkpoints": results,
-        "train_seconds": record.train_seconds,
-        "compile_seconds": record.compile_seconds,
-        "images_per_second": images / record.train_seconds,
-        "peak_memory_bytes": runtime.peak_memory_bytes(),
-        "hardware": runtime.hardware(),
-        "versions": runtime.versions(),
-        "params_sha256": hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest(),
-    }
+    changed, schedule, stopping = {}, config.schedule, config.early_stopping
+    if schedule.name == "plateau":
+        options = ("mode", "factor", "patience", "threshold", "threshold_mode", "cooldown")
+        changed["plateau"] = schedules.plateau_update(
+            train_state.plateau,
+            monitored(validation, schedule.monitor),
+            **{name: schedule[name] for name in options},
+            **schedules.plateau_scales(train_state.hyper.learning_rate, schedule.min_learning_rate),
+        )
+    if stopping.patience or stopping.max_gap:
+        changed["early_stopping"] = early_stopping.update(
+            train_state.early_stopping,
+            monitored(validation, stopping.monitor),
+            jnp.float32(100 * (trained["accuracy"] - validation["accuracy"])),
+            mode=early_stopping.mode_of(stopping.monitor),
+            patience=stopping.patience,
+            min_delta=stopping.min_delta,
+            max_gap=stopping.max_gap,
+        )
+    return changed
+
+
+def monitored(validation, monitor):
+    """The metric that a `monitor` field names: float32 []."""
+    return jnp.float32(validation[monitor.removeprefix("validation_")])

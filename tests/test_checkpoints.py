@@ -2,18 +2,26 @@
 
 import contextlib
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from cifar_jax import checkpoints, models, optim, state
+from cifar_jax.errors import UserError
+from cifar_jax.hyper import make_hyper
 
 
 @pytest.fixture
 def some_state():
     return state.create_state(
-        models.create("basic_net"), optim.make_optimizer("adam"), 0, (32, 32, 3)
+        models.create("basic_net"),
+        optim.make_optimizer("adam"),
+        make_hyper(0.1),
+        0,
+        (32, 32, 3),
+        ema=True,
     )
 
 
@@ -68,3 +76,23 @@ def test_a_save_is_not_changed_by_what_follows(tmp_path, some_state):
         manager.wait_until_finished()
         restored, *_ = checkpoints.restore(manager, template, 0)
     jax.tree.map(np.testing.assert_array_equal, restored, expected)
+
+
+def test_a_checkpoint_of_another_version_is_said(tmp_path, some_state):
+    """One that lacks fields, as those of before there were hyperparameters in it."""
+    older = {
+        name: getattr(some_state, name) for name in ("step", "params", "batch_stats", "opt_state")
+    }
+    with contextlib.closing(checkpoints.open_manager(tmp_path)) as manager:
+        checkpoints.save(manager, Older(**older), {}, {}, 0.0)
+        manager.wait_until_finished()
+        with pytest.raises(UserError, match="another version"):
+            checkpoints.restore(manager, some_state, 0)
+
+
+@flax.struct.dataclass
+class Older:
+    step: jax.Array
+    params: dict
+    batch_stats: dict
+    opt_state: tuple

@@ -1,11 +1,12 @@
 """The schema: every field can be set, and whatever is wrong is refused with the nearest valid name."""
 
+import json
 import pathlib
 
 import pytest
 
 from cifar_jax import config as config_lib
-from cifar_jax import main
+from cifar_jax import contradictions, losses, main, optim, schedules
 from cifar_jax.errors import ConfigError
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -27,7 +28,8 @@ def test_every_config_file_passes_the_check(file):
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_field_has_a_default_that_fits_and_is_documented(name):
     field = FIELDS[name]
-    assert field.doc.endswith((".", ")")) and field.kind in (int, float, str, bool)
+    assert field.doc.endswith((".", ")")) and field.kind in (int, float, str, bool, tuple)
+    assert (field.kind is tuple) == (field.element is not None)
     if not field.optional:
         assert config_lib._checked(name, field.default, field) == field.default
     assert f"--config.{name}=" in config_lib.describe()
@@ -69,6 +71,20 @@ def test_unknown_field_names_the_nearest(name, suggestion):
         "dataset=cifar10",
         "model.dropout=1.5",
         "schedule.factor=1",
+        "schedule.milestones=3",
+        "schedule.milestones=(3.5,)",
+        "schedule.milestones=(0,)",
+        "schedule.drop_epochs=0",
+        "optimizer.decay=l1",
+        "loss.name=hinge",
+        "loss.label_smoothing=1.5",
+        "loss.class_weights=(1,-1)",
+        "loss.class_weights=heavy",
+        "loss.class_weights=('a',)",
+        "ema.decay=1",
+        "augment.mixup_alpha=-1",
+        "early_stopping.monitor=test_accuracy",
+        "early_stopping.max_gap=101",
         "=1",
         "total_epochs=99999999999999999999",
     ],
@@ -87,6 +103,17 @@ def test_wrong_value_is_refused(override):
         {"schedule.name": "plateau", "schedule.warmup_epochs": "1"},
         {"total_epochs": "2", "schedule.warmup_epochs": "3"},
         {"schedule.name": "plateau", "schedule.monitor": "validation_accuracy"},
+        {"schedule.name": "one_cycle", "schedule.warmup_epochs": "1"},
+        {"schedule.name": "step"},
+        {"schedule.milestones": "(3,)"},
+        {"schedule.name": "step", "schedule.milestones": "(5, 3)"},
+        {"schedule.name": "step", "schedule.milestones": "(3, 3)"},
+        {"optimizer.nesterov": "true"},
+        {"optimizer.nesterov": "true", "optimizer.name": "rmsprop", "optimizer.momentum": "0.9"},
+        {"optimizer.name": "adamw", "optimizer.decay": "l2"},
+        {"early_stopping.patience": "3", "dataset.validation_fraction": "0", "selection": "last"},
+        {"early_stopping.max_gap": "10", "dataset.validation_fraction": "0", "selection": "last"},
+        {"early_stopping.min_delta": "0.1"},
     ],
 )
 def test_contradiction_is_refused(overrides):
@@ -104,6 +131,40 @@ def test_overrides_reach_their_fields():
     )
     assert config.seed == 3 and config.model.dropout == 0.25 and config.augment.flip is True
     assert config.optimizer.learning_rate == 1.0 and config.dataset.name == "digits"
+
+
+def test_tuples_are_given_as_on_a_command_line_and_in_a_file():
+    config, _ = parse(
+        "--config.schedule.name=step",
+        "--config.schedule.milestones=(3, 5)",
+        "--config.loss.class_weights=(1, 2.5)",
+    )
+    assert config.schedule.milestones == (3, 5) and config.loss.class_weights == (1.0, 2.5)
+    default = config_lib.default()
+    default.schedule.name, default.schedule.milestones = "step", [3, 5]
+    assert config_lib.check(default).schedule.milestones == (3, 5)
+    # A workdir's config.json has lists for them.
+    stored = json.loads(json.dumps(config.to_dict()))
+    assert config_lib.differing(stored, config) == []
+    stored["schedule"]["milestones"] = [3]
+    assert config_lib.differing(stored, config) == [("schedule.milestones", (3,), (3, 5))]
+
+
+@pytest.mark.parametrize(
+    ("name", "registry"),
+    [
+        ("optimizer.name", optim.OPTIMIZERS),
+        ("schedule.name", schedules.SCHEDULES),
+        ("loss.name", losses.LOSSES),
+    ],
+)
+def test_choices_are_what_is_registered(name, registry):
+    assert FIELDS[name].choices == tuple(registry)
+
+
+def test_momentum_is_for_those_that_take_it():
+    takes = [name for name, entry in optim.OPTIMIZERS.items() if entry.takes_momentum]
+    assert tuple(takes) == contradictions.WITH_MOMENTUM
 
 
 def test_wrong_type_in_a_config_file_is_refused():

@@ -14,6 +14,7 @@ import pytest
 from command_line import QUICK, ROOT, command, run_main
 
 from cifar_jax import checkpoints, models, optim, state
+from cifar_jax.hyper import make_hyper
 
 TIMED = {"images_per_second"}
 LONG = (*QUICK, "--config.total_epochs=12", "--config.log_every_steps=3")
@@ -27,7 +28,7 @@ def outcome(workdir):
         for line in lines
     ]
     template = state.create_state(
-        models.create("basic_net"), optim.make_optimizer("adam"), 0, (32, 32, 3)
+        models.create("basic_net"), optim.make_optimizer("adam"), make_hyper(0.1), 0, (32, 32, 3)
     )
     with contextlib.closing(checkpoints.open_manager(workdir / "checkpoints")) as manager:
         last, *_ = checkpoints.restore(manager, template, manager.latest_step())
@@ -128,6 +129,33 @@ def test_eight_devices_train_the_same_and_their_checkpoint_opens_on_one(tmp_path
     )
     # Sums over 8 shards are added in another order: float32 roundings, grown over 40 Adam steps.
     np.testing.assert_allclose(many, one, rtol=1e-3)
+
+
+def test_eight_devices_do_everything_as_one(tmp_path):
+    """Mixing gathers across the devices; averages and early stopping are replicated."""
+    eight = "--xla_force_host_platform_device_count=8"
+    options = (
+        *QUICK,
+        "--config.augment.mixup_alpha=0.4",
+        "--config.augment.cutmix_alpha=1",
+        "--config.loss.label_smoothing=0.1",
+        "--config.loss.class_weights=(1,1,1,1,1,2,2,2,2,2)",
+        "--config.ema.decay=0.9",
+        "--config.evaluation.flip=true",
+        "--config.early_stopping.patience=1",
+        "--config.schedule.name=one_cycle",
+        "--config.optimizer.name=sgd",
+        "--config.optimizer.momentum=0.9",
+        "--config.optimizer.nesterov=true",
+        "--config.optimizer.weight_decay=0.001",
+    )
+    losses = []
+    for name, environment in (("one", {}), ("eight", {"XLA_FLAGS": eight})):
+        done = run_main(tmp_path / name, *options, **environment)
+        assert done.returncode == 0, done.stderr
+        rows = map(json.loads, (tmp_path / name / "metrics.jsonl").open())
+        losses.append([row["loss"] for row in rows])
+    np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
 def test_indivisible_batch_names_the_nearest_sizes(tmp_path):

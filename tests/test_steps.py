@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cifar_jax import losses, metrics, models, optim, state, steps
-from cifar_jax.data import augment
+from cifar_jax import losses, metrics, models, optim, schedules, state, steps
+from cifar_jax.data import augment, mixing
+from cifar_jax.hyper import make_hyper
 
 IMAGES, CLASSES = 50, 10
 
@@ -23,8 +24,9 @@ def make_data(count=IMAGES, seed=0):
 def make_recipe(**changes):
     recipe = steps.Recipe(
         model=models.create("basic_net"),
-        optimizer=optim.make_optimizer("sgd", momentum=0.9, weight_decay=1e-3),
-        schedule=optim.make_schedule("cosine", 0.01, 20, warmup_steps=3),
+        optimizer=optim.make_optimizer("sgd", momentum=True, weight_decay=True),
+        schedule=schedules.make_schedule("cosine", schedules.Plan(20, warmup_steps=3)),
+        loss=losses.make_loss("cross_entropy"),
         augmentation=augment.Augmentation(crop_padding=2, flip=True, cutout=4),
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
@@ -36,8 +38,20 @@ def make_recipe(**changes):
     return dataclasses.replace(recipe, **changes)
 
 
-def make_state(recipe, seed=0):
-    return state.create_state(recipe.model, recipe.optimizer, seed, (32, 32, 3))
+HYPER = make_hyper(0.01, momentum=0.9, weight_decay=1e-3, label_smoothing=0.1)
+
+
+def make_state(recipe, seed=0, hyper=HYPER):
+    ema = recipe.ema_decay > 0
+    return state.create_state(recipe.model, recipe.optimizer, hyper, seed, (32, 32, 3), ema=ema)
+
+
+# Everything that has a number of its own or a state.
+EVERYTHING = {
+    "loss": losses.make_loss("cross_entropy", label_smoothing=True),
+    "mix": mixing.Mixing(0.3, 1.0),
+    "ema_decay": 0.9,
+}
 
 
 def train(recipe, form, count, start=None):
@@ -51,8 +65,9 @@ def assert_close(ours, theirs, **tolerance):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), ours, theirs)
 
 
-def test_scan_is_loop():
-    recipe = make_recipe()
+@pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["plain", "everything"])
+def test_scan_is_loop(changes):
+    recipe = make_recipe(**changes)
     loop_state, loop_sums = train(recipe, "loop", 6)
     scan_state, scan_sums = train(recipe, "scan", 6)
     # Two XLA programs may add in another order: a few float32 roundings over six steps.
@@ -71,8 +86,9 @@ def test_scan_evaluates_as_loop():
 
 
 @pytest.mark.parametrize("form", ["loop", "scan"])
-def test_no_host_transfer_within_a_log_interval(form):
-    recipe, data = make_recipe(), make_data()
+@pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["plain", "everything"])
+def test_no_host_transfer_within_a_log_interval(form, changes):
+    recipe, data = make_recipe(**changes), make_data()
     programs, start = steps.make_programs(recipe, form), make_state(recipe)
     order = programs.epoch_order(start.key, 0, IMAGES)
     start, _ = programs.train_steps(start, data, order, 3)  # tracing may make constants
@@ -112,9 +128,9 @@ def test_train_step_is_gradient_descent_on_the_batch():
     recipe = make_recipe(
         augmentation=augment.Augmentation(),
         optimizer=optim.make_optimizer("sgd"),
-        schedule=optim.make_schedule("constant", 0.1, 10),
+        schedule=schedules.make_schedule("constant", schedules.Plan(10)),
     )
-    start, data = make_state(recipe), make_data()
+    start, data = make_state(recipe, hyper=make_hyper(0.1)), make_data()
     order = steps.epoch_order(start.key, 0, IMAGES)
     batch = np.asarray(order)[8:16]  # of step 1
     images = (np.asarray(data.images)[batch] / 255 - 0.5) / 0.25
@@ -129,6 +145,89 @@ def test_train_step_is_gradient_descent_on_the_batch():
     ours, sums = steps.train_step(recipe, at_one, metrics.TrainMetrics.empty(), data, order)
     assert_close(ours.params, expected, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(sums.compute()["loss"], value, rtol=1e-5)
+
+
+def test_a_sweep_of_numbers_is_each_run_alone():
+    """One program for several values: vmap over all numbers of TrainState.hyper."""
+    recipe, data = make_recipe(**EVERYTHING, batch_size=4), make_data()
+    hypers = [make_hyper(0.01, 0.9, 1e-3, 0.1), make_hyper(0.05, 0.0, 0.1, 0.0)]
+    order = steps.epoch_order(make_state(recipe).key, 0, IMAGES)
+    train_steps, alone = steps.make_programs(recipe, "loop").train_steps, []
+    for seed, hyper in enumerate(hypers):
+        alone.append(train_steps(make_state(recipe, seed, hyper), data, order, 3)[0])
+
+    def initial(hyper, seed):
+        key = jax.random.PRNGKey(seed)
+        model, optimizer = recipe.model, recipe.optimizer
+        return state.initial_state(model, optimizer, hyper, key, (32, 32, 3), ema=True)
+
+    hypers = jax.tree.map(lambda *numbers: jnp.stack(numbers), *hypers)
+    together = jax.jit(jax.vmap(initial))(hypers, jnp.arange(2))
+    step = jax.jit(
+        jax.vmap(lambda s: steps.train_step(recipe, s, metrics.TrainMetrics.empty(), data, order))
+    )
+    for _ in range(3):
+        together, _ = step(together)
+    for i, one in enumerate(alone):
+        many = jax.tree.map(lambda leaf, i=i: leaf[i], together)
+        assert_close(many, one, rtol=2e-4, atol=1e-5)
+    distance = jax.tree.map(lambda a, b: float(abs(a - b).max()), alone[0].params, alone[1].params)
+    assert max(jax.tree.leaves(distance)) > 1e-3
+
+
+def test_mixed_labels_count_the_greater_share(monkeypatch):
+    """What the model sees, is trained for and is scored by are those of `mix`."""
+    recipe = make_recipe(mix=mixing.Mixing(1.0), augmentation=augment.Augmentation())
+    targets = np.eye(CLASSES, dtype=np.float32)[[1] * 8] * 0.4
+    targets[:, 7] = 0.6
+    given = {}
+
+    def mix(key, images, labels, num_classes, options):
+        given.update(images=images, labels=labels)
+        return images * 0, jnp.asarray(targets)
+
+    monkeypatch.setattr(steps.mixing, "mix", mix)
+    start, data = make_state(recipe), make_data()
+    order = steps.epoch_order(start.key, 0, IMAGES)
+    _, sums = steps.train_step(recipe, start, metrics.TrainMetrics.empty(), data, order)
+    logits = recipe.model.apply(start.variables, given["images"] * 0, train=False)
+    found = sums.compute()
+    np.testing.assert_allclose(found["loss"], recipe.loss(logits, targets), rtol=1e-5)
+    assert found["accuracy"] == np.mean(np.argmax(logits, axis=1) == 7)
+    np.testing.assert_array_equal(given["labels"], data.labels[order[:8]])
+
+
+def test_averages_are_of_parameters_and_statistics_and_are_evaluated():
+    recipe = make_recipe(model=models.create("resnet18_dw"), batch_size=4, ema_decay=0.5)
+    states, start = [], make_state(recipe)
+    for _ in range(3):
+        start, _ = train(recipe, "loop", 1, start=start)
+        states.append(jax.tree.map(np.asarray, start))  # a copy: the next step donates it
+    weights = np.array([1, 2, 4]) / 7
+    for part in ("params", "batch_stats"):
+        expected = jax.tree.map(
+            lambda *seen: sum(w * x for w, x in zip(weights, seen, strict=True)),
+            *(getattr(each, part) for each in states),
+        )
+        assert jax.tree.leaves(expected)
+        assert_close(states[-1].averaged[part], expected, rtol=1e-4, atol=1e-6)
+        assert states[-1].variables[part] is states[-1].averaged[part]
+    without = make_recipe()
+    assert make_state(without).averaged == {}
+
+
+def test_flipped_evaluation_is_the_mean_over_both_images():
+    recipe, data = make_recipe(eval_flip=True, eval_batch_size=50), make_data()
+    start = make_state(recipe)
+    found = steps.make_programs(recipe, "loop").evaluate(start.variables, data)
+    images = recipe.normalize(data.images)
+    first, second = (
+        recipe.model.apply(start.variables, each, train=False)
+        for each in (images, images[:, :, ::-1])
+    )
+    mean = (first + second) / 2
+    np.testing.assert_allclose(found.loss, losses.cross_entropy(mean, data.labels).sum(), rtol=1e-5)
+    assert np.diagonal(found.confusion).sum() == (mean.argmax(axis=1) == data.labels).sum()
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 50])
@@ -161,7 +260,7 @@ def test_bfloat16_keeps_float32_parameters_and_statistics():
 
 
 def test_first_nonfinite_step_is_found():
-    recipe = make_recipe(schedule=lambda step: jnp.where(step == 2, jnp.inf, 0.001))
+    recipe = make_recipe(schedule=lambda step: jnp.where(step == 2, jnp.inf, 0.1))
     _, sums = train(recipe, "loop", 6)
     assert int(sums.compute()["first_nonfinite"]) == 3  # the first loss after the bad update
     _, sums = train(make_recipe(), "loop", 6)

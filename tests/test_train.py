@@ -14,7 +14,7 @@ from command_line import QUICK, ROOT, command, run_main
 from rich.console import Console
 
 from cifar_jax import config as config_lib
-from cifar_jax import data, runtime, train
+from cifar_jax import data, runtime, schedules, train
 from cifar_jax.errors import ConfigError, UserError
 
 TIMES = ("images_per_second", "train_seconds", "compile_seconds")
@@ -144,9 +144,9 @@ def test_nan_names_the_last_good_checkpoint(quick_config, tmp_path, monkeypatch)
     def explode(*_):
         import jax.numpy as jnp
 
-        return lambda step: jnp.where(step >= per_epoch + 3, 1e30, 0.01)
+        return lambda step: jnp.where(step >= per_epoch + 3, 1e33, 5.0)
 
-    monkeypatch.setattr(train.optim, "make_schedule", explode)
+    monkeypatch.setattr(schedules, "make_schedule", explode)
     with pytest.raises(train.TrainingDiverged) as caught:
         train.train_and_evaluate(config, tmp_path / "run", Console(file=io.StringIO()))
     assert caught.value.exit_code == 3

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from quick_jit import quick_jit
 
+from cifar_jax import hyper as hyper_lib
 from cifar_jax import models, optim
 from cifar_jax.models import registry
 
@@ -149,7 +150,9 @@ def changes(run, params, batch_stats, optimizer, gradients):
     `gradients` are those at the start, which all optimizers share.
     """
     rate, options = OPTIMIZERS[optimizer]
-    transformation = optim.make_optimizer(optimizer, **options)
+    on = {name: value > 0 for name, value in options.items()}
+    hyper = hyper_lib.make_hyper(rate, **options)
+    transformation = optim.make_optimizer(optimizer, **on)(jax.tree.map(jnp.float64, hyper))
     state, start = transformation.init(params), params
 
     @quick_jit

@@ -1,0 +1,73 @@
+"""Fields of a config that contradict each other."""
+
+from cifar_jax.errors import ConfigError
+
+# The only optimizers to which optimizer.momentum belongs; the others have moments of their own.
+WITH_MOMENTUM = ("sgd", "rmsprop")
+
+
+def refuse(config):
+    """Raises ConfigError for the first contradiction in a config whose values are each in order."""
+    for check in (_validation, _early_stopping, _optimizer, _schedule):
+        check(config)
+
+
+def _validation(config):
+    """What needs a validation set."""
+    if config.dataset.validation_fraction > 0:
+        return
+    needs = "set dataset.validation_fraction above 0"
+    if config.schedule.name == "plateau":
+        raise ConfigError(f"schedule.name=plateau watches the validation set: {needs}")
+    if config.selection == "validation":
+        raise ConfigError(
+            f"selection=validation needs a validation set: {needs}, or selection=last"
+        )
+    for name in ("patience", "max_gap"):
+        if config.early_stopping[name]:
+            raise ConfigError(
+                f"early_stopping.{name} watches the validation set: {needs}, or take 0"
+            )
+
+
+def _early_stopping(config):
+    stopping = config.early_stopping
+    if stopping.min_delta and not stopping.patience:
+        raise ConfigError("early_stopping.min_delta goes with an early_stopping.patience above 0")
+
+
+def _optimizer(config):
+    optimizer = config.optimizer
+    if optimizer.momentum and optimizer.name not in WITH_MOMENTUM:
+        raise ConfigError(
+            f"optimizer.momentum belongs to {' and '.join(WITH_MOMENTUM)}; {optimizer.name} has its own"
+        )
+    if optimizer.nesterov and (optimizer.name != "sgd" or not optimizer.momentum):
+        raise ConfigError("optimizer.nesterov goes with optimizer.name=sgd and a momentum above 0")
+    if optimizer.name == "adamw" and optimizer.decay == "l2":
+        raise ConfigError("optimizer.decay=l2 makes adamw into adam: set optimizer.name=adam")
+
+
+def _schedule(config):
+    schedule = config.schedule
+    better = "max" if schedule.monitor == "validation_accuracy" else "min"
+    if schedule.name == "plateau" and schedule.mode != better:
+        raise ConfigError(
+            f"schedule.monitor={schedule.monitor} goes with schedule.mode={better}, not {schedule.mode}"
+        )
+    if schedule.warmup_epochs > config.total_epochs:
+        raise ConfigError(
+            f"schedule.warmup_epochs={schedule.warmup_epochs} is more than "
+            f"total_epochs={config.total_epochs}: the base learning rate would not be reached"
+        )
+    if schedule.warmup_epochs and schedule.name in ("plateau", "one_cycle"):
+        raise ConfigError(f"schedule.warmup_epochs does not go with schedule.name={schedule.name}")
+    ascending = all(
+        a < b for a, b in zip(schedule.milestones, schedule.milestones[1:], strict=False)
+    )
+    if not ascending:
+        raise ConfigError(f"schedule.milestones={schedule.milestones} must be in ascending order")
+    if (schedule.name == "step") != bool(schedule.milestones):
+        raise ConfigError(
+            "schedule.name=step and schedule.milestones, such as (60, 80), go with each other"
+        )

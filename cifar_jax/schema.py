@@ -1,0 +1,159 @@
+"""Every field of a config: its default, its type and what it means."""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One field. `kind` is its type, `optional` lets it be None, `low` and `high` are inclusive bounds.
+
+    A tuple's elements are of type `element`, and the bounds are theirs.
+    """
+
+    default: Any
+    doc: str
+    kind: type = None
+    choices: tuple = ()
+    low: float | None = None
+    high: float | None = None
+    optional: bool = False
+    element: type = None
+    affects_result: bool = True  # False: a run may be continued with another value
+
+    def __post_init__(self):
+        if self.kind is None:
+            object.__setattr__(self, "kind", type(self.default))
+
+
+SCHEMA = {
+    "seed": Field(0, "Seed of initialisation, data order, augmentation and dropout.", low=0, high=2**31 - 1),
+    "total_epochs": Field(20, "Passes over the training images.", low=1, high=100_000),
+    "batch_size": Field(128, "Images per training step, over all devices; the rest of an epoch that fills "
+                             "no batch is left out (other images each epoch).", low=1),
+    "eval_batch_size": Field(256, "Images per evaluation step; every image counts once.", low=1),
+    "dtype": Field("float32", "Type of the computation; parameters and statistics stay float32.",
+                   choices=("float32", "bfloat16")),
+    "selection": Field("validation", "Which parameters are the result: `validation` = the best checkpoint by "
+                                     "checkpoint.monitor, `last` = those of the last step.",
+                       choices=("validation", "last")),
+    "log_every_steps": Field(100, "Steps between two lines of metrics, and between two looks at signals.", low=1,
+                             affects_result=False),
+    "steps_per_call": Field("auto", "How the steps of a log interval run: `loop` = a Python loop over one compiled "
+                                    "step, `scan` = one compiled lax.scan, `auto` = loop on the CPU (convolutions "
+                                    "in a scan run on one thread there), scan elsewhere.",
+                            choices=("auto", "loop", "scan"), affects_result=False),
+    "compilation_cache": Field("auto", "Folder of XLA's compiled programs: `auto` = ~/.cache/cifar_jax/xla (or "
+                                       "JAX_COMPILATION_CACHE_DIR where set), `off` = none.", affects_result=False),
+    "tensorboard": Field(True, "Write TensorBoard events (needs TensorFlow).", affects_result=False),
+    "model": {
+        "name": Field("basic_net", "A name of cifar_jax.models."),
+        "dropout": Field(None, "Dropout rate; None = the model's own.", kind=float, optional=True, low=0, high=0.999),
+        "activation": Field(None, "Activation, where a model lets it be chosen; None = the model's own.", kind=str,
+                            optional=True, choices=("relu", "leaky_relu")),
+    },
+    "dataset": {
+        "name": Field("cifar10", "`digits` (embedded) or any TFDS set of fixed-size images with train and test."),
+        "data_dir": Field("", "TFDS folder; empty = TFDS_DATA_DIR or ~/tensorflow_datasets.", affects_result=False),
+        "archive": Field("", "Official CIFAR archive or its extracted folder, to prepare the set from.",
+                         affects_result=False),
+        "validation_fraction": Field(0.1, "Share of the training images held out, stratified by class; 0 = none.",
+                                     low=0, high=0.9),
+        "split_seed": Field(0, "Seed of that split: the same for all seeds of an experiment.", low=0),
+    },
+    "augment": {
+        "crop_padding": Field(0, "Pixels padded on each side before a random crop of the old size; 0 = no crop.",
+                              low=0, high=31),
+        "crop_mode": Field("zero", "What is padded.", choices=("zero", "reflect")),
+        "flip": Field(False, "Horizontal flip of every second image, by chance."),
+        "cutout": Field(0, "Side of the square that is cut out (DeVries and Taylor 2017); 0 = none.", low=0, high=64),
+        "mixup_alpha": Field(0.0, "Alpha of mixup (Zhang et al. 2018); 0 = off. Training accuracy then counts the "
+                                  "label of the greater share.", low=0, high=100),
+        "cutmix_alpha": Field(0.0, "Alpha of CutMix (Yun et al. 2019); 0 = off. With mixup too, each batch gets one "
+                                   "of them, by a fair coin.", low=0, high=100),
+    },
+    "loss": {
+        "name": Field("cross_entropy", "The training loss; evaluation reports plain cross entropy whatever it is. "
+                                       "`softmax_twice` gives softmax outputs to a loss that applies softmax itself "
+                                       "(report 002; its least value for ten classes is 1.461), `focal` is that of "
+                                       "Lin et al. (2017).",
+                      choices=("cross_entropy", "softmax_twice", "focal")),
+        "label_smoothing": Field(0.0, "Share of the target that is spread evenly over all classes.", low=0, high=1),
+        "class_weights": Field((), "One weight for each class, as PyTorch's CrossEntropyLoss takes them; () = none.",
+                               element=float, low=1e-6, high=1e6),
+        "gamma": Field(2.0, "focal: the exponent.", low=0, high=100),
+    },
+    "optimizer": {
+        "name": Field("sgd", "With PyTorch's defaults; lion and muon with Optax's.",
+                      choices=("sgd", "adam", "adamw", "rmsprop", "adagrad", "lion", "muon")),
+        "learning_rate": Field(0.001, "Base learning rate; the schedule multiplies it.", low=0, high=1e30),
+        "momentum": Field(0.0, "Momentum of sgd and rmsprop.", low=0, high=0.9999),
+        "nesterov": Field(False, "sgd: Nesterov's momentum."),
+        "weight_decay": Field(0.0, "Weight decay, for all parameters.", low=0, high=1e30),
+        "decay": Field("auto", "`l2`: added to the gradient before momentum and scaling; `decoupled`: learning rate * "
+                               "weight_decay * parameter is subtracted; `auto`: decoupled for adamw, lion and muon, "
+                               "else l2.", choices=("auto", "l2", "decoupled")),
+    },
+    "ema": {
+        "decay": Field(0.0, "Decay of the moving averages, without bias, of parameters and batch statistics, which "
+                            "are evaluated in place of the last ones; 0 = off.", low=0, high=0.999999),
+    },
+    "schedule": {
+        "name": Field("constant", "`constant`, `piecewise` (times drop_factor every drop_epochs), `step` (times factor "
+                                  "at each of the milestones), `cosine` (to 0 after the last step), `one_cycle` "
+                                  "(PyTorch's OneCycleLR, learning rate only) or `plateau` (PyTorch's "
+                                  "ReduceLROnPlateau on the validation metric).",
+                      choices=("constant", "piecewise", "step", "cosine", "one_cycle", "plateau")),
+        "warmup_epochs": Field(0.0, "Epochs of linear warm-up from 0, counted in total_epochs (not one_cycle, "
+                                    "plateau).", low=0),
+        "drop_factor": Field(0.1, "piecewise: learning rate times this.", low=0, high=1),
+        "drop_epochs": Field(10, "piecewise: epochs from drop to drop.", low=1, high=100_000),
+        "milestones": Field((), "step: the epochs after which the learning rate drops, such as (60, 80).",
+                            element=int, low=1, high=100_000),
+        "monitor": Field("validation_loss", "plateau: the metric watched.",
+                         choices=("validation_loss", "validation_accuracy")),
+        "mode": Field("min", "plateau: is less (`min`) or more (`max`) better.", choices=("min", "max")),
+        "factor": Field(0.1, "plateau and step: learning rate times this.", low=0, high=0.9999),
+        "patience": Field(10, "plateau: epochs without improvement that are waited through.", low=0),
+        "threshold": Field(1e-4, "plateau: least improvement that counts.", low=0),
+        "threshold_mode": Field("rel", "plateau: threshold relative to the best value, or absolute.",
+                                choices=("rel", "abs")),
+        "cooldown": Field(0, "plateau: epochs after a drop in which nothing is counted.", low=0),
+        "min_learning_rate": Field(0.0, "plateau: the floor.", low=0),
+    },
+    "early_stopping": {
+        "monitor": Field("validation_loss", "The metric that patience waits for.",
+                         choices=("validation_loss", "validation_accuracy")),
+        "patience": Field(0, "Stop after so many epochs in turn without a better value; 0 = never.", low=0,
+                          high=100_000),
+        "min_delta": Field(0.0, "A better value is better by more than this.", low=0),
+        "max_gap": Field(0.0, "Stop when training accuracy (the epoch's mean, of augmented images) exceeds validation "
+                              "accuracy by more percentage points than this; 0 = never.", low=0, high=100),
+    },
+    "evaluation": {
+        "flip": Field(False, "Evaluate the mean of the logits of each image and of its mirror image."),
+    },
+    "checkpoint": {
+        "every_epochs": Field(1, "Epochs between checkpoints, of which the best and the last are kept.", low=1),
+        "monitor": Field("validation_accuracy", "What `best` means.",
+                         choices=("validation_accuracy", "validation_loss")),
+    },
+    "reported": {
+        "value": Field(None, "The figure of the report that this config reproduces.", kind=float, optional=True,
+                       affects_result=False),
+        "metric": Field("", "What that figure is.", affects_result=False),
+        "source": Field("", "Report and table.", affects_result=False),
+        "remarks": Field("", "What the report leaves open and how it was decided.", affects_result=False),
+    },
+}  # fmt: skip
+
+
+def fields(schema=None, prefix=""):
+    """The schema as a flat dict: "dataset.name" -> Field, in order."""
+    flat = {}
+    for name, entry in (SCHEMA if schema is None else schema).items():
+        if isinstance(entry, Field):
+            flat[prefix + name] = entry
+        else:
+            flat |= fields(entry, f"{prefix}{name}.")
+    return flat

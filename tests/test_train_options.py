@@ -1,0 +1,138 @@
+"""What a run does that is asked for more than a fixed number of epochs: early stopping, averages, selection."""
+
+import contextlib
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from cifar_jax import config as config_lib
+from cifar_jax import runtime, train
+
+PER_EPOCH = 1295 // 64
+
+
+def rows(workdir, split):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if row["split"] == split]
+
+
+def run(config, folder, **console):
+    """Trains within this process; returns the summary and what the user saw."""
+    text = io.StringIO()
+    summary = train.train_and_evaluate(
+        config, folder, Console(file=text, width=200, highlight=False, **console)
+    )
+    return summary, text.getvalue()
+
+
+def scripted(monkeypatch, **values):
+    """Validation gives the values told, epoch by epoch; the final evaluation is real."""
+    epochs = iter(zip(*values.values(), strict=True))
+    evaluate = train.evaluate
+
+    def told(*arguments):
+        return evaluate(*arguments) | dict(zip(values, next(epochs), strict=True))
+
+    monkeypatch.setattr(train, "evaluate", told)
+
+
+@pytest.fixture
+def impatient(quick_config):
+    """Nothing is an improvement, so it stops two epochs after the first."""
+    quick_config.total_epochs = 8
+    quick_config.early_stopping.update(patience=2, min_delta=100.0)
+    return config_lib.check(quick_config)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_run_that_stops_early_says_so_and_is_then_only_evaluated(impatient, tmp_path, terminal):
+    summary, said = run(impatient, tmp_path / "run", force_terminal=terminal)
+    reason = "validation_loss did not improve in 2 epochs"
+    assert summary["stopped_early"] == reason
+    assert summary["epochs"] == 3 and summary["steps"] == 3 * PER_EPOCH
+    assert f"stopped early after epoch 3/8: {reason}" in said and "3 epochs, 60 steps" in said
+    assert "More epochs" not in said
+    assert len(rows(tmp_path / "run", "validation")) == 3
+    again, said = run(impatient, tmp_path / "run", force_terminal=terminal)
+    assert f"stopped early after epoch 3/8: {reason}" in said
+    changing = ("peak_memory_bytes", "images_per_second")
+    assert {k: v for k, v in again.items() if k not in changing} == {
+        k: v for k, v in summary.items() if k not in changing
+    }
+    assert len(rows(tmp_path / "run", "validation")) == 3
+    assert len(rows(tmp_path / "run", "test")) == 2
+
+
+def test_a_resumed_run_stops_where_the_uninterrupted_one_does(impatient, tmp_path, monkeypatch):
+    """Stopped by a signal after each epoch: the epochs that were waited are in the checkpoint."""
+    uninterrupted, _ = run(impatient, tmp_path / "whole")
+    caught, end_epoch = [], train.end_epoch
+
+    def signalled(*arguments):
+        caught.append(15)
+        return end_epoch(*arguments)
+
+    monkeypatch.setattr(train.runtime, "catch_signals", lambda: contextlib.nullcontext(caught))
+    monkeypatch.setattr(train, "end_epoch", signalled)
+    for _ in range(3):
+        with pytest.raises(runtime.Interrupted):
+            run(impatient, tmp_path / "parts")
+        caught.clear()
+    resumed, _ = run(impatient, tmp_path / "parts")
+    for name in ("epochs", "steps", "stopped_early", "params_sha256", "checkpoints"):
+        assert resumed[name] == uninterrupted[name], name
+    parts, whole = (rows(tmp_path / name, "validation") for name in ("parts", "whole"))
+    assert parts == whole
+
+
+def test_stops_at_a_gap_and_saves_between_checkpoints(quick_config, tmp_path, monkeypatch):
+    """The epoch that stops the run is the best of those that were saved: the only one."""
+    quick_config.total_epochs, quick_config.checkpoint.every_epochs = 6, 4
+    quick_config.early_stopping.max_gap = 10.0
+    scripted(monkeypatch, accuracy=[0.95, 0.95, 0.01], loss=[1.0] * 3)
+    summary, said = run(quick_config, tmp_path / "run")
+    assert summary["epochs"] == 3
+    assert summary["stopped_early"].startswith("training accuracy is more than 10 points above")
+    assert "stopped early after epoch 3/6" in said
+    assert summary["checkpoints"]["best"]["step"] == summary["steps"]
+
+
+def test_a_reason_in_the_last_epoch_stops_nothing_early(impatient, tmp_path):
+    impatient.total_epochs = 3
+    summary, said = run(impatient, tmp_path / "run")
+    assert summary["epochs"] == 3 and summary["stopped_early"] is None
+    assert "stopped early" not in said
+
+
+def test_weights_of_best_validation_loss_are_the_result(quick_config, tmp_path, monkeypatch):
+    """selection=validation with checkpoint.monitor=validation_loss, whatever the accuracy says."""
+    quick_config.total_epochs = 4
+    quick_config.checkpoint.monitor = "validation_loss"
+    scripted(monkeypatch, loss=[3.0, 1.0, 2.0, 4.0], accuracy=[0.1, 0.2, 0.3, 0.4])
+    summary, _ = run(quick_config, tmp_path / "run")
+    assert summary["selected"] == "best" and summary["epochs"] == 4
+    best, last = summary["checkpoints"]["best"], summary["checkpoints"]["last"]
+    assert best["step"] == 2 * PER_EPOCH and last["step"] == 4 * PER_EPOCH
+    assert summary["test_loss"] == best["test"]["loss"] != last["test"]["loss"]
+
+
+def test_averages_are_what_is_evaluated_and_saved(quick_config, tmp_path):
+    plain, _ = run(quick_config, tmp_path / "plain")
+    quick_config.ema.decay = 0.95
+    averaged, _ = run(quick_config, tmp_path / "averaged")
+    # The training itself is the same.
+    assert averaged["params_sha256"] == plain["params_sha256"]
+    assert averaged["test_loss"] != plain["test_loss"]
+    best = averaged["checkpoints"]["best"]
+    (logged,) = [
+        row for row in rows(tmp_path / "averaged", "validation") if row["step"] == best["step"]
+    ]
+    assert logged["loss"] == best["validation"]["loss"]
+
+
+def test_class_weights_must_fit_the_classes(quick_config, tmp_path):
+    quick_config.loss.class_weights = (1.0, 2.0)
+    with pytest.raises(config_lib.ConfigError, match="class_weights has 2 values; digits has 10"):
+        run(quick_config, tmp_path / "run")
