@@ -15,37 +15,44 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_model_gives_the_recorded_values(case):
     recorded = np.load(GOLDEN / f"{case.id}.npz")
-    tolerance = 1e-10 if case.name in REPORT_MODELS else 1e-8
+    exact = case.name in REPORT_MODELS
+    tolerance = 1e-10 if exact else 1e-8
     with jax.enable_x64(True):
         drawn = variables(case)
-        params, batch_stats = drawn["params"], drawn.get("batch_stats", {})
         run = program(case, "float64")
-        found = jax.device_get(run(params, batch_stats))
+        found = jax.device_get(run(drawn["params"], drawn.get("batch_stats", {})))
         for name in ("evaluation", "logits"):
             ours, theirs = getattr(found, name)[:, :10], recorded[name]
             np.testing.assert_allclose(ours, theirs, atol=tolerance * np.abs(theirs).max())
         np.testing.assert_allclose(found.loss, recorded["loss"], rtol=tolerance)
         assert_digests(digest(found.batch_stats), recorded["batch_stats"], tolerance)
 
-        paths = [[k.key for k in path] for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+        leaves = jax.tree_util.tree_leaves_with_path(drawn["params"])
+        paths = [[key.key for key in path] for path, _ in leaves]
         has_gradient = np.array([not has_zero_gradient(case.name, path) for path in paths])
-        found_gradients = digest(found.gradients)
-        theirs = recorded["gradients"]
-        assert_digests(found_gradients[has_gradient], theirs[has_gradient], tolerance)
+        ours, theirs = digest(found.gradients), recorded["gradients"]
+        assert_digests(ours[has_gradient], theirs[has_gradient], tolerance)
         # The others are rounding on both sides.
-        for gradients in (found_gradients, theirs):
+        for gradients in (ours, theirs):
             assert np.all(gradients[~has_gradient] < 1e-9 * gradients.max())
 
         if case.name in TRAINED:
             for optimizer, (rate, _) in OPTIMIZERS.items():
-                ours = digest(changes(run, params, batch_stats, optimizer, found.gradients))
-                least = rate * np.sqrt([leaf.size for leaf in jax.tree.leaves(params)])
-                assert_digests(ours, recorded[optimizer], 1e-7, least)
+                moved = changes(case, run, drawn, optimizer, found.gradients)
+                ours, theirs = digest(moved), recorded[optimizer]
+                least = rate * np.sqrt([leaf.size for _, leaf in leaves])
+                assert_digests(
+                    ours[has_gradient],
+                    theirs[has_gradient],
+                    # A deep model divides by gradients that are hardly more than their rounding.
+                    1e-9 if exact else 1e-4,
+                    least[has_gradient],
+                )
 
 
 def assert_digests(ours, theirs, tolerance, least_norm=0.0):
     assert ours.shape == theirs.shape
     error = np.abs(ours - theirs).max(axis=1, initial=0)
     norm = np.maximum(theirs[:, 0], least_norm)
-    # The second number is the norm times a draw of the normal distribution: up to 4 norms.
+    # The second number is the norm times a random one, now and then up to 4.
     assert np.all(error <= 4 * tolerance * norm), np.max(error / norm)

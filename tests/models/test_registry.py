@@ -32,7 +32,7 @@ class Step:
 
     def __init__(self, name, dtype):
         self.model, self.traces = models.create(name, dtype=dtype), 0
-        self.run = quick_jit(self._run)
+        self.run = cases.jit_of(name)(self._run)
 
     def _run(self, params, batch_stats, images, key):
         self.traces += 1
@@ -104,7 +104,7 @@ def test_training_step(name):
 def test_evaluation(name):
     """Needs no key, gives other logits than training, and an image's do not depend on the others of its batch."""
     params, batch_stats, images = initial(name)
-    apply = quick_jit(models.create(name).apply)
+    apply = cases.jit_of(name)(models.create(name).apply)
     variables = {"params": params, "batch_stats": batch_stats}
     logits = apply(variables, images)
     assert logits.shape == (len(images), models.REGISTRY[name].num_classes)
