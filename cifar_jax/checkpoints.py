@@ -4,6 +4,7 @@ import logging
 import pathlib
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
@@ -104,3 +105,50 @@ def restore(manager, template, step):
             "checkpoint before it, or from the start."
         ) from error
     return found.state, found.record, found.about
+
+
+def find_step(manager, which):
+    """The step of "best", of "last", or of an integer that has a checkpoint.
+
+    Raises:
+        UserError: there is none.
+    """
+    if which == "best":
+        step = manager.best_step()  # The last where none was evaluated.
+        step = manager.latest_step() if step is None else step
+    else:
+        step = manager.latest_step() if which == "last" else int(which)
+    if step not in manager.all_steps():
+        kept = ", ".join(map(str, manager.all_steps())) or "none"
+        raise UserError(f"{manager.directory} has no checkpoint {which}; there are: {kept}")
+    return step
+
+
+def read_variables(manager, step):
+    """What a checkpoint's model is evaluated with, as NumPy arrays: no optimizer, no device, no config is needed.
+
+    Args:
+        manager: of open_manager.
+        step: of find_step.
+    Returns:
+        ({"params": ..., "batch_stats": ...}, `about` as given to `save`).
+    Raises:
+        UserError: the checkpoint is damaged.
+    """
+    folder = manager.directory / str(step)
+    names = ("params", "batch_stats", "averaged")
+    try:
+        with ocp.PyTreeCheckpointer() as reader:
+            tree = reader.metadata(folder / "state").item_metadata.tree
+            wanted = {name: tree.get(name) or {} for name in names}
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
+            options = ocp.args.PyTreeRestore(wanted, as_numpy, partial_restore=True)
+            found = reader.restore(folder / "state", args=options)
+        about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+    except Exception as error:  # Orbax raises many types
+        raise UserError(
+            f"the checkpoint {folder} can't be read ({type(error).__name__}): it is damaged, or of another "
+            "version of cifar_jax"
+        ) from error
+    trained = {"params": found["params"], "batch_stats": found["batch_stats"]}
+    return found["averaged"] or trained, about

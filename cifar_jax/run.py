@@ -16,6 +16,7 @@ from cifar_jax import (
     schedules,
     state,
     steps,
+    weights,
 )
 from cifar_jax.data import augment, mixing
 from cifar_jax.errors import ConfigError
@@ -152,7 +153,11 @@ def make_recipe(config, dataset, steps_per_epoch, mesh):
 
 
 def initial_state(run):
-    """The TrainState of a run before its first step, on its mesh."""
+    """The TrainState of a run before its first step, on its mesh.
+
+    Raises:
+        UserError: config.model.weights can't be read, or is of another model.
+    """
     config = run.config
     start = state.create_state(
         run.recipe.model,
@@ -164,4 +169,7 @@ def initial_state(run):
         stopping_mode=early_stopping.mode_of(config.early_stopping.monitor),
         ema=config.ema.decay > 0,
     )
+    if config.model.weights:
+        loaded = weights.load(config.model.weights, config.model.name, run.recipe.num_classes)
+        start = start.replace(**loaded)
     return jax.device_put(start, parallel.replicated(run.mesh))

@@ -51,6 +51,8 @@ SCHEMA = {
         "dropout": Field(None, "Dropout rate; None = the model's own.", kind=float, optional=True, low=0, high=0.999),
         "activation": Field(None, "Activation, where a model lets it be chosen; None = the model's own.", kind=str,
                             optional=True, choices=("relu", "leaky_relu")),
+        "weights": Field("", "File to start from, .safetensors or .npz; see python -m cifar_jax.weights --help. "
+                             "Empty = the model's own initialisation."),
     },
     "dataset": {
         "name": Field("cifar10", "`digits` (embedded) or any TFDS set of fixed-size images with train and test."),

@@ -61,8 +61,8 @@ def train_and_evaluate(config, folder, console=None):
     runtime.enable_compilation_cache(config.compilation_cache)
     dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
     run = build(config, dataset)
-    folder = workdir.open_workdir(folder, config, dataset.fingerprint)
     start = initial_state(run)
+    folder = workdir.open_workdir(folder, config, dataset.fingerprint)
     display = progress.Display(run.total_steps, config.total_epochs, console)
     with contextlib.closing(checkpoints.open_manager(folder / "checkpoints")) as manager, display:
         train_state, record = start, Record()

@@ -10,6 +10,7 @@ To train from the weights: python -m cifar_jax.main ... --config.model.weights=w
 """
 
 import argparse
+import contextlib
 import pathlib
 import sys
 import zipfile
@@ -81,6 +82,28 @@ def load(path, name, num_classes=None):
         raise type(error)(f"{path}: {error}") from error
 
 
+def from_run(workdir, which="best"):
+    """The model's name and variables of a checkpoint of a run.
+
+    Args:
+        workdir: folder of the run.
+        which: "best", "last" or a step.
+    Raises:
+        UserError: no such run or checkpoint, or a damaged one.
+    """
+    from cifar_jax import checkpoints
+
+    folder = pathlib.Path(workdir).expanduser() / "checkpoints"
+    if not folder.is_dir():
+        raise UserError(f"{workdir} is no workdir of a run: it has no folder checkpoints")
+    if str(which) not in ("best", "last") and not str(which).isdecimal():
+        raise UserError(f"--checkpoint is best, last or a step, not {which!r}")
+    with contextlib.closing(checkpoints.open_manager(folder)) as manager:
+        step = checkpoints.find_step(manager, which)
+        variables, about = checkpoints.read_variables(manager, step)
+    return about["config"]["model"]["name"], variables
+
+
 def _checked_kind(path):
     path = pathlib.Path(path).expanduser()
     if path.suffix in (".pt", ".pth", ".bin", ".pkl", ".ckpt"):
@@ -110,6 +133,10 @@ def main(argv=None):
     parser.add_argument("--model", metavar="NAME", help="of the source; see cifar_jax.summary")
     parser.add_argument("--source", metavar="FILE", help=".safetensors or .npz")
     parser.add_argument("--num_classes", type=int, metavar="N", help="of the source's last layer")
+    parser.add_argument("--workdir", metavar="FOLDER", help="a run instead of model and source")
+    parser.add_argument(
+        "--checkpoint", metavar="WHICH", default="best", help="of the run: best, last or a step"
+    )
     parser.add_argument("--target", metavar="FILE", required=True, help=".safetensors or .npz")
     parser.add_argument(
         "--names",
@@ -119,10 +146,14 @@ def main(argv=None):
     try:
         from cifar_jax import models
 
-        if not (arguments.model and arguments.source):
-            raise UserError("--model and --source are missing")
-        variables = load(arguments.source, arguments.model, arguments.num_classes)
-        arrays = models.to_torch(arguments.model, variables, arguments.names)
+        name = arguments.model
+        if arguments.workdir and not (name or arguments.source):
+            name, variables = from_run(arguments.workdir, arguments.checkpoint)
+        elif name and arguments.source and not arguments.workdir:
+            variables = load(arguments.source, name, arguments.num_classes)
+        else:
+            raise UserError("give --model and --source, or --workdir")
+        arrays = models.to_torch(name, variables, arguments.names)
         write(arguments.target, arrays)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

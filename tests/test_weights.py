@@ -10,7 +10,7 @@ import pytest
 from command_line import ROOT
 from safetensors.numpy import save_file
 
-from cifar_jax import models, weights
+from cifar_jax import models, train, weights
 from cifar_jax.errors import UserError
 
 
@@ -87,3 +87,41 @@ def test_command_line_renames(tmp_path):
     assert found.returncode == 2 and "layer1.1.conv1.weight" in found.stderr
     assert "Traceback" not in found.stderr
     assert run("--target", target).returncode == 2
+
+
+def test_out_of_a_run_and_into_another(quick_config, tmp_path):
+    """A run that starts from another's weights, with a learning rate of 0, ends with them."""
+    first, second, target = tmp_path / "first", tmp_path / "second", tmp_path / "first.npz"
+    summary = train.train_and_evaluate(quick_config, first)
+    assert weights.main(["--workdir", str(first), "--target", str(target)]) == 0
+    quick_config.update({"seed": 1, "total_epochs": 1})
+    quick_config.model.weights = str(target)
+    quick_config.optimizer.learning_rate = 0.0
+    again = train.train_and_evaluate(quick_config, second)
+    assert again["test_accuracy"] == summary["test_accuracy"]
+    name, variables = weights.from_run(second, "last")
+    expected = weights.load(target, "basic_net")
+    assert name == "basic_net"
+    for ours, theirs in zip(*map(jax.tree.leaves, (variables, expected)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(UserError, match=r"no checkpoint 7; there are: \d+"):
+        weights.from_run(second, 7)
+
+
+def test_runs_that_are_none(tmp_path, capsys):
+    assert weights.main(["--workdir", str(tmp_path), "--target", str(tmp_path / "w.npz")]) == 2
+    assert "no workdir of a run" in capsys.readouterr().err
+    (tmp_path / "checkpoints").mkdir()
+    options = ["--workdir", str(tmp_path), "--target", str(tmp_path / "w.npz"), "--checkpoint"]
+    assert weights.main([*options, "last"]) == 2
+    assert "there are: none" in capsys.readouterr().err
+    assert weights.main([*options, "worst"]) == 2
+    assert "best, last or a step" in capsys.readouterr().err
+
+
+def test_wrong_weights_stop_a_run_before_it_makes_a_workdir(quick_config, tmp_path):
+    weights.write(tmp_path / "w.npz", state_dict("origin_net"))
+    quick_config.model.weights = str(tmp_path / "w.npz")
+    with pytest.raises(UserError, match="missing: |conv1.weight has shape"):
+        train.train_and_evaluate(quick_config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
