@@ -11,10 +11,9 @@ from cifar_jax.models.layers import (
     BatchNorm,
     Conv,
     ConvBatchNorm,
-    Linear,
+    average_and_classify,
     avg_pool,
     max_pool,
-    storage_dtype,
 )
 
 
@@ -83,9 +82,7 @@ class DenseNet(nn.Module):
                 new = DenseLayer(self.growth, dtype=self.dtype, name=name)(x, train)
                 x = jnp.concatenate([x, new] if self.imagenet else [new, x], axis=-1)
         x = BatchNorm(relu=True, dtype=self.dtype, name="bn")(x, train)
-        x = jnp.mean(x, axis=(1, 2))
-        logits = Linear(self.num_classes, dtype=self.dtype, name="fc")(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return average_and_classify(x, train, self.num_classes, None, self.dtype)
 
     def _stem(self, images, train):
         features = 2 * self.growth

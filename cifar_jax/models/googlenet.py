@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cifar_jax.models.layers import ConvBatchNorm, Dropout, Linear, max_pool, storage_dtype
+from cifar_jax.models.layers import ConvBatchNorm, average_and_classify, max_pool
 
 # The paper's Table 1: features of the 1x1; of the 3x3's reduction and the 3x3; of the 5x5's reduction and
 # the 5x5; of the pool's projection. They add up, without the reductions, to the features of the block.
@@ -107,11 +107,7 @@ class GoogLeNet(nn.Module):
                 )(x, train)
             if stage < 5:
                 x = self._pool(x, window=2 if self.imagenet and stage == 4 else 3)
-        x = jnp.mean(x, axis=(1, 2))
-        if self.dropout is not None:
-            x = Dropout(self.dropout)(x, train)
-        logits = Linear(self.num_classes, dtype=self.dtype, name="fc")(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return average_and_classify(x, train, self.num_classes, self.dropout, self.dtype)
 
     def _stem(self, x, train):
         conv = conv_batch_norm(self.imagenet, self.dtype)

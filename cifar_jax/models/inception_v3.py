@@ -8,14 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from cifar_jax.errors import ConfigError
-from cifar_jax.models.layers import (
-    ConvBatchNorm,
-    Dropout,
-    Linear,
-    avg_pool,
-    max_pool,
-    storage_dtype,
-)
+from cifar_jax.models.layers import ConvBatchNorm, average_and_classify, avg_pool, max_pool
 
 ConvBatchNormV3 = partial(ConvBatchNorm, epsilon=1e-3)
 
@@ -110,9 +103,7 @@ class AuxiliaryHead(nn.Module):
         conv = partial(ConvBatchNormV3, dtype=self.dtype)
         x = conv(128, 1, name="conv1x1")(avg_pool(x, 5, stride=3), train)
         x = conv(768, 5, padding=0, name="conv5x5")(x, train)
-        x = jnp.mean(x, axis=(1, 2))
-        logits = Linear(self.num_classes, dtype=self.dtype, name="fc")(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return average_and_classify(x, train, self.num_classes, None, self.dtype)
 
 
 class InceptionV3(nn.Module):
@@ -179,10 +170,7 @@ class InceptionV3(nn.Module):
         x = mixed(GRID_8, pool=192, name="mixed_7b")(x, train)
         x = mixed(GRID_8, pool=192, name="mixed_7c")(x, train)
 
-        x = jnp.mean(x, axis=(1, 2))
-        x = Dropout(self.dropout)(x, train)
-        logits = Linear(self.num_classes, dtype=self.dtype, name="fc")(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return average_and_classify(x, train, self.num_classes, self.dropout, self.dtype)
 
     def _classify_early(self, x, train):
         logits = AuxiliaryHead(self.num_classes, dtype=self.dtype, name="auxiliary")(x, train)

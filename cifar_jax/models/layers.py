@@ -286,3 +286,15 @@ class ConvBatchNorm(nn.Module):
         )(x)
         norm = BatchNorm(relu=self.relu, epsilon=self.epsilon, dtype=self.dtype, name="bn")
         return norm(x, train)
+
+
+def average_and_classify(x, train, num_classes, dropout=None, dtype=jnp.float32):
+    """Average over the pixels -> dropout -> linear "fc", [B, H, W, C] -> logits [B, num_classes].
+
+    Called in a module's `__call__`, whose layers these become; without a rate there is no dropout layer.
+    """
+    x = jnp.mean(x, axis=(1, 2))
+    if dropout is not None:
+        x = Dropout(dropout)(x, train)
+    logits = Linear(num_classes, dtype=dtype, name="fc")(x)
+    return logits.astype(storage_dtype(dtype))

@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cifar_jax.models.layers import ConvBatchNorm, Dropout, Linear, storage_dtype
+from cifar_jax.models.layers import ConvBatchNorm, average_and_classify
 
 
 def conv_norm_relu(x, train, relu6, **options):
@@ -102,8 +102,4 @@ class MobileNetV2(nn.Module):
                     name=f"block{blocks}",
                 )(x, train)
         x = layer(x, features=1280, kernel_size=1, name="head")
-        x = jnp.mean(x, axis=(1, 2))
-        if self.dropout is not None:
-            x = Dropout(self.dropout)(x, train)
-        logits = Linear(self.num_classes, dtype=self.dtype, name="fc")(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return average_and_classify(x, train, self.num_classes, self.dropout, self.dtype)

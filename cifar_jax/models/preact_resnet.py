@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cifar_jax.models.layers import BatchNorm, Conv, Linear, storage_dtype
+from cifar_jax.models.layers import BatchNorm, Conv, average_and_classify
 
 
 class PreActBlock(nn.Module):
@@ -66,6 +66,4 @@ class PreActResNet(nn.Module):
                 )(x, train)
         if self.final_norm:
             x = BatchNorm(relu=True, dtype=self.dtype, name="bn")(x, train)
-        x = jnp.mean(x, axis=(1, 2))
-        logits = Linear(self.num_classes, dtype=self.dtype, name="fc")(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return average_and_classify(x, train, self.num_classes, None, self.dtype)

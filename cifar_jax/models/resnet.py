@@ -12,10 +12,8 @@ from cifar_jax.models.layers import (
     Conv,
     ConvBatchNorm,
     DepthwiseConv,
-    Dropout,
-    Linear,
+    average_and_classify,
     max_pool,
-    storage_dtype,
 )
 
 
@@ -143,8 +141,4 @@ class ResNet(nn.Module):
                     dtype=self.dtype,
                     name=f"stage{stage + 1}_block{block + 1}",
                 )(x, train)
-        x = jnp.mean(x, axis=(1, 2))
-        if self.dropout is not None:
-            x = Dropout(self.dropout)(x, train)
-        logits = Linear(self.num_classes, dtype=self.dtype, name="fc")(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return average_and_classify(x, train, self.num_classes, self.dropout, self.dtype)
