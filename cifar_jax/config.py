@@ -78,6 +78,13 @@ def load(path):
     return check(config)
 
 
+def variant_of(variants, name):
+    """The entry of a config file's table of variants; ConfigError, with the nearest name, where it has none."""
+    if name not in variants:
+        raise ConfigError(f"there is no variant {name!r}; {nearest(name, variants)}")
+    return variants[name]
+
+
 def nearest(name, names):
     """ "; did you mean `x`?" for the nearest of `names`, or the list of them where none is near."""
     names = list(names)

@@ -68,6 +68,7 @@ SCHEMA = {
                               low=0, high=31),
         "crop_mode": Field("zero", "What is padded.", choices=("zero", "reflect")),
         "flip": Field(False, "Horizontal flip of every second image, by chance."),
+        "rotation": Field(0.0, "Greatest angle, in degrees, of a random rotation; 0 = none.", low=0, high=180),
         "cutout": Field(0, "Side of the square that is cut out (DeVries and Taylor 2017); 0 = none.", low=0, high=64),
         "mixup_alpha": Field(0.0, "Alpha of mixup (Zhang et al. 2018); 0 = off. Training accuracy then counts the "
                                   "label of the greater share.", low=0, high=100),

@@ -21,6 +21,7 @@ class Augmentation:
     crop_padding: pixels added on every side before a random crop to the old size; 0 for no crop.
     crop_mode: what is added: "zero" (black) or "reflect" (mirrored without repeating the edge).
     flip: mirror each image left to right with probability 1/2.
+    rotation: greatest angle, in degrees, of a rotation drawn for each image, either way; 0 for none.
     cutout: side of the square that is cut out of each image; 0 for none.
     cutout_fill: the pixel that fills it, one value a channel or one for all; see `cutout`.
     """
@@ -28,14 +29,15 @@ class Augmentation:
     crop_padding: int = 0
     crop_mode: str = "zero"
     flip: bool = False
+    rotation: float = 0.0
     cutout: int = 0
     cutout_fill: tuple[int, ...] = (125, 123, 114)
 
     def __post_init__(self):
         if self.crop_mode not in CROP_MODES:
             raise ValueError(f"crop_mode is '{self.crop_mode}', not {' or '.join(CROP_MODES)}")
-        if self.crop_padding < 0 or self.cutout < 0:
-            raise ValueError("crop_padding and cutout must not be negative")
+        if min(self.crop_padding, self.rotation, self.cutout) < 0:
+            raise ValueError("crop_padding, rotation and cutout must not be negative")
 
 
 def crop(images, offsets, padding, mode="zero"):
@@ -76,6 +78,32 @@ def flip(images, mask):
     return jnp.where(mask[:, None, None, None], images[:, :, ::-1], images)
 
 
+def rotate(images, angles):
+    """Rotate each image about its centre; black comes in where the rotated image does not reach.
+
+    Each pixel is the nearest one of the image before, as torchvision's RandomRotation takes it by default.
+
+    Args:
+      images: uint8 [B, H, W, C].
+      angles: float32 [B], degrees; counter-clockwise where positive.
+
+    Returns:
+      uint8 [B, H, W, C].
+    """
+    batch, height, width, channels = images.shape
+    row, column = jnp.arange(height)[:, None], jnp.arange(width)[None]
+    y, x = row - (height - 1) / 2, column - (width - 1) / 2
+    angles = jnp.deg2rad(angles)[:, None, None]
+    # Where the pixel was before: turned back by the angle. Rows count downwards.
+    before_x = x * jnp.cos(angles) - y * jnp.sin(angles) + (width - 1) / 2
+    before_y = x * jnp.sin(angles) + y * jnp.cos(angles) + (height - 1) / 2
+    before_x, before_y = (jnp.round(place).astype(jnp.int32) for place in (before_x, before_y))
+    inside = (before_x >= 0) & (before_x < width) & (before_y >= 0) & (before_y < height)
+    places = jnp.where(inside, before_y * width + before_x, 0).reshape(batch, -1, 1)
+    taken = jnp.take_along_axis(images.reshape(batch, -1, channels), places, axis=1)
+    return jnp.where(inside[..., None], taken.reshape(images.shape), jnp.uint8(0))
+
+
 def cutout(images, centres, size, fill=(125, 123, 114)):
     """Fill a square of each image, clipped where it leaves the image.
 
@@ -107,9 +135,9 @@ def cutout(images, centres, size, fill=(125, 123, 114)):
 
 
 def augment(key, images, augmentation):
-    """Draw and apply what `augmentation` asks for: crop, then flip, then cutout.
+    """Draw and apply what `augmentation` asks for: crop, then flip, rotation and cutout.
 
-    The key is split in three whatever is on, so switching one part off leaves the others' draws.
+    Each part has a key of its own whatever is on, so switching one off leaves the others' draws.
 
     Args:
       key: a typed PRNG key, or a raw uint32 [2] one.
@@ -127,6 +155,10 @@ def augment(key, images, augmentation):
         images = crop(images, offsets, padding, augmentation.crop_mode)
     if augmentation.flip:
         images = flip(images, jax.random.bernoulli(flip_key, 0.5, (batch,)))
+    if augmentation.rotation:
+        limit, rotation_key = augmentation.rotation, jax.random.fold_in(key, 3)
+        angles = jax.random.uniform(rotation_key, (batch,), minval=-limit, maxval=limit)
+        images = rotate(images, angles)
     if augmentation.cutout:
         centres = jax.random.randint(cutout_key, (batch, 2), 0, jnp.array([height, width]))
         images = cutout(images, centres, augmentation.cutout, augmentation.cutout_fill)

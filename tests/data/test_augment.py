@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cifar_jax.data.augment import Augmentation, augment, crop, cutout, flip, normalize
+from cifar_jax.data.augment import Augmentation, augment, crop, cutout, flip, normalize, rotate
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
@@ -52,6 +52,35 @@ def test_crop_in_the_middle_changes_nothing():
 def test_flip():
     mask = np.arange(9) % 2 == 0
     np.testing.assert_array_equal(flip(IMAGES, mask), flip_reference(IMAGES, mask))
+
+
+def rotation_reference(images, angles):
+    """Each pixel from the nearest one that turning back leads to; rows count downwards."""
+    result, (height, width) = np.zeros_like(images), images.shape[1:3]
+    centre = complex((width - 1) / 2, (height - 1) / 2)
+    for image, turned, angle in zip(images, result, angles, strict=True):
+        back = np.exp(1j * np.deg2rad(angle))
+        for row in range(height):
+            for column in range(width):
+                place = (complex(column, row) - centre) * back + centre
+                y, x = round(place.imag), round(place.real)
+                if 0 <= y < height and 0 <= x < width:
+                    turned[row, column] = image[y, x]
+    return result
+
+
+def test_rotation():
+    # No multiple of a degree: float32 and float64 then round the same way.
+    angles = np.float32([0, 0.37, 3.1, -9.7, 10.2, 44.3, -71.9, 133.3, 179.1])
+    result = jax.jit(rotate)(IMAGES, angles)
+    assert result.dtype == jnp.uint8
+    np.testing.assert_array_equal(result, rotation_reference(IMAGES, angles))
+    np.testing.assert_array_equal(result[0], IMAGES[0])
+
+
+def test_a_quarter_turn_is_counter_clockwise():
+    turned = rotate(IMAGES, np.full(9, 90, np.float32))
+    np.testing.assert_array_equal(turned, np.rot90(IMAGES, axes=(1, 2)))
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 16])
