@@ -56,6 +56,12 @@ OPTIMIZERS = {  # name -> learning rate and options, for torch and for us
     "adagrad": (0.01, {}),
 }
 
+# How far parameters may be apart after their steps, relative to their change or the learning rate, in float64. The
+# adaptive ones divide a gradient by itself and an epsilon, adagrad's the smallest, and so make a large relative error
+# of a gradient that is mostly rounding; deep models have many such.
+AFTER_STEPS = {"sgd": 1e-9, "adam": 1e-6, "rmsprop": 1e-6, "adagrad": 1e-5}
+AFTER_STEPS_OF_A_DEEP_MODEL = 1e-4
+
 # Two images, because an activation that rounds to the other side of a ReLU's kink moves a gradient by
 # 1e-2; among the tens of millions of a larger batch in float32 some always do, in PyTorch as here.
 # Batch norm of vectors needs more: it sends the two of any pair to -1 and 1, and their gradients to 0.

@@ -5,7 +5,17 @@ import pathlib
 import jax
 import numpy as np
 import pytest
-from cases import CASES, OPTIMIZERS, REPORT_MODELS, TRAINED, changes, program, variables
+from cases import (
+    AFTER_STEPS,
+    AFTER_STEPS_OF_A_DEEP_MODEL,
+    CASES,
+    OPTIMIZERS,
+    REPORT_MODELS,
+    TRAINED,
+    changes,
+    program,
+    variables,
+)
 from digests import digest
 from zero_gradients import has_zero_gradient
 
@@ -41,13 +51,8 @@ def test_model_gives_the_recorded_values(case):
                 moved = changes(case, run, drawn, optimizer, found.gradients)
                 ours, theirs = digest(moved), recorded[optimizer]
                 least = rate * np.sqrt([leaf.size for _, leaf in leaves])
-                assert_digests(
-                    ours[has_gradient],
-                    theirs[has_gradient],
-                    # A deep model divides by gradients that are hardly more than their rounding.
-                    1e-9 if exact else 1e-4,
-                    least[has_gradient],
-                )
+                apart = AFTER_STEPS[optimizer] if exact else AFTER_STEPS_OF_A_DEEP_MODEL
+                assert_digests(ours[has_gradient], theirs[has_gradient], apart, least[has_gradient])
 
 
 def assert_digests(ours, theirs, tolerance, least_norm=0.0):

@@ -94,11 +94,6 @@ def test_model_equals_torch(case, precision):
         assert_close(leaf, gradients[path], tolerance, path, least)
 
 
-# The adaptive ones divide a gradient by itself and an epsilon, adagrad's the smallest, and so make a large relative
-# error of what is mostly rounding.
-AFTER_STEPS = {"sgd": 1e-9, "adam": 1e-6, "rmsprop": 1e-6, "adagrad": 1e-5}
-
-
 @pytest.mark.parametrize("name", cases.REPORT_MODELS)
 def test_three_steps_stay_together(name):
     """Three steps of each optimizer, float64: how every parameter changes, against its change or the rate.
@@ -116,7 +111,7 @@ def test_three_steps_stay_together(name):
             for path, leaf in leaves(jax.device_get(changes)):
                 if not has_zero_gradient(name, path):
                     assert_close(
-                        leaf, theirs[path], AFTER_STEPS[optimizer], (optimizer, *path), rate
+                        leaf, theirs[path], cases.AFTER_STEPS[optimizer], (optimizer, *path), rate
                     )
 
 
