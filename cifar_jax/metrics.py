@@ -67,8 +67,9 @@ def summarize(evaluated):
     """What an EvalMetrics says, as plain Python numbers.
 
     Returns:
-        dict: `count`, `loss` (mean, nats), `accuracy` (fraction), `per_class_accuracy` (list; the
-        recall of each class, NaN-free: None for a class without images).
+        dict: `count`, `loss` (mean, nats), `accuracy` (fraction), `precision`, `recall` and `f1` (means over the
+        classes, see `macro`), `per_class_accuracy` (list; the recall of each class, NaN-free: None for a
+        class without images).
     """
     confusion = np.asarray(evaluated.confusion)
     total, per_class = int(confusion.sum()), confusion.sum(axis=1)
@@ -77,7 +78,33 @@ def summarize(evaluated):
         "count": total,
         "loss": float(evaluated.loss) / max(total, 1),
         "accuracy": float(correct.sum()) / max(total, 1),
+        **macro(confusion),
         "per_class_accuracy": [
             float(hit) / int(n) if n else None for hit, n in zip(correct, per_class, strict=True)
         ],
+    }
+
+
+def macro(confusion):
+    """Precision, recall and F1, each the plain mean over the classes that have an image or a prediction.
+
+    A class without predictions has precision 0, one without images recall 0, and F1 is 0 where both are: as
+    scikit-learn's with average="macro" and zero_division=0.
+
+    Args:
+        confusion: int [true class, predicted class].
+    Returns:
+        dict of floats: `precision`, `recall`, `f1`.
+    """
+    correct = np.diagonal(confusion).astype(float)
+    predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
+    there = predicted + true > 0
+    scores = {
+        "precision": correct / np.maximum(predicted, 1),
+        "recall": correct / np.maximum(true, 1),
+        "f1": 2 * correct / np.maximum(predicted + true, 1),
+    }
+    return {
+        name: float(np.mean(values[there])) if there.any() else 0.0
+        for name, values in scores.items()
     }

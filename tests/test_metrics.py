@@ -2,6 +2,9 @@
 
 import jax.numpy as jnp
 import numpy as np
+import sklearn.metrics
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cifar_jax import metrics
 
@@ -13,8 +16,22 @@ def test_summary_of_a_confusion_matrix():
         "count": 14,
         "loss": 0.5,
         "accuracy": 11 / 14,
+        "precision": (8 / 9 + 3 / 5) / 2,
+        "recall": (0.8 + 0.75) / 2,
+        "f1": (16 / 19 + 6 / 9) / 2,
         "per_class_accuracy": [0.8, 0.75, None],
     }
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1))
+def test_means_over_classes_are_scikit_learns(pairs):
+    true, predicted = zip(*pairs, strict=True)
+    confusion = sklearn.metrics.confusion_matrix(true, predicted, labels=range(5))
+    found = metrics.macro(confusion)
+    expected = sklearn.metrics.precision_recall_fscore_support(
+        true, predicted, average="macro", zero_division=0
+    )
+    np.testing.assert_allclose(list(found.values()), expected[:3])
 
 
 def test_masked_images_count_nothing():

@@ -1,0 +1,103 @@
+"""Records of reproductions, the README's table that they make, and what is still to run."""
+
+import json
+
+import pytest
+from command_line import ROOT
+
+from cifar_jax import config as config_lib
+from cifar_jax import experiments, reproduce
+from cifar_jax.errors import UserError
+
+
+def record(name="basic_net.py", seed=0, accuracy=0.6, **values):
+    config = config_lib.load(ROOT / "configs" / name)
+    config.seed = seed
+    numbers = {"accuracy": accuracy, "best_accuracy": accuracy + 0.01, "last_accuracy": accuracy}
+    return {
+        "config": name,
+        "seed": seed,
+        "values": config.to_dict(),
+        "data": "CIFAR-10",
+        "hardware": "a machine",
+        "f1": accuracy - 0.1,
+        **numbers,
+        **values,
+    }
+
+
+def rows(records):
+    return {line.split("`")[1]: line for line in reproduce.table(records).splitlines()[2:]}
+
+
+def test_readme_has_the_table_of_the_records():
+    text = (ROOT / "README.md").read_text()
+    _, _, rest = text.partition(reproduce.BEGIN)
+    shown, end, _ = rest.partition(reproduce.END)
+    assert end and shown.strip() == reproduce.table(reproduce.read_records())
+
+
+def test_records_are_of_the_configs_as_they_are():
+    """A record whose config has changed since is no record of it any more: it is shown nowhere."""
+    for each in reproduce.read_records():
+        config = config_lib.load(experiments.CONFIGS / each["config"])
+        assert reproduce.is_recorded([each], each["config"], config, each["seed"]), each["config"]
+
+
+def test_table_has_mean_deviation_and_n():
+    found = rows([record(seed=seed, accuracy=0.6 + seed / 100) for seed in range(3)])
+    assert len(found) == 34
+    assert "| 62.06 | **61.00 ± 1.00** | 3 | 62.00 ± 1.00 | 61.00 ± 1.00 |" in found["basic_net.py"]
+    assert "| 77.91 | not yet run | 0 |" in found["wide_net.py:wide"]
+    assert "**60.00** | 1 |" in rows([record()])["basic_net.py"]
+
+
+def test_a_reported_f1_is_compared_with_ours():
+    found = rows([record("modified_net.py:origin", accuracy=0.6)])["modified_net.py:origin"]
+    assert "| 55.21 (F1) | **50.00** | 1 | 61.00 | 60.00 |" in found
+
+
+def test_records_of_another_config_do_not_count():
+    old = record()
+    old["values"]["total_epochs"] = 7
+    assert "not yet run" in rows([old])["basic_net.py"]
+    todo = reproduce.pending(reproduce.select("003", "basic"), 2, [old, record(seed=1)])
+    assert [(each.config, seed) for each, seed in todo] == [("basic_net.py", 0)]
+
+
+def test_cheapest_first_and_seed_by_seed():
+    todo = reproduce.pending(reproduce.select("003", ""), 2, [])
+    names = [each.id for each, _ in todo]
+    assert [seed for _, seed in todo] == [0] * 10 + [1] * 10
+    assert names[:10] == names[10:] and names[0] == "basic"
+    assert names.index("resnet18_dw") < names.index("resnet10") < names.index("resnet18_adam")
+
+
+def test_a_run_becomes_a_record(quick_config, tmp_path):
+    from cifar_jax import train
+
+    summary = train.train_and_evaluate(quick_config, tmp_path / "run")
+    found = reproduce.to_record("some.py", summary, "digits")
+    test = summary["checkpoints"]["best"]["test"]
+    assert found["accuracy"] == summary["test_accuracy"] == found["best_accuracy"]
+    assert found["f1"] == test["f1"] and len(found["per_class_accuracy"]) == 10
+    read = json.loads(json.dumps(found))
+    assert reproduce.is_recorded([read], "some.py", quick_config, quick_config.seed)
+    assert not reproduce.is_recorded([read], "some.py", quick_config, seed=1)
+
+
+def test_marks_that_are_missing(tmp_path):
+    (tmp_path / "README.md").write_text("nothing")
+    with pytest.raises(UserError, match="no lines"):
+        reproduce.write_table(tmp_path / "README.md", [])
+    (tmp_path / "README.md").write_text(f"before\n{reproduce.BEGIN}\nold\n{reproduce.END}\nafter\n")
+    reproduce.write_table(tmp_path / "README.md", [])
+    text = (tmp_path / "README.md").read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+
+
+def test_names_that_do_not_exist(capsys):
+    assert reproduce.main(["--list", "--reports", "007"]) == 2
+    assert "no report '007'" in capsys.readouterr().err
+    assert reproduce.main(["--list", "--experiments", "lr_0.02"]) == 2
+    assert "did you mean `lr_0.0" in capsys.readouterr().err
