@@ -44,9 +44,13 @@ def from_torch(name, state_dict, num_classes=None):
     Raises:
       ConfigError: unknown model, or entries that are missing, unknown or of another shape, each by its name.
     """
+    return carry(name, shapes(name, num_classes), state_dict)
+
+
+def carry(name, tree, state_dict):
+    """`from_torch` for variables of the shapes in `tree`, where the model is built with other widths."""
     arrays = {_bare(key): value for key, value in state_dict.items()}
     arrays = {k: v for k, v in arrays.items() if k.split(".")[-1] != "num_batches_tracked"}
-    tree = shapes(name, num_classes)
     tables = (_table(tree, each) for each in _conventions(name))
     convention, table = max(tables, key=lambda table: len(table[1].keys() & arrays.keys()))
     wrong = _differences(table, arrays)

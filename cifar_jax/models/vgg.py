@@ -31,7 +31,7 @@ class VGG(nn.Module):
     report 001's (Lai) Table IV. Each convolution is followed by ReLU, and the end is
 
         average over 7x7 cells, as in torchvision for images of any size     [B, 7, 7, 512] -> [B, 7, 7, 512]
-        flatten -> two of (linear 4096 -> ReLU -> dropout) -> linear num_classes
+        flatten -> two of (linear `hidden` -> ReLU -> dropout) -> linear num_classes
 
     Open choice: initialisation. PyTorch's default of each layer, as in all models here; torchvision draws vgg16's
     convolutions from He's normal distribution, and the paper starts from a trained shallower network. Without batch
@@ -40,6 +40,7 @@ class VGG(nn.Module):
 
     convs_per_stage: Sequence[int]
     imagenet: bool = False
+    hidden: int = 4096  # Width of the two hidden linear layers.
     dropout: float | None = None
     num_classes: int = 10
     dtype: Any = jnp.float32
@@ -66,7 +67,7 @@ class VGG(nn.Module):
         x = adaptive_avg_pool(x, 7)
         x = x.reshape(x.shape[0], -1)
         for layer in (1, 2):
-            x = nn.relu(Linear(4096, dtype=self.dtype, name=f"fc{layer}")(x))
+            x = nn.relu(Linear(self.hidden, dtype=self.dtype, name=f"fc{layer}")(x))
             if self.dropout is not None:
                 x = Dropout(self.dropout)(x, train)
         return x

@@ -28,9 +28,9 @@ def test_model_gives_the_recorded_values(case):
     exact = case.name in REPORT_MODELS
     tolerance = 1e-10 if exact else 1e-8
     with jax.enable_x64(True):
-        drawn = variables(case)
+        drawn = jax.device_put(variables(case))
         run = program(case, "float64")
-        found = jax.device_get(run(drawn["params"], drawn.get("batch_stats", {})))
+        found = run(drawn["params"], drawn.get("batch_stats", {}))
         for name in ("evaluation", "logits"):
             ours, theirs = getattr(found, name)[:, :10], recorded[name]
             np.testing.assert_allclose(ours, theirs, atol=tolerance * np.abs(theirs).max())

@@ -1,6 +1,6 @@
 """What every registered model must do: a new model is tested by being registered."""
 
-from functools import cache, partial
+from functools import cached_property, partial
 
 import cases
 import jax
@@ -16,15 +16,6 @@ from cifar_jax.models import registry
 
 NAMES = models.names()
 KEY = partial(jax.random.key, impl="rbg")  # The quickest to compile.
-
-
-@cache
-def initial(name):
-    """(params, batch_stats, images) in float32."""
-    case = cases.Case(name)
-    arrays = (cases.variables(case), cases.inputs(case)[0])
-    variables, images = jax.tree.map(lambda leaf: leaf.astype(np.float32), arrays)
-    return variables["params"], variables.get("batch_stats", {}), images
 
 
 class Step:
@@ -53,11 +44,41 @@ class Step:
         return -sum(map(jnp.mean, likelihoods)), (logits, updates.get("batch_stats", {}))
 
 
-@cache
-def first_step(name, dtype):
-    """A Step and what it gives."""
-    step = Step(name, dtype)
-    return step, jax.device_get(step.run(*initial(name), KEY(2)))
+class Trial:
+    """A model, and what more than one test needs of it, made once."""
+
+    def __init__(self, name):
+        arrays = (cases.draw(registry.shapes(name)), cases.inputs(cases.Case(name))[0])
+        variables, self.images = jax.tree.map(lambda leaf: leaf.astype(np.float32), arrays)
+        self.name, self.entry = name, models.REGISTRY[name]
+        self.params, self.batch_stats = variables["params"], variables.get("batch_stats", {})
+
+    def run(self, step, batch_stats, key):
+        return jax.device_get(step.run(self.params, batch_stats, self.images, KEY(key)))
+
+    @cached_property
+    def step(self):
+        return Step(self.name, jnp.float32)
+
+    @cached_property
+    def stepped(self):
+        return self.run(self.step, self.batch_stats, 2)
+
+    def evaluation(self, dtype):
+        """The compiled evaluation of images."""
+        variables = {"params": self.params, "batch_stats": self.batch_stats}
+        apply = cases.jit_of(self.name)(models.create(self.name, dtype=dtype).apply)
+        return partial(apply, variables)
+
+    @cached_property
+    def logits(self):
+        return jax.device_get(self.evaluation(jnp.float32)(self.images))
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def trial(request):
+    """One model after the other, so that one at a time is in memory."""
+    return Trial(request.param)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,12 +93,11 @@ def test_last_layer_follows_the_number_of_classes(name):
     assert pairs and all(a[-1] == 7 and b == (*a[:-1], 11) for a, b in pairs)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_training_step(name):
+def test_training_step(trial):
     """Shapes, determinism under the key, moved statistics, and a gradient for every parameter."""
-    params, batch_stats, images = initial(name)
-    step, ((loss, (logits, moved)), grads) = first_step(name, jnp.float32)
-    assert logits.shape == (len(images), models.REGISTRY[name].num_classes)
+    name, batch_stats = trial.name, trial.batch_stats
+    (loss, (logits, moved)), grads = trial.stepped
+    assert logits.shape == (len(trial.images), trial.entry.num_classes)
     assert logits.dtype == np.float32 and np.isfinite(loss)
     leaves = jax.tree_util.tree_leaves_with_path(grads)
     grads = {tuple(key.key for key in path): leaf for path, leaf in leaves}
@@ -92,58 +112,46 @@ def test_training_step(name):
     for before, after in zip(*map(jax.tree.leaves, (batch_stats, moved)), strict=True):
         assert after.dtype == np.float32 and np.mean(before != after) > 0.99
 
-    (_, (again, _)), _ = step.run(params, moved, images, KEY(2))
-    (_, (other, _)), _ = step.run(params, moved, images, KEY(3))
+    (_, (again, _)), _ = trial.run(trial.step, moved, 2)
+    (_, (other, _)), _ = trial.run(trial.step, moved, 3)
     np.testing.assert_array_equal(logits, again)
-    has_dropout = bool(models.REGISTRY[name].dropout)
-    assert jnp.any(logits != other) == has_dropout
-    assert step.traces == 1, "the step was traced again for arguments of the same types"
+    assert np.any(logits != other) == bool(trial.entry.dropout)
+    assert trial.step.traces == 1, "the step was traced again for arguments of the same types"
 
 
-@cache
-def evaluation(name, dtype):
-    """The compiled evaluation of images, and the logits of those of `initial`."""
-    params, batch_stats, images = initial(name)
-    variables = {"params": params, "batch_stats": batch_stats}
-    apply = partial(cases.jit_of(name)(models.create(name, dtype=dtype).apply), variables)
-    return apply, jax.device_get(apply(images))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_evaluation(name):
+def test_evaluation(trial):
     """Needs no key, gives other logits than training, and an image's do not depend on the others of its batch."""
-    _, batch_stats, images = initial(name)
-    apply, logits = evaluation(name, jnp.float32)
-    assert logits.shape == (len(images), models.REGISTRY[name].num_classes)
+    logits, others = trial.logits, trial.images.copy()
+    assert logits.shape == (len(trial.images), trial.entry.num_classes)
     assert logits.dtype == np.float32
-    others = images.copy()
     others[1:] = 0.0
     scale = np.max(np.abs(logits))
-    np.testing.assert_allclose(logits[:1], apply(others)[:1], atol=1e-5 * scale)
-    in_training = first_step(name, jnp.float32)[1][0][1][0]
-    differs = bool(batch_stats) or bool(models.REGISTRY[name].dropout)
+    alone = trial.evaluation(jnp.float32)(others)[:1]
+    np.testing.assert_allclose(logits[:1], alone, atol=1e-5 * scale)
+    in_training = trial.stepped[0][1][0]
+    differs = bool(trial.batch_stats) or bool(trial.entry.dropout)
     assert np.any(np.abs(logits - in_training) > 1e-3 * scale) == differs
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_bfloat16(name):
+def test_bfloat16(trial):
     """Half-precision compute: logits, and parameters, are float32, and logits near those of float32.
 
     In evaluation: in training, batch norm of a few values magnifies every rounding. Rounding to 8 bits after each of
     fifty layers of random weights comes to a sixth for mobilenet_v2_imagenet, to 4 % at most for the others.
     """
-    logits, exact = (evaluation(name, dtype)[1] for dtype in (jnp.bfloat16, jnp.float32))
+    logits, exact = trial.evaluation(jnp.bfloat16)(trial.images), trial.logits
     assert logits.dtype == np.float32
     assert 0 < np.linalg.norm(logits - exact) < 0.25 * np.linalg.norm(exact)
-    shapes = registry.shapes(name, dtype=jnp.bfloat16)
+    shapes = registry.shapes(trial.name, dtype=jnp.bfloat16)
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype(jnp.float32)}
 
 
 @pytest.mark.parametrize("name", cases.REPORT_MODELS)
 def test_training_in_bfloat16(name):
     """Gradients and statistics are float32, and on the whole those of float32."""
-    _, ((_, (_, exact_stats)), exact_grads) = first_step(name, jnp.float32)
-    _, ((loss, (_, stats)), grads) = first_step(name, jnp.bfloat16)
+    trial = Trial(name)
+    (_, (_, exact_stats)), exact_grads = trial.stepped
+    (loss, (_, stats)), grads = trial.run(Step(name, jnp.bfloat16), trial.batch_stats, 2)
     assert np.isfinite(loss)
     assert {leaf.dtype for leaf in jax.tree.leaves((stats, grads))} == {np.dtype(np.float32)}
     for ours, exact, tolerance in [(stats, exact_stats, 0.03), (grads, exact_grads, 0.5)]:
@@ -157,11 +165,11 @@ def test_training_in_bfloat16(name):
 @pytest.mark.parametrize("name", ["basic_net", "resnet18_dw", "big_net", "resnext29_2x64d"])
 def test_models_can_be_trained_side_by_side(name):
     """vmap over models, as a sweep does, gives each one's own gradients."""
-    params, batch_stats, images = initial(name)
-    loss = Step(name, jnp.float32).loss_and_updates
+    trial, loss = Trial(name), Step(name, jnp.float32).loss_and_updates
+    params = trial.params
 
     def grads(params):
-        return jax.grad(loss, has_aux=True)(params, batch_stats, images, KEY(2))[0]
+        return jax.grad(loss, has_aux=True)(params, trial.batch_stats, trial.images, KEY(2))[0]
 
     both = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.9 * leaf]), params)
     together = jax.device_get(quick_jit(jax.vmap(grads))(both))
@@ -172,12 +180,12 @@ def test_models_can_be_trained_side_by_side(name):
 
 def test_dropout_rate_may_be_an_array_of_the_program():
     """With the same draws as a number of Python."""
-    params, batch_stats, images = initial("plain_cnn")
+    trial = Trial("plain_cnn")
 
     def loss(rate):
         step = Step("plain_cnn", jnp.float32)
         step.model = step.model.clone(dropout=rate)
-        return step.loss_and_updates(params, batch_stats, images, KEY(0))[0]
+        return step.loss_and_updates(trial.params, trial.batch_stats, trial.images, KEY(0))[0]
 
     np.testing.assert_allclose(quick_jit(loss)(0.3), loss(0.3), rtol=1e-5)
     assert quick_jit(loss)(0.0) != quick_jit(loss)(0.3)

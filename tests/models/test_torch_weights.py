@@ -13,7 +13,7 @@ from cifar_jax.models import registry, torch_weights
 
 
 def drawn(name):
-    variables = cases.variables(cases.Case(name))
+    variables = cases.draw(registry.shapes(name))
     return jax.tree.map(lambda leaf: leaf.astype(np.float32), variables)
 
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import torch
-from cases import AUXILIARY_WEIGHT, OPTIMIZERS, Outputs, inputs
+from cases import AUXILIARY_WEIGHT, NARROWED, OPTIMIZERS, Outputs, inputs, shapes
 from torch_models import BUILD
 
 from cifar_jax import models
+from cifar_jax.models.torch_weights import carry
 
 CLASSES = {
     "sgd": torch.optim.SGD,
@@ -17,7 +18,8 @@ CLASSES = {
 
 def build(case, variables, dtype="float64"):
     """The PyTorch model with these variables."""
-    twin = BUILD[case.name](**dict(case.options)).to(getattr(torch, dtype))
+    options = dict(case.options) | NARROWED.get(case.name, {})
+    twin = BUILD[case.name](**options).to(getattr(torch, dtype))
     state = models.to_torch(case.name, variables)
     twin.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in state.items()})
     return twin
@@ -44,7 +46,7 @@ def outputs(case, variables, dtype="float64"):
     logits, loss = _loss(case, twin)
     loss.backward()
     gradients = {name: parameter.grad for name, parameter in twin.named_parameters()}
-    tree = models.from_torch(case.name, gradients | dict(twin.named_buffers()))
+    tree = carry(case.name, shapes(case), gradients | dict(twin.named_buffers()))
     return Outputs(
         evaluation.numpy(),
         logits.detach().numpy(),
@@ -63,7 +65,7 @@ def changes(case, variables, optimizer):
         stepper.zero_grad()
         _loss(case, twin)[1].backward()
         stepper.step()
-    after = models.from_torch(case.name, twin.state_dict())["params"]
+    after = carry(case.name, shapes(case), twin.state_dict())["params"]
     return _difference(after, variables["params"])
 
 

@@ -21,17 +21,17 @@ def features(batch_norm):
 class VGG16(nn.Module):
     """The paper's, without dropout."""
 
-    def __init__(self):
+    def __init__(self, hidden=4096):
         super().__init__()
         self.features = features(batch_norm=False)
         self.classifier = nn.Sequential(
-            nn.Linear(512 * 7 * 7, 4096),
+            nn.Linear(512 * 7 * 7, hidden),
             nn.ReLU(),
             nn.Identity(),  # Dropout.
-            nn.Linear(4096, 4096),
+            nn.Linear(hidden, hidden),
             nn.ReLU(),
             nn.Identity(),  # Dropout.
-            nn.Linear(4096, 1000),
+            nn.Linear(hidden, 1000),
         )
 
     def forward(self, x):
