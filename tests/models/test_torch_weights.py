@@ -1,5 +1,8 @@
 """State dicts of arrays to variables and back, without PyTorch; with it, logits are compared in the parity tests."""
 
+import subprocess
+import sys
+
 import cases
 import jax
 import numpy as np
@@ -115,3 +118,16 @@ def test_flattened_layers_keep_their_meaning(height, width, channels, features):
     kernel = torch_weights._from_torch_layout(weight, image.shape)
     np.testing.assert_allclose(image.ravel() @ kernel, theirs, atol=1e-12)
     np.testing.assert_array_equal(torch_weights._to_torch_layout(kernel, image.shape), weight)
+
+
+def test_torch_is_not_imported():
+    """Neither by the package nor by carrying weights."""
+    code = (
+        "import sys; sys.modules['torch'] = None\n"  # An import of it raises.
+        "from cifar_jax import models, weights, summary\n"
+        "shapes = models.registry.shapes('basic_net')\n"
+        "import jax, numpy as np\n"
+        "zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes)\n"
+        "models.from_torch('basic_net', models.to_torch('basic_net', zeros))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
