@@ -55,14 +55,24 @@ def load(path):
     Raises:
         ConfigError: no such file, or whatever the file raises, in one line.
     """
+    config = call(path, "get_config")
+    if not isinstance(config, (dict, ml_collections.ConfigDict)):
+        raise ConfigError(
+            f"{path}: get_config() returned {type(config).__name__}, not a ConfigDict"
+        )
+    return check(config)
+
+
+def call(path, function):
+    """What a function of a config file returns; for the arguments and errors see `load`."""
     file, _, variant = str(path).partition(":")
     if not pathlib.Path(file).is_file():
         raise ConfigError(f"no config file {file}")
     try:
-        get_config = runpy.run_path(file).get("get_config")
-        if get_config is None:
-            raise ConfigError(f"{file} has no function get_config()")
-        config = get_config(variant) if variant else get_config()
+        found = runpy.run_path(file).get(function)
+        if found is None:
+            raise ConfigError(f"{file} has no function {function}()")
+        return found(variant) if variant else found()
     except ConfigError:
         raise
     except SyntaxError as error:
@@ -71,11 +81,6 @@ def load(path):
     except (Exception, SystemExit) as error:  # the file is the user's code
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path}: {type(error).__name__}: {reason}") from error
-    if not isinstance(config, (dict, ml_collections.ConfigDict)):
-        raise ConfigError(
-            f"{file}: get_config() returned {type(config).__name__}, not a ConfigDict"
-        )
-    return check(config)
 
 
 def variant_of(variants, name):

@@ -16,6 +16,11 @@ def replicated(mesh):
     return NamedSharding(mesh, PartitionSpec())
 
 
+def over_runs(mesh):
+    """Sharding of arrays whose leading axis is the runs of a sweep, a multiple of the devices."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
 def batch_sharding(mesh, batch_size):
     """Sharding of a [B] array over the devices; None on a single one.
 

@@ -13,6 +13,7 @@ from cifar_jax import (
     models,
     optim,
     parallel,
+    programs,
     schedules,
     state,
     steps,
@@ -29,7 +30,7 @@ class Run:
     config: object
     dataset: data.Dataset
     recipe: steps.Recipe
-    programs: steps.Programs
+    programs: programs.Programs
     train: steps.Data
     validation: steps.Data | None
     mesh: jax.sharding.Mesh
@@ -40,12 +41,15 @@ class Run:
         return self.config.total_epochs * self.steps_per_epoch
 
 
-def build(config, dataset):
+def build(config, dataset, stack=None, dropout_from_hyper=False):
     """Puts the data on the devices and defines the programs; nothing is compiled yet.
 
     Args:
         config: checked ConfigDict.
         dataset: data.Dataset; only its training split is read.
+        stack: for a sweep, (Recipe, form, mesh) -> Programs of many runs in place of one's; the
+            mesh then shares out the runs, not the images of a batch.
+        dropout_from_hyper: of steps.Recipe.
     Returns:
         Run.
     Raises:
@@ -73,7 +77,11 @@ def build(config, dataset):
     def put(indices):
         return jax.device_put(steps.Data(images[indices], labels[indices]), replicated)
 
-    recipe = make_recipe(config, dataset, steps_per_epoch, mesh)
+    recipe = make_recipe(config, dataset, steps_per_epoch)
+    if stack is None:
+        sharding = parallel.batch_sharding(mesh, config.batch_size)
+        recipe = dataclasses.replace(recipe, batch_sharding=sharding)
+    recipe = dataclasses.replace(recipe, dropout_from_hyper=dropout_from_hyper)
     form = config.steps_per_call
     if form == "auto":
         form = "loop" if jax.default_backend() == "cpu" else "scan"
@@ -81,7 +89,9 @@ def build(config, dataset):
         config=config,
         dataset=dataset,
         recipe=recipe,
-        programs=steps.make_programs(recipe, form, replicated),
+        programs=stack(recipe, form, mesh)
+        if stack
+        else steps.make_programs(recipe, form, replicated),
         train=put(train_indices),
         validation=put(validation_indices) if len(validation_indices) else None,
         mesh=mesh,
@@ -89,8 +99,8 @@ def build(config, dataset):
     )
 
 
-def make_recipe(config, dataset, steps_per_epoch, mesh):
-    """The Recipe of a config: its structure. Its numbers are those of hyper.from_config.
+def make_recipe(config, dataset, steps_per_epoch):
+    """The Recipe of a config, for one device: its structure. Its numbers are those of hyper.from_config.
 
     Raises:
         ConfigError: as of `build`.
@@ -148,7 +158,6 @@ def make_recipe(config, dataset, steps_per_epoch, mesh):
         num_classes=classes,
         ema_decay=config.ema.decay,
         eval_flip=config.evaluation.flip,
-        batch_sharding=parallel.batch_sharding(mesh, config.batch_size),
     )
 
 
@@ -158,18 +167,34 @@ def initial_state(run):
     Raises:
         UserError: config.model.weights can't be read, or is of another model.
     """
-    config = run.config
     start = state.create_state(
         run.recipe.model,
         run.recipe.optimizer,
-        hyper.from_config(config),
-        config.seed,
+        hyper.from_config(run.config),
+        run.config.seed,
         run.train.images.shape[1:],
-        plateau_mode=config.schedule.mode,
-        stopping_mode=early_stopping.mode_of(config.early_stopping.monitor),
-        ema=config.ema.decay > 0,
+        **state_options(run.config),
     )
-    if config.model.weights:
-        loaded = weights.load(config.model.weights, config.model.name, run.recipe.num_classes)
-        start = start.replace(**loaded)
+    start = start.replace(**initial_weights(run))
     return jax.device_put(start, parallel.replicated(run.mesh))
+
+
+def state_options(config):
+    """What a config decides of state.initial_state beside the numbers: its keyword arguments."""
+    return {
+        "plateau_mode": config.schedule.mode,
+        "stopping_mode": early_stopping.mode_of(config.early_stopping.monitor),
+        "ema": config.ema.decay > 0,
+    }
+
+
+def initial_weights(run):
+    """The fields of TrainState that config.model.weights gives: a dict, empty without a file.
+
+    Raises:
+        UserError: the file can't be read, or is of another model.
+    """
+    config = run.config
+    if not config.model.weights:
+        return {}
+    return weights.load(config.model.weights, config.model.name, run.recipe.num_classes)

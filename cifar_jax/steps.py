@@ -1,6 +1,6 @@
 """The training and evaluation steps: pure functions of a state and the data on the device.
 
-One `train_step` serves a Python loop, a `lax.scan`, one device and a mesh.
+One `train_step` serves a Python loop, a `lax.scan`, one device, a mesh and the runs of a sweep.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cifar_jax import ema, losses
+from cifar_jax import ema, losses, programs
 from cifar_jax.data import augment, mixing
 from cifar_jax.hyper import Hyper
 from cifar_jax.metrics import EvalMetrics, TrainMetrics
@@ -47,6 +47,7 @@ class Recipe:
     num_classes: int
     mix: mixing.Mixing = mixing.Mixing()
     ema_decay: float = 0.0  # 0 = no averages
+    dropout_from_hyper: bool = False  # else the model's own attribute, a constant of the program
     eval_flip: bool = False  # evaluation: mean of the logits of an image and of its mirror image
     # Sharding of a [B] array over the mesh's data axis; None on one device.
     batch_sharding: jax.sharding.Sharding | None = None
@@ -100,8 +101,12 @@ def train_step(recipe, state, metrics, data, order):
         images, targets = mixing.mix(mix_key, images, labels, recipe.num_classes, recipe.mix)
         labels = jnp.argmax(targets, axis=-1)
 
+    model = recipe.model
+    if recipe.dropout_from_hyper:
+        model = model.clone(dropout=state.hyper.dropout)
+
     def loss_of(params):
-        logits, updated = recipe.model.apply(
+        logits, updated = model.apply(
             {"params": params, "batch_stats": state.batch_stats},
             images,
             train=True,
@@ -165,83 +170,18 @@ def all_finite(tree):
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
-class Programs(NamedTuple):
-    """The compiled programs of a run."""
-
-    compile: Callable  # (state, data, order, counts): compiles train_steps for such counts
-    train_steps: Callable  # (state, data, order, count) -> (state, TrainMetrics of these steps)
-    evaluate: Callable  # (variables, data) -> EvalMetrics
-    epoch_order: Callable  # (key, epoch, count) -> int32 [count]
+def functions(recipe):
+    """What the programs of one run are made of: Functions."""
+    return programs.Functions(
+        no_metrics=TrainMetrics.empty,
+        train_step=functools.partial(train_step, recipe),
+        no_eval_metrics=functools.partial(EvalMetrics.empty, recipe.num_classes),
+        eval_step=functools.partial(eval_step, recipe),
+        epoch_order=epoch_order,
+        eval_batch_size=recipe.eval_batch_size,
+    )
 
 
 def make_programs(recipe, form, replicated=None):
-    """The steps of a recipe in the given form, compiled at first use; both forms give the same result.
-
-    Args:
-        recipe: Recipe.
-        form: "scan": the steps of a call are one lax.scan, one launch for an accelerator. "loop": a
-            Python loop over one compiled step, since XLA's CPU back end runs the convolutions of a
-            scan on one thread.
-        replicated: sharding of everything that comes out: that of what goes in, or the second call
-            would meet other shardings than the first and compile again.
-    Returns:
-        Programs. `train_steps` donates the state that it is given.
-    """
-    jit = functools.partial(jax.jit, out_shardings=replicated) if replicated else jax.jit
-    one_step = functools.partial(train_step, recipe)
-    one_eval = functools.partial(eval_step, recipe)
-    no_metrics = jit(TrainMetrics.empty)
-    no_eval_metrics = jit(functools.partial(EvalMetrics.empty, recipe.num_classes))
-    order = jit(epoch_order, static_argnames="count")
-
-    if form == "scan":
-
-        @functools.partial(jit, static_argnames="count", donate_argnums=0)
-        def train_steps(state, data, order, count):
-            def body(carry, _):
-                return one_step(*carry, data, order), None
-
-            (state, metrics), _ = jax.lax.scan(body, (state, TrainMetrics.empty()), length=count)
-            return state, metrics
-
-        def compile_steps(state, data, order, counts):
-            for count in counts:
-                train_steps.lower(state, data, order, count).compile()
-
-        @jit
-        def evaluate(variables, data):
-            def body(metrics, batch):
-                return one_eval(variables, metrics, data, batch), None
-
-            batches = jnp.arange(-(-data.labels.shape[0] // recipe.eval_batch_size))
-            return jax.lax.scan(body, EvalMetrics.empty(recipe.num_classes), batches)[0]
-
-    elif form == "loop":
-        compiled_step = jit(one_step, donate_argnums=(0, 1))
-
-        def compile_steps(state, data, order, counts):
-            compiled_step.lower(state, no_metrics(), data, order).compile()
-
-        # The batch number lives on the device too: a Python int would be a transfer each step.
-        @functools.partial(jit, donate_argnums=1)
-        def compiled_eval(variables, carry, data):
-            metrics, batch = carry
-            return one_eval(variables, metrics, data, batch), batch + 1
-
-        first_batch = jit(lambda: jnp.int32(0))
-
-        def train_steps(state, data, order, count):
-            metrics = no_metrics()
-            for _ in range(count):
-                state, metrics = compiled_step(state, metrics, data, order)
-            return state, metrics
-
-        def evaluate(variables, data):
-            carry = no_eval_metrics(), first_batch()
-            for _ in range(-(-data.labels.shape[0] // recipe.eval_batch_size)):
-                carry = compiled_eval(variables, carry, data)
-            return carry[0]
-
-    else:
-        raise ValueError(f"form is 'loop' or 'scan', not {form!r}")
-    return Programs(compile_steps, train_steps, evaluate, order)
+    """The programs of one run; for the arguments see programs.make_programs."""
+    return programs.make_programs(functions(recipe), form, replicated)

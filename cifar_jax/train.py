@@ -107,16 +107,13 @@ def train(run, train_state, record, manager, log, caught):
     config, per_epoch = run.config, run.steps_per_epoch
     step, reason = int(train_state.step), int(train_state.early_stopping.reason)
     if step < run.total_steps and not reason:
-        record.compile_seconds += compile_steps(run, train_state)
+        record.compile_seconds += compile_steps(run, train_state, train_state.key)
     while step < run.total_steps and not reason:
         epoch = step // per_epoch
         order = run.programs.epoch_order(train_state.key, epoch, len(run.train.labels))
         score = None
         while step // per_epoch == epoch:
-            position = step % per_epoch
-            count = min(
-                config.log_every_steps - position % config.log_every_steps, per_epoch - position
-            )
+            count = interval_length(run, step)
             train_state = interval(run, train_state, record, log, order, step, count, manager)
             step += count
             if caught and step % per_epoch:
@@ -149,8 +146,17 @@ def train(run, train_state, record, manager, log, caught):
     return train_state
 
 
-def compile_steps(run, train_state):
+def interval_length(run, step):
+    """Steps from `step` to the end of its log interval, or of its epoch if that comes first."""
+    position, every = step % run.steps_per_epoch, run.config.log_every_steps
+    return min(every - position % every, run.steps_per_epoch - position)
+
+
+def compile_steps(run, train_state, key):
     """Compiles the training steps before the first interval, whose time is then its own.
+
+    Args:
+        key: of the train_state; of a sweep's the keys.
 
     Returns:
         seconds.
@@ -158,7 +164,7 @@ def compile_steps(run, train_state):
     started = time.perf_counter()
     every, per_epoch = run.config.log_every_steps, run.steps_per_epoch
     counts = {min(every, per_epoch), per_epoch % every} - {0}
-    order = run.programs.epoch_order(train_state.key, 0, len(run.train.labels))
+    order = run.programs.epoch_order(key, 0, len(run.train.labels))
     run.programs.compile(train_state, run.train, order, sorted(counts))
     return time.perf_counter() - started
 

@@ -30,15 +30,31 @@ def open_workdir(folder, config, dataset_fingerprint):
         ConfigError: the folder holds a run with another config or other data.
         UserError: the folder can't be written, or its config.json can't be read.
     """
+    return open_folder(folder, "config.json", about(config, dataset_fingerprint), check_same)
+
+
+def open_folder(folder, name, mine, check):
+    """Makes a folder with a file that says what it is, or checks that the one there says the same.
+
+    Args:
+        folder: path.
+        name: of the file.
+        mine: JSON-able dict, what the file is to say.
+        check: (folder, theirs, mine); raises ConfigError where they differ in what matters.
+    Returns:
+        pathlib.Path.
+    Raises:
+        ConfigError: of `check`.
+        UserError: the folder can't be written, or the file can't be read.
+    """
     folder = pathlib.Path(folder).expanduser()
-    path = folder / "config.json"
-    mine = about(config, dataset_fingerprint)
+    path = folder / name
     try:
         if folder.exists() and not folder.is_dir():
             raise UserError(f"the workdir {folder} is a file; choose another --workdir")
         folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            check_same(folder, json.loads(path.read_text()), mine)
+            check(folder, json.loads(path.read_text()), mine)
         else:
             write_json(path, mine)
     except OSError as error:
@@ -71,12 +87,29 @@ def check_same(folder, theirs, mine):
             f"{folder} holds a run with another config:\n{lines}\n"
             "Choose another --workdir, or give the same values to continue that run."
         )
+    check_same_data(folder, theirs, mine, mine["config"]["dataset"]["name"])
+
+
+def check_same_data(folder, theirs, mine, name):
+    """Refuses to continue on other data; `name` is the data set's."""
     old, new = (str(each.get("dataset_fingerprint"))[:12] for each in (theirs, mine))
     if old != new:
         raise ConfigError(
-            f"{folder} holds a run on other {mine['config']['dataset']['name']} data (fingerprint {old} "
+            f"{folder} holds a run on other {name} data (fingerprint {old} "
             f"there, {new} now); choose another --workdir, or the data_dir of that run."
         )
+
+
+def read_json(path):
+    """What write_json wrote.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read ({error}); choose another --workdir") from error
 
 
 def write_json(path, value):

@@ -15,12 +15,15 @@ class JsonLines:
     """Appends one JSON object a line: {"step": ..., "split": ..., "loss": ...}."""
 
     def __init__(self, path, resume_step):
-        """Opens the file and drops what a stopped run wrote past `resume_step`, to be done again."""
+        """Opens the file and drops what a stopped run wrote past `resume_step`, to be done again.
+
+        `rows` are those that were kept.
+        """
         self._path = pathlib.Path(path)
         rows = _read_rows(self._path)
-        kept = [row for row in rows if row["step"] <= resume_step and row["split"] != "test"]
+        self.rows = [row for row in rows if row["step"] <= resume_step and row["split"] != "test"]
         partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        partial.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
         partial.replace(self._path)
         self._file = self._path.open("a")
 

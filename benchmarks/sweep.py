@@ -1,0 +1,183 @@
+"""Speed of many runs trained as one program against the same runs one after the other.
+
+    python benchmarks/sweep.py                                            # both models, n = 1, 4, 16, 64
+    python benchmarks/sweep.py --models modified_net:128 --runs 1,4 --rounds 3
+
+Every run trains on the same random uint8 images, SGD with momentum 0.9 and a learning rate of its own,
+no augmentation; what is timed is training steps, after compilation. Three ways:
+
+    alone     one run's own programs; so many runs take so many times as long.
+    together  one batched program of all runs (vmap).
+    turns     one run's program, called for each run in turn: a sweep's way on one CPU.
+
+Each round times every way once, in turn; the table has the median over the rounds, and the least in
+brackets, of milliseconds for one step of one run, images/s of all runs together, and the speed-up over
+alone. Appends one JSON line a case to benchmarks/results/sweep.jsonl.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cifar_jax import losses, metrics, models, optim, parallel, runtime, schedules, state, steps
+from cifar_jax.data import augment
+from cifar_jax.hyper import make_hyper
+from cifar_jax.sweep import population
+
+RESULTS = pathlib.Path(__file__).parent / "results" / "sweep.jsonl"
+IMAGES = 4096
+CALIBRATION = 10  # steps, from whose time the length of an interval follows
+WAYS = ("alone", "together", "turns")
+
+
+def random_data():
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
+    return images, random.integers(0, 10, IMAGES, dtype=np.int32)
+
+
+def make_recipe(model, batch_size):
+    return steps.Recipe(
+        model=models.create(model),
+        optimizer=optim.make_optimizer("sgd", momentum=True),
+        schedule=schedules.make_schedule("constant", schedules.Plan(1)),
+        loss=losses.make_loss("cross_entropy"),
+        augmentation=augment.Augmentation(),
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
+        dtype=jnp.float32,
+        batch_size=batch_size,
+        eval_batch_size=batch_size,
+        num_classes=10,
+    )
+
+
+class Timed:
+    """A number of runs, trained in one of WAYS; `interval` trains so many steps of each and waits."""
+
+    def __init__(self, way, model, batch_size, runs):
+        self.mesh = parallel.data_mesh()
+        recipe = make_recipe(model, batch_size)
+        form = "loop" if jax.default_backend() == "cpu" else "scan"
+        self.runs = 1 if way == "alone" else -(-runs // self.mesh.size) * self.mesh.size
+        shape = (32, 32, 3)
+
+        def initial(rate, seed):
+            key = jax.random.PRNGKey(seed)
+            return state.initial_state(
+                recipe.model, recipe.optimizer, make_hyper(rate, 0.9), key, shape
+            )
+
+        if way == "alone":
+            self.programs = steps.make_programs(recipe, form)
+            self.data = jax.device_put(steps.Data(*random_data()))
+            self.state = jax.jit(initial)(0.001, 0)
+            key = self.state.key
+        else:
+            self.programs = population.make_programs(
+                recipe, form, self.mesh, self.runs, turns=way == "turns"
+            )
+            self.data = jax.device_put(steps.Data(*random_data()), parallel.replicated(self.mesh))
+            rates, seeds = np.geomspace(1e-4, 1e-2, self.runs), np.arange(self.runs)
+            over = parallel.over_runs(self.mesh)
+
+            @jax.jit
+            def members(rates, seeds):
+                states = jax.vmap(initial)(rates, seeds)
+                return population.Member(states, jnp.full(len(seeds), metrics.NEVER))
+
+            self.state = jax.device_put(members(rates.astype(np.float32), seeds), over)
+            key = self.state.state.key
+        self.order = self.programs.epoch_order(key, 0, IMAGES)
+
+    def interval(self, count):
+        """Seconds."""
+        started = time.perf_counter()
+        self.state, sums = self.programs.train_steps(self.state, self.data, self.order, count)
+        jax.device_get(sums)
+        return time.perf_counter() - started
+
+
+def measure(model, batch_size, runs, rounds, seconds, ways):
+    """{way: milliseconds for one step of one run, of each round} and {way: seconds of compilation}."""
+    timed, compiled, counts = {}, {}, {}
+    for way in ways:
+        started = time.perf_counter()
+        timed[way] = Timed(way, model, batch_size, runs)
+        timed[way].interval(2)
+        compiled[way] = time.perf_counter() - started
+        timed[way].interval(CALIBRATION)
+        counts[way] = max(2, round(CALIBRATION * seconds / timed[way].interval(CALIBRATION)))
+        timed[way].interval(counts[way])  # a scan of that length is a program of its own
+    found = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way, each in timed.items():
+            taken = each.interval(counts[way])
+            found[way].append(taken / counts[way] / each.runs * 1e3)
+    return found, compiled
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    default = "modified_net:128,modified_net:8,basic_net:128,basic_net:8"
+    parser.add_argument("--models", default=default, help="name:batch,...")
+    parser.add_argument("--runs", default="1,4,16,64")
+    parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each interval, about")
+    options = parser.parse_args()
+    print(f"{runtime.hardware()}, jax {jax.__version__}")
+    print(
+        f"{'model':>14} {'batch':>5} {'runs':>4} {'way':>9}  {'ms/step and run':>18}  images/s  speed-up"
+    )
+    for case in options.models.split(","):
+        model, batch_size = case.split(":")
+        for runs in map(int, options.runs.split(",")):
+            ways = options.ways.split(",")
+            found, compiled = measure(
+                model, int(batch_size), runs, options.rounds, options.seconds, ways
+            )
+            median = {way: statistics.median(times) for way, times in found.items()}
+            for way, ms in median.items():
+                speed = int(batch_size) / ms * 1e3
+                gain = f"{median['alone'] / ms:8.2f}" if "alone" in median else ""
+                print(
+                    f"{model:>14} {batch_size:>5} {runs:>4} {way:>9}  {ms:8.3f} ({min(found[way]):.3f})"
+                    f"  {speed:8,.0f}  {gain}",
+                    flush=True,
+                )
+            row = {
+                "date": datetime.date.today().isoformat(),
+                "model": model,
+                "batch_size": int(batch_size),
+                "runs": runs,
+                "ms_per_step_and_run": found,
+                "median": median,
+                "images_per_second_in_all": {
+                    way: int(batch_size) / ms * 1e3 for way, ms in median.items()
+                },
+                "images_per_second_of_a_run": {
+                    way: int(batch_size) / ms * 1e3 / runs for way, ms in median.items()
+                },
+                "compile_seconds": compiled,
+                "hardware": runtime.hardware(),
+                "versions": runtime.versions(),
+                "load_average": os.getloadavg()[0],
+            }
+            RESULTS.parent.mkdir(exist_ok=True)
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()

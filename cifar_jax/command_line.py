@@ -1,0 +1,121 @@
+"""What the command lines that take a config share: their flags, and how they end.
+
+This imports little, so that a wrong word is refused, and Ctrl-C understood, before JAX is there.
+"""
+
+import contextlib
+import os
+import re
+import sys
+
+from cifar_jax.errors import ConfigError, UserError
+
+OVERRIDE = re.compile(r"--?config\.([^=]*)")
+
+
+def read_flags(argv, define=None):
+    """Reads --config, --workdir and the flags of a command's own.
+
+    Args:
+        argv: list of str, the program's name first.
+        define: called with the absl FlagValues to define more flags in.
+    Returns:
+        (FlagValues, the rest of argv for `override`).
+    Raises:
+        ConfigError: what is wrong with the command line, and the nearest valid name.
+    """
+    from absl import flags
+
+    from cifar_jax import config as config_lib
+
+    for name in overridden(argv):
+        config_lib.check_name(name)
+    own = flags.FlagValues()
+    flags.DEFINE_string("config", None, "Config file.", flag_values=own)
+    flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=own)
+    if define:
+        define(own)
+    with _refusals(list(own)):
+        rest = own(argv, known_only=True)
+    if not own.config:
+        raise ConfigError("--config=FILE is missing, such as --config configs/quickstart.py")
+    if not own.workdir:
+        raise ConfigError("--workdir=FOLDER is missing, such as --workdir runs/first")
+    return own, rest
+
+
+def overridden(argv):
+    """The fields that --config.FIELD=VALUE names in a command line: a list."""
+    return [found[1] for found in map(OVERRIDE.match, argv[1:]) if found]
+
+
+def override(config, rest, known=("config", "workdir")):
+    """The config with the values of --config.FIELD=VALUE, checked.
+
+    Args:
+        config: ConfigDict.
+        rest: of read_flags.
+        known: the names of the flags that read_flags took.
+    Raises:
+        ConfigError: an argument that is no override, or a value that does not fit.
+    """
+    from absl import flags
+    from ml_collections import config_flags
+
+    from cifar_jax import config as config_lib
+
+    overrides = flags.FlagValues()
+    with _refusals(known):
+        config_flags.DEFINE_config_dict("config", config, flag_values=overrides, sys_argv=rest)
+        rest = overrides(rest)
+    if rest[1:]:
+        raise ConfigError(f"unexpected argument {rest[1]!r}; values are given as --name=value")
+    return config_lib.check(overrides.config)
+
+
+@contextlib.contextmanager
+def _refusals(known):
+    """Turns what absl raises into ConfigErrors."""
+    from absl import flags
+
+    from cifar_jax import config as config_lib
+
+    try:
+        yield
+    except flags.UnrecognizedFlagError as error:
+        nearest = config_lib.nearest(error.flagname, known)
+        raise ConfigError(f"unknown flag --{error.flagname}; {nearest}") from error
+    except flags.Error as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+    except StopIteration as error:
+        raise ConfigError("the last flag has no value; values are given as --name=value") from error
+
+
+def asks_for_help(argv):
+    return bool({"--help", "-h", "-help"} & set(argv[1:]))
+
+
+def run(main):
+    """Calls main(sys.argv) and ends the process: 0, an error's exit code, or 130 after Ctrl-C."""
+    try:
+        exit_code = _exit_code(main)
+        sys.stdout.flush()
+    except BrokenPipeError:  # such as `--help | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        exit_code = 128 + 13  # SIGPIPE's
+    sys.exit(exit_code)
+
+
+def _exit_code(main):
+    try:
+        main(sys.argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(
+            "interrupted; the same command goes on from the last checkpoint, if any",
+            file=sys.stderr,
+        )
+        return 130
+    return 0

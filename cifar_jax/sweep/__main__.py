@@ -1,0 +1,66 @@
+"""Trains many runs as one program: cells of a sweep, several seeds each.
+
+  python -m cifar_jax.sweep --config configs/sweeps/quickstart.py --workdir runs/quickstart_sweep --runs 3
+
+--config FILE[:VARIANT]  a Python file with get_sweep(); see configs/sweeps/.
+--config.NAME=VALUE      changes a field of the sweep's base; see python -m cifar_jax.main --help.
+--runs N                 seeds for each cell: the base's seed and the N - 1 that follow. Default 1.
+--memory_gb GB           memory for all devices together; a group of runs that needs more by estimate is split.
+                         Default: the accelerators', or half of the host's.
+--workdir FOLDER         takes results.csv (a row for each run and epoch), runs.csv (a row for each run),
+                         summary.md (means, intervals, comparisons), figures, sweep.json and checkpoints/.
+                         Started again with the same command, the sweep goes on where it stopped.
+
+Runs that differ only in seed, learning rate, momentum, weight decay, label smoothing or dropout are
+trained together; others in groups one after the other. A run whose loss becomes NaN or infinite is
+marked as diverged, and the others go on.
+
+Exit codes: 0 done, 2 wrong config, data or command line, 130 Ctrl-C and 143 SIGTERM (during training
+both save first, at the end of the log interval).
+"""
+
+import dataclasses
+
+from cifar_jax import command_line
+
+
+def parse(argv):
+    """The sweep that a command line asks for.
+
+    Args:
+        argv: list of str, the program's name first.
+    Returns:
+        (cells.Sweep, flags with `runs`, `workdir` and `memory_gb`).
+    Raises:
+        ConfigError: what is wrong with the command line, and the nearest valid name.
+    """
+    from absl import flags
+
+    from cifar_jax.sweep import cells
+
+    def define(values):
+        flags.DEFINE_integer("runs", 1, "Seeds.", lower_bound=1, flag_values=values)
+        flags.DEFINE_float("memory_gb", None, "Memory.", lower_bound=1e-3, flag_values=values)
+
+    given, rest = command_line.read_flags(argv, define)
+    sweep = cells.load(given.config)
+    cells.check_overrides(sweep, command_line.overridden(argv))
+    base = command_line.override(sweep.base, rest, list(given))
+    sweep = dataclasses.replace(sweep, base=base)
+    cells.runs(sweep, 1)  # Every cell is checked before JAX starts.
+    return sweep, given
+
+
+def main(argv):
+    """Runs a command line; see command_line.run."""
+    if command_line.asks_for_help(argv):
+        print(__doc__)
+        return
+    sweep, given = parse(argv)
+    from cifar_jax.sweep import driver
+
+    driver.train_sweep(sweep, given.runs, given.workdir, given.memory_gb)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

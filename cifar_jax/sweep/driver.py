@@ -1,0 +1,203 @@
+"""A whole sweep: its groups one after the other, its folder and its tables."""
+
+import contextlib
+import dataclasses
+import functools
+
+import jax
+from rich.console import Console
+
+from cifar_jax import checkpoints, data, models, runtime, workdir, writers
+from cifar_jax import config as config_lib
+from cifar_jax.errors import ConfigError
+from cifar_jax.run import build
+from cifar_jax.sweep import cells, figures, groups, memory, population, results, summary, training
+
+
+def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
+    """Trains all runs of a sweep, from the start or from where the folder stands.
+
+    Args:
+        sweep: cells.Sweep, as of cells.load.
+        count: seeds for each cell.
+        folder: the workdir.
+        memory_gb: for all devices together, in 10^9 bytes; None = memory.available_bytes.
+        console: rich.console.Console to print on.
+        turns: of population.functions; None = population.takes_turns.
+    Returns:
+        rows of runs.csv: a list of dicts, cell by cell.
+    Raises:
+        UserError: and its kinds; see errors.py.
+    """
+    runs = cells.runs(sweep, count)
+    for run in runs:  # What a model can't have is said before a download.
+        model = run.config.model
+        models.create(model.name, dropout=model.dropout, activation=model.activation)
+    base = sweep.base
+    runtime.enable_compilation_cache(base.compilation_cache)
+    dataset = data.load(base.dataset.name, base.dataset.data_dir, base.dataset.archive)
+    console = console or Console(highlight=False)
+    say = functools.partial(console.print, markup=False, soft_wrap=True)
+    turns = population.takes_turns() if turns is None else turns
+    planned = plan(runs, dataset, memory_gb, turns, say)
+    mine = about(sweep, runs, dataset, planned)
+    folder = workdir.open_folder(folder, "sweep.json", mine, check_same)
+    planned = recorded_plan(folder, runs)
+    say(
+        f"{len(sweep.cells)} cells x {count} seeds = {len(runs)} runs in {len(planned)} groups: "
+        f"{', '.join(str(len(group.runs)) for group in planned)} runs; {dataset.name}; "
+        f"{runtime.hardware()}"
+    )
+    epochs, finished = [], []
+    try:
+        with runtime.catch_signals() as caught:
+            for index, group in enumerate(planned):
+                job = Job(folder, mine, dataset, turns, f"group {index + 1}/{len(planned)}", index)
+                finished += train_group(job, group, epochs, caught, say)
+    finally:
+        results.write_csv(folder / "results.csv", results.EPOCH_COLUMNS, epochs)
+    order = {run.name: i for i, run in enumerate(runs)}
+    finished.sort(key=lambda row: order[f"{row['cell']}/{row['seed']}"])
+    results.write_csv(folder / "runs.csv", results.RUN_COLUMNS, finished)
+    reported = {run.cell: run.config.reported.value for run in runs}
+    made = [
+        f"{dataset.name}; {runtime.hardware()}; jax {jax.__version__}. Every run: `runs.csv`; every epoch: "
+        "`results.csv`; curves: `validation_accuracy.png`, `train_loss.png` and the same as `.svg`."
+    ]
+    text = summary.markdown(sweep, reported, finished, made)
+    (folder / "summary.md").write_text(text)
+    figures.write(folder, epochs, list(sweep.cells))
+    say(text)
+    return finished
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What train_group needs to know beside its group."""
+
+    folder: object
+    about: dict
+    dataset: data.Dataset
+    turns: bool
+    name: str
+    index: int
+
+
+def plan(runs, dataset, memory_gb, turns, say):
+    """The groups, split to fit memory, which `say` is told of: a list of groups.Group."""
+    available = memory.available_bytes() if memory_gb is None else memory_gb * 1e9
+    planned = []
+    for group in groups.make_groups(runs):
+        classes, images = len(dataset.class_names), dataset.sizes["train"]
+        most, per_run = memory.most_runs(group.config, classes, images, available, turns)
+        parts = groups.split(group, most)
+        planned += parts
+        if len(parts) > 1:
+            say(
+                f"{len(group.runs)} runs of {group.config.model.name} are split into {len(parts)} groups: "
+                f"about {per_run / 1e6:,.0f} MB a run, of {available / 1e9:,.1f} GB"
+            )
+    return planned
+
+
+def about(sweep, runs, dataset, planned):
+    """What a sweep is, for sweep.json and for each checkpoint: a JSON-able dict."""
+    return {
+        "cells": {run.cell: run.config.to_dict() | {"seed": sweep.base.seed} for run in runs},
+        "baseline": sweep.baseline,
+        "runs": len(runs) // len(sweep.cells),
+        "groups": [[run.name for run in group.runs] for group in planned],
+        "dataset_fingerprint": dataset.fingerprint,
+        "versions": runtime.versions(),
+    }
+
+
+def check_same(folder, theirs, mine):
+    """Refuses to continue another sweep: ConfigError, naming cells and fields.
+
+    Raises:
+        ValueError: `theirs` is nothing that `about` says.
+    """
+    if not isinstance(theirs, dict) or not isinstance(theirs.get("cells"), dict):
+        raise ValueError("not what a sweep writes")
+    changes = []
+    if theirs.get("runs") != mine["runs"]:
+        changes.append(("--runs", theirs.get("runs"), mine["runs"]))
+    for cell in dict.fromkeys([*theirs["cells"], *mine["cells"]]):
+        old, new = theirs["cells"].get(cell), mine["cells"].get(cell)
+        if old is None or new is None:
+            changes.append(
+                (f"cell {cell}", *("missing" if x is None else "given" for x in (old, new)))
+            )
+        else:
+            changes += [
+                (f"{cell}: {name}", *each) for name, *each in config_lib.differing(old, new)
+            ]
+    if changes:
+        lines = "\n".join(f"  {name}: {old!r} there, {new!r} now" for name, old, new in changes)
+        raise ConfigError(
+            f"{folder} holds another sweep:\n{lines}\n"
+            "Choose another --workdir, or give the same values to continue that sweep."
+        )
+    name = next(iter(mine["cells"].values()))["dataset"]["name"]
+    workdir.check_same_data(folder, theirs, mine, name)
+
+
+def recorded_plan(folder, runs):
+    """The groups as the sweep began with them: the memory may be estimated otherwise by now."""
+    by_name = {run.name: run for run in runs}
+    names = workdir.read_json(folder / "sweep.json")["groups"]
+    return [groups.make_group([by_name[name] for name in group]) for group in names]
+
+
+def train_group(job, group, epochs, caught, say):
+    """Trains and tests one group.
+
+    Args:
+        job: Job.
+        group: groups.Group.
+        epochs: list, to which its rows of results.csv are added.
+        caught: list that a signal is put into.
+        say: prints one line.
+    Returns:
+        rows of runs.csv.
+    """
+    devices = len(jax.devices())
+    members = training.padded(group.runs, devices)
+    stack = functools.partial(population.make_programs, runs=len(members), turns=job.turns)
+    run = build(group.config, job.dataset, stack, group.dropout_from_hyper)
+    start = population.create(run, [member.config for member in members])
+    checkpoint_folder = job.folder / "checkpoints" / str(job.index)
+    with contextlib.closing(checkpoints.open_manager(checkpoint_folder)) as manager:
+        at, record, theirs = training.restore(manager, start, len(group.runs), run.mesh)
+        if theirs is not None:
+            check_same(job.folder, theirs, job.about)
+            say(f"{job.name}: resuming at step {int(at.step):,} of {run.total_steps:,}")
+        path = job.folder / "metrics" / f"{job.index}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        lines = writers.JsonLines(path, int(at.step))
+        epochs += lines.rows
+
+        def log(rows, seconds):
+            for row in rows:
+                lines.write(row)
+            epochs.extend(rows)
+            say(f"{job.name}  {line(rows, run, seconds)}")
+
+        try:
+            last = training.train(run, group, at, record, manager, job.about, log, caught)
+        finally:
+            lines.close()
+    return results.run_rows(run, group, last, record.train_seconds)
+
+
+def line(rows, run, seconds):
+    """An epoch in one line."""
+    going = sum(row["status"] in ("running", "finished") for row in rows)
+    images = len(rows) * run.steps_per_epoch * run.config.batch_size
+    text = f"epoch {rows[0]['epoch']}/{run.config.total_epochs}  {going} of {len(rows)} runs go on"
+    valid = [row for row in rows if row["validation_accuracy"] is not None]
+    if valid:
+        best = max(valid, key=lambda row: row["validation_accuracy"])
+        text += f"  best validation accuracy {best['validation_accuracy']:.2%} ({best['cell']})"
+    return f"{text}  {seconds:.1f} s  {images / max(seconds, 1e-9):,.0f} images/s in all"

@@ -1,0 +1,68 @@
+"""Which runs of a sweep are one program: those that differ in numbers only."""
+
+import copy
+from typing import NamedTuple
+
+import ml_collections
+
+from cifar_jax import hyper
+from cifar_jax.config import flatten
+from cifar_jax.schema import fields
+
+# The numbers that a step reads from TrainState.hyper. Of the first three, whether there is any at
+# all is part of the program; it is on where one run has it, and 0 there computes what off would.
+SWITCHES = ("optimizer.momentum", "optimizer.weight_decay", "loss.label_smoothing")
+NUMBERS = ("seed", "optimizer.learning_rate", "model.dropout", *SWITCHES)
+
+
+class Group(NamedTuple):
+    """Runs of one structure."""
+
+    runs: tuple  # of cells.Run
+    config: ml_collections.ConfigDict  # theirs, with the greatest of each number
+    dropout_from_hyper: bool  # whether their rates differ
+
+
+def structure(config):
+    """What must be equal in two configs whose runs are trained as one program: a tuple."""
+    known = fields()
+    return tuple(
+        (name, value)
+        for name, value in flatten(config).items()
+        if name not in NUMBERS and known[name].affects_result
+    )
+
+
+def make_groups(runs):
+    """The groups of runs, in the order in which their first runs come.
+
+    Args:
+        runs: list of cells.Run.
+    Returns:
+        list of Group.
+    """
+    found = {}
+    for run in runs:
+        found.setdefault(structure(run.config), []).append(run)
+    return [make_group(members) for members in found.values()]
+
+
+def make_group(runs):
+    """The Group of runs of one structure."""
+    config = copy.deepcopy(runs[0].config)
+    for switch in SWITCHES:
+        section, leaf = switch.split(".")
+        config[section][leaf] = max(run.config[section][leaf] for run in runs)
+    rates = {hyper.dropout_rate(run.config) for run in runs}
+    if len(rates) > 1:
+        config.model.dropout = max(rates)
+    return Group(tuple(runs), config, len(rates) > 1)
+
+
+def split(group, most):
+    """The group as several of at most so many runs, as even as can be: a list of Group."""
+    parts = -(-len(group.runs) // most)
+    bounds = [len(group.runs) * i // parts for i in range(parts + 1)]
+    return [
+        make_group(group.runs[start:stop]) for start, stop in zip(bounds, bounds[1:], strict=False)
+    ]

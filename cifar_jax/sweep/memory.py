@@ -1,0 +1,74 @@
+"""How many runs fit into memory: an estimate, made before anything is allocated."""
+
+import math
+import os
+
+import jax
+import jax.numpy as jnp
+
+from cifar_jax import hyper, models, optim, state
+from cifar_jax.models import cost
+
+# Of the accelerator's memory; the rest is XLA's, for what the estimate does not know.
+SHARE = 0.9
+# What the backward pass needs beside what the forward pass saved: gradients of the activations.
+WORKING = 2
+
+
+def available_bytes():
+    """Memory for a sweep: that of all devices, or half of the host's where they don't tell."""
+    devices = jax.devices()
+    limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
+    if devices[0].platform != "cpu" and all(limits):
+        return SHARE * min(limits) * len(devices)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
+
+
+def state_bytes(config, num_classes):
+    """Of the arrays that one run keeps: its TrainState, its best variables, gradients and update."""
+    model = models.create(config.model.name, num_classes, activation=config.model.activation)
+    optimizer = optim.make_optimizer(
+        config.optimizer.name,
+        momentum=config.optimizer.momentum > 0,
+        weight_decay=config.optimizer.weight_decay > 0,
+    )
+    shape = models.lookup(config.model.name).input_shape
+
+    def initial(key):
+        return state.initial_state(
+            model, optimizer, hyper.from_config(config), key, shape, ema=config.ema.decay > 0
+        )
+
+    found = jax.eval_shape(initial, jax.ShapeDtypeStruct((2,), jnp.uint32))
+    return _bytes(found) + _bytes(found.variables) + 2 * _bytes(found.params)
+
+
+def _bytes(tree):
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def working_bytes(config, num_classes):
+    """Of what one run's step needs for a moment: its activations and their gradients."""
+    saved = cost.activation_bytes(config.model.name, config.batch_size, num_classes)
+    return WORKING * saved * jnp.dtype(config.dtype).itemsize // 4
+
+
+def most_runs(config, num_classes, images, available, turns):
+    """How many runs of a config fit at once, at least 1.
+
+    Args:
+        config: checked ConfigDict.
+        num_classes: of the data set.
+        images: of the training split; each run has its own order of them.
+        available: bytes, of all devices together.
+        turns: whether only one run at a time has activations.
+    Returns:
+        (int, estimated bytes of each further run).
+    """
+    kept, working = (
+        state_bytes(config, num_classes) + 4 * images,
+        working_bytes(config, num_classes),
+    )
+    per_run, fixed = (kept, working) if turns else (kept + working, 0)
+    fixed += images * math.prod(models.lookup(config.model.name).input_shape)
+    return max(1, int((available - fixed) // per_run)), per_run

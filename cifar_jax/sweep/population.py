@@ -1,0 +1,268 @@
+"""The runs of a group as one pytree, and the pure functions that train them side by side.
+
+Everything here is written for one member, a run, and mapped over the leading axis of runs. A member
+that has stopped early or diverged stays as it is while the others go on.
+"""
+
+import functools
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from cifar_jax import hyper, metrics, parallel, programs, state, steps, train
+from cifar_jax.early_stopping import RUNNING
+from cifar_jax.run import initial_weights, state_options
+
+
+@flax.struct.dataclass
+class Member:
+    """A run; in a Population each array has an axis of runs in front."""
+
+    state: state.TrainState
+    diverged: jax.Array  # int32 [], the step after which something was not finite; metrics.NEVER
+
+    @property
+    def active(self):
+        return (self.diverged == metrics.NEVER) & (self.state.early_stopping.reason == RUNNING)
+
+
+@flax.struct.dataclass
+class Best:
+    """What the best checkpoint of a run alone would hold."""
+
+    variables: Any  # as of TrainState.variables; {} without a validation set
+    score: jax.Array  # float32 [], greater is better
+    epoch: jax.Array  # int32 [], from 1; 0 = none yet
+
+
+@flax.struct.dataclass
+class Population:
+    step: jax.Array  # int32 [], steps done by the members that have not stopped
+    members: Member
+    best: Best
+
+
+def create(run, configs):
+    """The Population before the first step.
+
+    Args:
+        run: run.Run of the group.
+        configs: of the members, a multiple of the devices.
+    Returns:
+        Population, the runs shared out over the run's mesh.
+    Raises:
+        UserError: as of run.initial_weights.
+    """
+    hypers = [hyper.from_config(config) for config in configs]
+    hypers = jax.tree.map(lambda *numbers: jnp.stack(numbers), *hypers)
+    keys = jnp.stack([jax.random.PRNGKey(config.seed) for config in configs])
+    weights, replicated = initial_weights(run), parallel.replicated(run.mesh)
+    sharded = parallel.over_runs(run.mesh)
+    keep_best = run.validation is not None
+
+    @functools.partial(jax.jit, out_shardings=(sharded, sharded))
+    def build(hypers, keys, weights):
+        return jax.vmap(functools.partial(initial_member, run, keep_best), in_axes=(0, 0, None))(
+            hypers, keys, weights
+        )
+
+    members, best = build(hypers, keys, weights)
+    return Population(jax.device_put(jnp.int32(0), replicated), members, best)
+
+
+def initial_member(run, keep_best, hypers, key, weights):
+    """(Member, Best) of one run; a pure function."""
+    start = state.initial_state(
+        run.recipe.model,
+        run.recipe.optimizer,
+        hypers,
+        key,
+        run.train.images.shape[1:],
+        **state_options(run.config),
+    ).replace(**weights)
+    variables = jax.tree.map(jnp.copy, start.variables) if keep_best else {}
+    best = Best(variables, score=jnp.float32(-jnp.inf), epoch=jnp.int32(0))
+    return Member(start, diverged=jnp.int32(metrics.NEVER)), best
+
+
+def keep(condition, new, old):
+    """`new` where the condition, bool [], holds, else `old`; pytrees."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+def member_step(recipe, member, counted, data, order):
+    """steps.train_step of a member, or nothing where it has stopped.
+
+    A loss that is not finite ends the run at once: its later steps are not done.
+
+    Args:
+        counted: TrainMetrics so far; the others as of steps.train_step.
+    Returns:
+        (Member, TrainMetrics).
+    """
+    stepped, summed = steps.train_step(recipe, member.state, counted, data, order)
+    diverged = jnp.minimum(member.diverged, summed.first_nonfinite.step)
+    return keep(member.active, (Member(stepped, diverged), summed), (member, counted))
+
+
+def member_epoch(config, member, best, trained, evaluated, due, epoch):
+    """What a run does at the end of an epoch: plateau, early stopping, the best parameters.
+
+    Args:
+        config: of the group.
+        member: Member.
+        best: Best.
+        trained: {"loss", "accuracy"} of the epoch, float32 [].
+        evaluated: EvalMetrics of the validation split; None without.
+        due: bool [], whether a run alone would make a checkpoint here, stopping early aside.
+        epoch: int32 [], from 1.
+    Returns:
+        (Member, Best).
+    """
+    validation = None
+    finite = jnp.array(steps.all_finite(member.state.params))
+    if evaluated is not None:
+        count = jnp.maximum(jnp.sum(evaluated.confusion), 1)
+        validation = {
+            "loss": evaluated.loss / count,
+            "accuracy": jnp.trace(evaluated.confusion) / count,
+        }
+        finite &= jnp.isfinite(validation["loss"])
+    diverged = jnp.where(finite, member.diverged, jnp.minimum(member.diverged, member.state.step))
+    ended = Member(member.state, diverged)
+    if validation:
+        changed = train.decide(config, member.state, trained, validation)
+        ended = Member(member.state.replace(**changed), diverged)
+        by_loss = config.checkpoint.monitor == "validation_loss"
+        score = -validation["loss"] if by_loss else validation["accuracy"]
+        candidate = due | (ended.state.early_stopping.reason != RUNNING)
+        # Of equals the later, as checkpoints.open_manager keeps them.
+        better = member.active & finite & candidate & (score >= best.score)
+        best = keep(better, Best(member.state.variables, score, jnp.int32(epoch)), best)
+    return keep(member.active, ended, member), best
+
+
+def make_end_epoch(config, mesh):
+    """member_epoch over the runs, compiled.
+
+    Returns:
+        (Population, trained [R], evaluated [R], due, epoch) -> Population; donates the first.
+    """
+    over = jax.vmap(functools.partial(member_epoch, config), in_axes=(0, 0, 0, 0, None, None))
+    sharded, replicated = parallel.over_runs(mesh), parallel.replicated(mesh)
+
+    @functools.partial(
+        jax.jit, donate_argnums=0, out_shardings=Population(replicated, sharded, sharded)
+    )
+    def end_epoch(population, trained, evaluated, due, epoch):
+        members, best = over(population.members, population.best, trained, evaluated, due, epoch)
+        return Population(population.step, members, best)
+
+    return end_epoch
+
+
+def stacked_functions(recipe, runs):
+    """programs.Functions of so many runs, batched: each array has an axis of runs, but for the data."""
+    one = steps.functions(recipe)
+
+    def empty(make):
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (runs, *x.shape)), make())
+
+    def epoch_order(keys, epoch, count):
+        return jax.vmap(lambda key: one.epoch_order(key, epoch, count))(keys)
+
+    return programs.Functions(
+        no_metrics=functools.partial(empty, one.no_metrics),
+        train_step=jax.vmap(functools.partial(member_step, recipe), in_axes=(0, 0, None, 0)),
+        no_eval_metrics=functools.partial(empty, one.no_eval_metrics),
+        eval_step=jax.vmap(one.eval_step, in_axes=(0, 0, None, None)),
+        epoch_order=epoch_order,
+        eval_batch_size=one.eval_batch_size,
+    )
+
+
+def takes_turns():
+    """Whether the runs take turns, interval by interval, rather than being one batched program.
+
+    So on one CPU device: batched, four runs of basic_net and modified_net took 1.5 to 1.9 times as
+    long as one after the other at batch 128, and about as long at batch 8 (benchmarks/sweep.py,
+    median of 3 rounds on 2 shared cores of an AMD EPYC, jax 0.10.2).
+    """
+    return jax.default_backend() == "cpu" and jax.device_count() == 1
+
+
+def make_programs(recipe, form, mesh, runs, turns=False):
+    """programs.make_programs of so many runs.
+
+    Args:
+        recipe: steps.Recipe.
+        form: as there.
+        mesh: shares out the runs, a multiple of its devices.
+        runs: int.
+        turns: whether the runs take turns, each by the program of a run alone, so that its numbers
+            are that run's bit for bit; for one device.
+    Returns:
+        programs.Programs; states and metrics have an axis of runs, an order is [runs, N].
+    """
+    made = stacked_functions(recipe, runs)
+    if turns:
+        return in_turns(steps.make_programs(recipe, form, parallel.replicated(mesh)), made, runs)
+    if mesh.size > 1:
+        # Each device computes its own runs and nothing else: there is no sharding left to XLA's
+        # guess, which for convolutions with a kernel a run is to gather them all.
+        shared, whole = PartitionSpec("data"), PartitionSpec()
+        shard_map = functools.partial(jax.shard_map, mesh=mesh, out_specs=shared, check_vma=False)
+        made = made._replace(
+            train_step=shard_map(made.train_step, in_specs=(shared, shared, whole, shared)),
+            eval_step=shard_map(made.eval_step, in_specs=(shared, shared, whole, whole)),
+        )
+    return programs.make_programs(made, form, parallel.over_runs(mesh), parallel.replicated(mesh))
+
+
+def in_turns(one, stacked, runs):
+    """The Programs of many runs that call those of one run for each in turn.
+
+    One that diverges does so to the end of the interval, and is left out of the next.
+
+    Args:
+        one: programs.Programs of a run.
+        stacked: programs.Functions of all.
+        runs: int.
+    """
+    no_metrics, no_eval_metrics = jax.jit(stacked.no_metrics), jax.jit(stacked.no_eval_metrics)
+    take, give = jax.jit(pick), jax.jit(put, donate_argnums=0)
+
+    def compile_steps(members, data, orders, counts):
+        one.compile(take(members.state, 0), data, orders[0], counts)
+
+    def train_steps(members, data, orders, count):
+        metrics, going = no_metrics(), jax.device_get(members.active)
+        for run in np.flatnonzero(going):
+            member, order = take((members, orders), run)
+            state, counted = one.train_steps(member.state, data, order, count)
+            diverged = jnp.minimum(member.diverged, counted.first_nonfinite.step)
+            members, metrics = give((members, metrics), (Member(state, diverged), counted), run)
+        return members, metrics
+
+    def evaluate(variables, data):
+        metrics = no_eval_metrics()
+        for run in range(runs):
+            metrics = give(metrics, one.evaluate(take(variables, run), data), run)
+        return metrics
+
+    order = jax.jit(stacked.epoch_order, static_argnames="count")
+    return programs.Programs(compile_steps, train_steps, evaluate, order)
+
+
+def pick(tree, index):
+    """The index'th run of a pytree with an axis of runs."""
+    return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, index, keepdims=False), tree)
+
+
+def put(tree, one, index):
+    """The pytree with its index'th run replaced."""
+    return jax.tree.map(lambda x, y: jax.lax.dynamic_update_index_in_dim(x, y, index, 0), tree, one)

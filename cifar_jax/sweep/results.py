@@ -1,0 +1,134 @@
+"""Rows of a sweep's tables: one for each run and epoch, and one for each run."""
+
+import csv
+
+import jax
+import numpy as np
+
+from cifar_jax import early_stopping, metrics, parallel, steps
+
+EPOCH_COLUMNS = (
+    *("cell", "seed", "epoch", "step", "learning_rate", "train_loss", "train_accuracy"),
+    *("validation_loss", "validation_accuracy", "status"),
+)
+RUN_COLUMNS = (
+    *("cell", "seed", "status", "epochs", "steps", "best_epoch", "selected"),
+    *("selected_test_accuracy", "selected_test_loss", "best_test_accuracy", "last_test_accuracy"),
+    *("diverged_at_step", "stopped_early", "seconds"),
+)
+
+
+def epoch_rows(run, group, population, learning_rates, trained, evaluated):
+    """What an epoch was for the runs that took part in it.
+
+    Args:
+        run: run.Run of the group.
+        group: groups.Group.
+        population: after the epoch.
+        learning_rates: [R], of the last step.
+        trained: {"loss", "accuracy"}, [R], means of the epoch.
+        evaluated: EvalMetrics [R] of the validation split; None without.
+    Returns:
+        list of dicts with EPOCH_COLUMNS, and "split": "epoch". A run that diverged has no figures.
+    """
+    step = int(population.step)
+    states = statuses(run, population)
+    # One that diverged within this epoch has done at least one step of it, too.
+    took_part = np.asarray(population.members.state.step) > step - run.steps_per_epoch
+    validation = summaries(evaluated) if evaluated is not None else None
+    rows = []
+    for i, member in enumerate(group.runs):
+        if not took_part[i]:
+            continue
+        figures = {"train_loss": float(trained["loss"][i])}
+        figures["train_accuracy"] = float(trained["accuracy"][i])
+        for name in ("loss", "accuracy"):
+            figures[f"validation_{name}"] = validation and validation[i][name]
+        if states[i] == "diverged":
+            figures = dict.fromkeys(figures)
+        place = {"split": "epoch", "step": step, "epoch": step // run.steps_per_epoch}
+        rate = {"learning_rate": learning_rates[i], "status": states[i]}
+        rows.append({"cell": member.cell, "seed": member.seed, **place, **rate, **figures})
+    return rows
+
+
+def summaries(evaluated):
+    """metrics.summarize of each run of an EvalMetrics [R]: a list."""
+    evaluated = jax.device_get(evaluated)
+    return [
+        metrics.summarize(jax.tree.map(lambda x, i=i: x[i], evaluated))
+        for i in range(len(evaluated.loss))
+    ]
+
+
+def statuses(run, population):
+    """What became of each run so far: a list of "running", "finished", "stopped early", "diverged"."""
+    members = population.members
+    found = jax.device_get((members.diverged, members.state.step, members.active))
+
+    def status(diverged, step, active):
+        if diverged != metrics.NEVER:
+            return "diverged"
+        if step == run.total_steps:
+            return "finished"
+        return "running" if active else "stopped early"
+
+    return list(map(status, *found))
+
+
+def run_rows(run, group, population, train_seconds):
+    """Reads the test set, once, for the best and the last parameters of each run.
+
+    Args:
+        train_seconds: of the group; each run gets an equal share.
+    Returns:
+        list of dicts with RUN_COLUMNS. A run that diverged has no result, whatever its best epoch.
+    """
+    selected = "best" if run.config.selection == "validation" else "last"
+    test = jax.device_put(
+        steps.Data(*map(np.asarray, run.dataset.split("test"))), parallel.replicated(run.mesh)
+    )
+    variables = {"last": population.members.state.variables}
+    if run.validation is not None:
+        variables["best"] = population.best.variables
+    tested = {
+        name: summaries(run.programs.evaluate(each, test)) for name, each in variables.items()
+    }
+    states = statuses(run, population)
+    diverged, done, reasons, best_epoch = jax.device_get(
+        (
+            population.members.diverged,
+            population.members.state.step,
+            population.members.state.early_stopping.reason,
+            population.best.epoch,
+        )
+    )
+    rows = []
+    for i, member in enumerate(group.runs):
+        row = {"cell": member.cell, "seed": member.seed, "status": states[i], "selected": selected}
+        row["steps"] = min(int(done[i]), int(diverged[i]))  # NEVER is the greatest number
+        row["epochs"] = row["steps"] // run.steps_per_epoch
+        row["seconds"] = train_seconds / len(group.runs)
+        if best_epoch[i]:
+            row["best_epoch"] = int(best_epoch[i])
+            row["best_test_accuracy"] = tested["best"][i]["accuracy"]
+        if states[i] == "diverged":
+            row["diverged_at_step"] = int(diverged[i])
+        else:
+            row["last_test_accuracy"] = tested["last"][i]["accuracy"]
+            row["selected_test_accuracy"] = tested[selected][i]["accuracy"]
+            row["selected_test_loss"] = tested[selected][i]["loss"]
+        if states[i] == "stopped early":
+            row["stopped_early"] = early_stopping.describe(reasons[i], run.config.early_stopping)
+        rows.append(dict.fromkeys(RUN_COLUMNS) | row)
+    return rows
+
+
+def write_csv(path, columns, rows):
+    """A table with a header line; None is an empty field. Written whole or not at all."""
+    partial = path.with_suffix(".partial")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(path)

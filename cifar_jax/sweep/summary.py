@@ -1,0 +1,84 @@
+"""summary.md: each cell's result beside the reported one, and beside the baseline's."""
+
+from cifar_jax.sweep import statistics
+
+
+def markdown(sweep, reported, rows, about):
+    """The summary as text.
+
+    Args:
+        sweep: cells.Sweep.
+        reported: {cell: reported value or None}, in the units of the report.
+        rows: of results.run_rows, all runs.
+        about: lines that say how the runs were made: hardware, versions, data.
+    Returns:
+        str, Markdown.
+    """
+    selected = " and ".join(sorted({row["selected"] for row in rows}))
+    lines = [
+        "# Results of the sweep",
+        "",
+        f"Test accuracy in per cent of the {selected} parameters of each run: mean, standard deviation, "
+        "95 % Student t interval of the mean, and number of runs. A run that diverged has no result and is "
+        "not in the mean.",
+        "",
+        "| cell | mean | std | 95 % interval | n | diverged | reported |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    results = {cell: accuracies(rows, cell) for cell in sweep.cells}
+    for cell, found in results.items():
+        diverged = sum(row["cell"] == cell and row["status"] == "diverged" for row in rows)
+        value = "" if reported[cell] is None else f"{reported[cell]:g}"
+        figures = " | ".join(_estimate(list(found.values())))
+        name = f"{cell} (baseline)" if cell == sweep.baseline else cell
+        lines.append(f"| {name} | {figures} | {len(found)} | {diverged} | {value} |")
+    lines += ["", *_comparisons(sweep, results), "", *about, ""]
+    return "\n".join(lines)
+
+
+def accuracies(rows, cell):
+    """{seed: test accuracy in per cent} of the runs of a cell that have a result."""
+    return {
+        row["seed"]: 100 * row["selected_test_accuracy"]
+        for row in rows
+        if row["cell"] == cell and row["selected_test_accuracy"] is not None
+    }
+
+
+def _estimate(values):
+    if not values:
+        return "-", "-", "-"
+    found = statistics.estimate(values)
+    if found.n == 1:
+        return f"{found.mean:.2f}", "-", "none: one run"
+    return f"{found.mean:.2f}", f"{found.std:.2f}", f"{found.low:.2f} to {found.high:.2f}"
+
+
+def _comparisons(sweep, results):
+    """Lines of the paired comparison of every cell with the baseline."""
+    baseline, compared = results[sweep.baseline], {}
+    for cell, found in results.items():
+        seeds = sorted(found.keys() & baseline.keys())
+        if cell != sweep.baseline and seeds:
+            compared[cell] = statistics.compare(
+                [found[seed] for seed in seeds], [baseline[seed] for seed in seeds]
+            )
+    lines = [f"## Against {sweep.baseline}", ""]
+    tested = {cell: each.p for cell, each in compared.items() if each.p is not None}
+    if not tested:
+        return [*lines, "No comparison: it takes two runs of the same seeds in both cells."]
+    corrected = dict(zip(tested, statistics.holm(list(tested.values())), strict=True))
+    lines += [
+        "Differences between runs of the same seed, in percentage points; two-sided paired t test, "
+        f"p corrected by Holm for {len(tested)} comparison{'s' * (len(tested) > 1)}.",
+        "",
+        "| cell | mean difference | 95 % interval | pairs | p | p (Holm) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for cell, p in tested.items():
+        found = compared[cell].difference
+        lines.append(
+            f"| {cell} | {found.mean:+.2f} | {found.low:+.2f} to {found.high:+.2f} | {found.n} "
+            f"| {p:.3g} | {corrected[cell]:.3g} |"
+        )
+    return lines

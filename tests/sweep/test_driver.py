@@ -1,0 +1,200 @@
+"""A whole sweep on the embedded digits: its files, its runs beside the same ones alone, resuming."""
+
+import contextlib
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from command_line import ROOT
+from rich.console import Console
+
+from cifar_jax import checkpoints, runtime, train
+from cifar_jax.errors import ConfigError
+from cifar_jax.sweep import Sweep, __main__, cells, driver, grid, training
+
+RATES = (0.01, 0.03)
+
+
+@pytest.fixture
+def sweep(quick_config):
+    """Two rates; one epoch is 20 steps of 64 images."""
+    quick_config.optimizer.name, quick_config.optimizer.momentum = "sgd", 0.9
+    return Sweep(quick_config, grid({"optimizer.learning_rate": list(RATES)}), baseline="lr_0.01")
+
+
+def run(sweep, folder, count=2, **options):
+    """Trains within this process; returns the rows and what the user saw."""
+    text = io.StringIO()
+    console = Console(file=text, width=200, highlight=False)
+    return driver.train_sweep(sweep, count, folder, console=console, **options), text.getvalue()
+
+
+def table(folder, name):
+    with (folder / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def outcome(folder):
+    """All that a sweep leaves behind but its timings."""
+    runs = [{k: v for k, v in row.items() if k != "seconds"} for row in table(folder, "runs.csv")]
+    return table(folder, "results.csv"), runs, (folder / "summary.md").read_text()
+
+
+def test_a_sweep_writes_what_it_promises_and_each_run_is_that_run_alone(sweep, tmp_path):
+    rows, said = run(sweep, tmp_path / "sweep")
+    epochs, runs, summary = outcome(tmp_path / "sweep")
+    assert [(row["cell"], row["seed"]) for row in runs] == [
+        (f"lr_{rate}", seed) for rate in RATES for seed in "01"
+    ]
+    assert {row["status"] for row in runs} == {"finished"}
+    assert len(epochs) == 2 * 4 and [row["epoch"] for row in epochs] == ["1"] * 4 + ["2"] * 4
+    assert [row["status"] for row in epochs[3:5]] == ["running", "finished"]
+    for cell in sweep.cells:
+        assert f"| {cell}" in summary and cell in said
+    assert "## Against lr_0.01" in summary and summary in said
+    for name in ("validation_accuracy", "train_loss"):
+        assert (tmp_path / f"sweep/{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert b"<svg" in (tmp_path / f"sweep/{name}.svg").read_bytes()
+
+    config = cells.runs(sweep, 2)[3].config
+    alone = train.train_and_evaluate(config, tmp_path / "alone", Console(file=io.StringIO()))
+    found, best = rows[3], alone["checkpoints"]["best"]
+    # On one device the runs take turns, and the numbers are the very same.
+    assert found["selected_test_accuracy"] == alone["test_accuracy"]
+    assert found["selected_test_loss"] == alone["test_loss"]
+    assert found["last_test_accuracy"] == alone["checkpoints"]["last"]["test"]["accuracy"]
+    assert found["best_epoch"] == best["step"] // 20 and found["steps"] == alone["steps"] == 40
+    lines = map(json.loads, (tmp_path / "alone/metrics.jsonl").read_text().splitlines())
+    logged = [row for row in lines if row["split"] in ("train_epoch", "validation")]
+    for epoch in (1, 2):
+        ours = epochs[4 * epoch - 1]
+        for row in logged:
+            if row["epoch"] == epoch:
+                split = "train" if row["split"] == "train_epoch" else "validation"
+                for name in ("loss", "accuracy"):
+                    assert float(ours[f"{split}_{name}"]) == pytest.approx(row[name], rel=1e-6)
+
+
+def last_checkpoint(folder):
+    with contextlib.closing(checkpoints.open_manager(folder / "checkpoints/0")) as manager:
+        restored = manager.restore(manager.latest_step())
+    return jax.tree.map(np.asarray, restored.state)
+
+
+@pytest.mark.parametrize("turns", [True, False], ids=["turns", "together"])
+def test_interrupted_and_resumed_is_uninterrupted(sweep, tmp_path, monkeypatch, turns):
+    """Stopped within the first epoch and within the second one, with early stopping of some runs."""
+    sweep.base.early_stopping.update(patience=1, monitor="validation_accuracy", min_delta=0.6)
+    run(sweep, tmp_path / "whole", turns=turns)
+    caught, interval, intervals = [], training.interval, []
+
+    def signalled(*arguments):
+        intervals.append(1)
+        if len(intervals) in (1, 3):
+            caught.append(15)
+        return interval(*arguments)
+
+    monkeypatch.setattr(driver.runtime, "catch_signals", lambda: contextlib.nullcontext(caught))
+    monkeypatch.setattr(training, "interval", signalled)
+    for step in (10, 30):
+        with pytest.raises(runtime.Interrupted, match=f"at step {step}") as error:
+            run(sweep, tmp_path / "parts", turns=turns)
+        assert error.value.exit_code == 143
+        caught.clear()
+    _, said = run(sweep, tmp_path / "parts", turns=turns)
+    assert "resuming at step 30" in said
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+    parts, whole = (last_checkpoint(tmp_path / name) for name in ("parts", "whole"))
+    jax.tree.map(np.testing.assert_array_equal, parts, whole)
+    # A finished sweep is only evaluated again.
+    run(sweep, tmp_path / "parts", turns=turns)
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole") and len(intervals) == 4
+
+
+def test_runs_that_diverge_or_stop_early_leave_the_others_alone(sweep, tmp_path):
+    """And a sweep of two structures has two groups; without a validation set there is no best."""
+    sweep.base.update(selection="last")
+    sweep.base.dataset.validation_fraction = 0.0
+    sweep.cells.clear()
+    sweep.cells.update(
+        {"lr_0.01": {"optimizer.learning_rate": 0.01}, "wild": {"optimizer.learning_rate": 1e30}}
+    )
+    sweep.cells["adam"] = {"optimizer.name": "adam", "optimizer.momentum": 0.0}
+    rows, said = run(sweep, tmp_path, count=1)
+    assert "2 groups: 2, 1 runs" in said
+    assert [row["status"] for row in rows] == ["finished", "diverged", "finished"]
+    fine, wild, _ = rows
+    assert 1 <= wild["diverged_at_step"] < 10 and wild["epochs"] == 0
+    assert wild["selected_test_accuracy"] is None and fine["selected_test_accuracy"] is not None
+    assert fine["best_epoch"] is None and fine["selected"] == "last"
+    found = [row for row in table(tmp_path, "results.csv") if row["cell"] == "wild"]
+    assert [row["status"] for row in found] == ["diverged"] and found[0]["train_loss"] == ""
+    summary = (tmp_path / "summary.md").read_text()
+    assert "| wild | - | - | - | 0 | 1 |" in summary and "none: one run" in summary
+    assert "No comparison" in summary
+
+
+def test_another_sweep_in_the_same_folder_is_refused_by_name(sweep, tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "train_group", lambda *_: [])
+    monkeypatch.setattr(driver.summary, "markdown", lambda *_: "")
+    run(sweep, tmp_path)
+    changed = Sweep(sweep.base.copy_and_resolve_references(), dict(sweep.cells), sweep.baseline)
+    changed.base.batch_size = 32
+    with pytest.raises(ConfigError, match=r"lr_0.01: batch_size: 64 there, 32 now"):
+        run(changed, tmp_path)
+    with pytest.raises(ConfigError, match="--runs: 2 there, 3 now"):
+        run(sweep, tmp_path, count=3)
+    more = Sweep(sweep.base, sweep.cells | {"other": {}}, sweep.baseline)
+    with pytest.raises(ConfigError, match="cell other: 'missing' there, 'given' now"):
+        run(more, tmp_path)
+    sweep.base.log_every_steps = 7  # of no effect on the result
+    run(sweep, tmp_path)
+
+
+def test_little_memory_splits_the_group_and_says_so(sweep, tmp_path, monkeypatch):
+    """The split stays that of the first start, whatever memory a later one has."""
+    monkeypatch.setattr(driver, "train_group", lambda job, group, *_: [])
+    monkeypatch.setattr(driver.summary, "markdown", lambda *_: "")
+    _, said = run(sweep, tmp_path, memory_gb=0.001)
+    assert "4 runs of basic_net are split into 4 groups" in said
+    assert "4 groups: 1, 1, 1, 1 runs" in said
+    _, said = run(sweep, tmp_path)
+    assert "4 groups: 1, 1, 1, 1 runs" in said
+
+
+def sweep_command(workdir, *arguments):
+    start = (sys.executable, "-m", "cifar_jax.sweep", "--config", "configs/sweeps/quickstart.py")
+    return [*start, "--workdir", str(workdir), *arguments]
+
+
+def test_several_devices_share_out_the_runs(tmp_path, monkeypatch):
+    """Three runs and one of padding on two devices; Ctrl-C; the rest on one device."""
+    arguments = ("--config.total_epochs=2", "--config.log_every_steps=10")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    process = subprocess.Popen(
+        sweep_command(tmp_path / "two", *arguments),
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    limit = time.monotonic() + 200
+    metrics = tmp_path / "two/metrics/0.jsonl"
+    while not (metrics.exists() and metrics.read_text()) and process.poll() is None:
+        assert time.monotonic() < limit, "no epoch was done"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 130 and "saved" in errors and "Traceback" not in errors, errors
+    given = __main__.parse(["sweep", *sweep_command(tmp_path / "one")[3:], *arguments])
+    run(given[0], tmp_path / "two", count=1)
+    run(given[0], tmp_path / "one", count=1)
+    two, one = (table(tmp_path / name, "results.csv") for name in ("two", "one"))
+    assert len(two) == len(one) == 6
+    for ours, theirs in zip(two, one, strict=True):
+        assert (ours["cell"], ours["epoch"]) == (theirs["cell"], theirs["epoch"])
+        assert float(ours["train_loss"]) == pytest.approx(float(theirs["train_loss"]), rel=1e-3)

@@ -1,0 +1,55 @@
+"""The tables and figures at the end: what stands in them, and that they can be told apart."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from cifar_jax.sweep import Sweep, figures, results, summary
+
+
+def row(cell, seed, accuracy):
+    status = "finished" if accuracy is not None else "diverged"
+    given = {"cell": cell, "seed": seed, "status": status, "selected": "best"}
+    return dict.fromkeys(results.RUN_COLUMNS) | given | {"selected_test_accuracy": accuracy}
+
+
+def test_the_summary_says_means_intervals_and_comparisons():
+    cells = {"base": {}, "better": {}, "partly": {}}
+    accuracies = {
+        "base": [0.7, 0.72, 0.71],
+        "better": [0.75, 0.76, 0.77],
+        "partly": [None, 0.5, 0.6],
+    }
+    rows = [row(cell, seed, x) for cell, of in accuracies.items() for seed, x in enumerate(of)]
+    reported = {"base": 71.2, "better": None, "partly": 65.21}
+    text = summary.markdown(Sweep({}, cells, "base"), reported, rows, ["On some machine."])
+    # t(2) = 4.302653: 71 +- 4.302653 / sqrt(3).
+    assert "| base (baseline) | 71.00 | 1.00 | 68.52 to 73.48 | 3 | 0 | 71.2 |" in text
+    assert "| partly | 55.00 | 7.07 | -8.53 to 118.53 | 2 | 1 | 65.21 |" in text
+    assert "| better | +5.00 | +2.52 to +7.48 | 3 | 0.0131 | 0.0261 |" in text
+    assert "| partly | -16.50 |" in text and "Holm for 2 comparisons" in text
+    assert text.rstrip().endswith("On some machine.")
+
+
+def epoch(cell, seed, number, value):
+    return {"cell": cell, "seed": seed, "epoch": number, "train_loss": value}
+
+
+def test_a_curve_is_mean_and_deviation_of_the_runs_that_have_a_value():
+    rows = [epoch("a", 0, 1, 2.0), epoch("a", 1, 1, 4.0), epoch("a", 0, 2, 1.0)]
+    rows.append(epoch("a", 1, 2, None))
+    epochs, means, spread = figures.curve(rows, "train_loss")
+    assert epochs.tolist() == [1, 2] and means.tolist() == [3.0, 1.0]
+    assert spread.tolist() == [pytest.approx(np.sqrt(2)), 0.0]
+
+
+def test_cells_differ_in_colour_and_style():
+    cells = [f"cell {i}" for i in range(12)]
+    rows = [epoch(cell, 0, n, i + n) for i, cell in enumerate(cells) for n in (1, 2)]
+    axes = figures.draw(rows, cells, "train_loss").axes[0]
+    assert len(axes.lines) == 12 and len({line.get_label() for line in axes.lines}) == 12
+    pairs = {(figures.COLOURS[i % 7], figures.STYLES[i % 4]) for i in range(28)}
+    assert len(pairs) == 28
+    brightness = [np.dot(to_rgb(colour), (0.2126, 0.7152, 0.0722)) for colour in figures.COLOURS]
+    assert max(brightness) < 0.75  # seen on white
+    assert figures.draw([], cells, "train_loss") is None
