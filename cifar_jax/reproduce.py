@@ -3,8 +3,8 @@
   python -m cifar_jax.reproduce --reports 001,004 --seeds 3 --budget-minutes 60
 
 Runs the configs of cifar_jax.experiments, cheapest first, seed by seed; skips what is recorded for the same config and
-data; appends each result to benchmarks/results/reproduction.jsonl and rebuilds the table of README.md from it. A run
-that the budget cuts off goes on from its checkpoint the next time.
+data; appends each result to benchmarks/results/reproduction.jsonl and rebuilds the table of README.md from it. No run
+begins once the budget is spent; one that was interrupted goes on from its checkpoint the next time.
 """
 
 import argparse
@@ -72,9 +72,7 @@ def _test_accuracy(summary, which):
 def is_recorded(records, config_name, config, seed):
     """Whether there is a record of this config, field by field, with this seed."""
     return any(
-        record["config"] == config_name
-        and record["seed"] == seed
-        and not config_lib.differing({**record["values"], "seed": config.seed}, config)
+        record["config"] == config_name and record["seed"] == seed and _same(record, config)
         for record in records
     )
 
@@ -118,6 +116,7 @@ def table(records, folder=experiments.CONFIGS):
 
 
 def _same(record, config):
+    """Whether a record is of this config, whatever its seed."""
     return not config_lib.differing({**record["values"], "seed": config.seed}, config)
 
 

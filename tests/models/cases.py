@@ -44,12 +44,9 @@ REPORT_MODELS = models.names()[: models.names().index("big_net_improved") + 1]
 TRAINED = [
     *REPORT_MODELS,
     "resnet18_imagenet",
-    "densenet121",
     "densenet121_imagenet",
     "vgg16",
-    "mobilenet_v2",
     "mobilenet_v2_imagenet",
-    "googlenet",
     "googlenet_imagenet",
     "inception_v3",
 ]

@@ -28,16 +28,8 @@ pytestmark = pytest.mark.parity
 
 
 # In float32 some activations of these fall on the other side of a ReLU's kink, in PyTorch as here, and each moves
-# the gradient: PyTorch's own is off by up to 1.4e-2 of its norm. So ours is asked to be no worse than three times that.
-NEAR_KINKS = [
-    "resnet50",
-    "densenet121_imagenet",
-    "inception_v3",
-    "googlenet",
-    "googlenet_imagenet",
-    "mobilenet_v2",
-    "mobilenet_v2_imagenet",
-]
+# the gradient: PyTorch's own is off by up to 1e-2 of its norm. So ours is asked to be no worse than three times that.
+NEAR_KINKS = ["densenet121_imagenet", "inception_v3", "googlenet_imagenet", "mobilenet_v2_imagenet"]
 
 
 def distance(gradients, exact):
@@ -76,8 +68,8 @@ def test_golden_values_are_pytorchs(case):
             assert_close(found, recorded[name], 1e-8, name)
 
 
-# In float64 the others are compared with the golden values.
-PRECISIONS = [(case, "float32") for case in cases.CASES]
+# In float64 the others are compared with the golden values; of the CIFAR forms beyond the reports that is enough.
+PRECISIONS = [(case, "float32") for case in cases.CASES if case.name in cases.TRAINED]
 PRECISIONS += [(case, "float64") for case in cases.CASES if case.name in cases.REPORT_MODELS]
 
 
