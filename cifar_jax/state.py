@@ -6,7 +6,7 @@ import flax
 import jax
 import jax.numpy as jnp
 
-from cifar_jax import early_stopping, schedules
+from cifar_jax import early_stopping, programs, schedules
 from cifar_jax.hyper import Hyper
 
 # A run's key is split by purpose, then by epoch or step: what is drawn depends on where the run
@@ -69,8 +69,7 @@ def initial_state(
 def create_state(model, optimizer, hyper, seed, image_shape, **options):
     """`initial_state` of an integer seed, compiled; for the arguments see there."""
 
-    @jax.jit
     def build(hyper, key):
         return initial_state(model, optimizer, hyper, key, image_shape, **options)
 
-    return build(hyper, jax.random.PRNGKey(seed))
+    return programs.jit_once(build)(hyper, jax.random.PRNGKey(seed))

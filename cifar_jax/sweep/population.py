@@ -64,12 +64,8 @@ def create(run, configs):
     sharded = parallel.over_runs(run.mesh)
     keep_best = run.validation is not None
 
-    @functools.partial(jax.jit, out_shardings=(sharded, sharded))
-    def build(hypers, keys, weights):
-        return jax.vmap(functools.partial(initial_member, run, keep_best), in_axes=(0, 0, None))(
-            hypers, keys, weights
-        )
-
+    build = jax.vmap(functools.partial(initial_member, run, keep_best), in_axes=(0, 0, None))
+    build = programs.jit_once(build, out_shardings=(sharded, sharded))
     members, best = build(hypers, keys, weights)
     return Population(jax.device_put(jnp.int32(0), replicated), members, best)
 
