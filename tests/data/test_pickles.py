@@ -71,7 +71,7 @@ def test_runs_no_code(tmp_path):
         pickle.PickleBuffer,
         {1, 2}.union,
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_refuses(value):
     with pytest.raises(DataError, match="batch_1"):
