@@ -13,7 +13,14 @@ def refuse(config):
 
 
 def _validation(config):
-    """What needs a validation set."""
+    """What needs a validation set, and what has no use for one."""
+    if config.selection == "test":
+        if config.dataset.validation_fraction > 0:
+            raise ConfigError(
+                "selection=test watches the test set, and nothing would look at a validation set: "
+                "set dataset.validation_fraction=0"
+            )
+        return
     if config.dataset.validation_fraction > 0:
         return
     needs = "set dataset.validation_fraction above 0"

@@ -61,7 +61,7 @@ def final_evaluation(run, last, record, manager, log):
                 continue
             results[name][split] = evaluate(run, each, split_data, manager)
         log.test(int(last.step), name, results[name]["test"])
-    selected = "best" if config.selection == "validation" else "last"
+    selected = "last" if config.selection == "last" else "best"
     chosen = results[selected]
     images = run.config.batch_size * int(last.step)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(last.params)]

@@ -25,12 +25,17 @@ class Log:
         """Says what is about to be trained; on a fresh run shows it in TensorBoard too."""
         params = train_state.params
         count = sum(leaf.size for leaf in jax.tree.leaves(params))
-        validation = len(run.validation.labels) if run.validation else 0
+        on_test = run.config.selection == "test"
+        validation = 0 if on_test or not run.validation else len(run.validation.labels)
         self._display.say(
             f"{run.config.model.name}: {count:,} parameters; {run.dataset.name}: "
             f"{len(run.train.labels):,} training, {validation:,} validation, "
             f"{run.dataset.sizes['test']:,} test images; {runtime.hardware()}"
         )
+        if on_test:
+            self._display.say(
+                "selection=test: what is called validation below is the test set, so the result is optimistic"
+            )
         if int(train_state.step):
             return
         overview = parameter_overview.get_parameter_overview(params, include_stats=False)

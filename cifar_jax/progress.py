@@ -110,8 +110,10 @@ def print_summary(console, summary, class_names):
         accuracies.add_row(name, "-" if accuracy is None else f"{accuracy:.2%}")
     console.print(accuracies)
 
+    on_test = summary["config"]["selection"] == "test"
     lines = [
-        f"test accuracy  {summary['test_accuracy']:.2%} of {summary['test_images']:,} images",
+        f"test accuracy  {summary['test_accuracy']:.2%} of {summary['test_images']:,} images"
+        + (", the best epoch on these very images" if on_test else ""),
         f"parameters     {summary['params']:,}",
         f"training       {summary['epochs']} epochs, {summary['steps']:,} steps, "
         f"{summary['train_seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s "

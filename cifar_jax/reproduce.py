@@ -137,8 +137,9 @@ def _ours(records, reported):
     measured = [
         [r[name] for r in records] for name in (_metric(reported), "best_accuracy", "last_accuracy")
     ]
+    on_test = any(record["values"].get("selection") == "test" for record in records)
     return [
-        f"**{spread(measured[0])}**",
+        f"**{spread(measured[0])}**" + (" (chosen on the test set)" if on_test else ""),
         str(len(records)),
         *(spread(values) if None not in values else "-" for values in measured[1:]),
         "; ".join(kinds),

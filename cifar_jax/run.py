@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cifar_jax import (
     data,
@@ -32,7 +33,7 @@ class Run:
     recipe: steps.Recipe
     programs: programs.Programs
     train: steps.Data
-    validation: steps.Data | None
+    validation: steps.Data | None  # the test set where selection is "test"
     mesh: jax.sharding.Mesh
     steps_per_epoch: int
 
@@ -46,7 +47,7 @@ def build(config, dataset, stack=None, dropout_from_hyper=False):
 
     Args:
         config: checked ConfigDict.
-        dataset: data.Dataset; only its training split is read.
+        dataset: data.Dataset; only its training split is read, unless selection is "test".
         stack: for a sweep, (Recipe, form, mesh) -> Programs of many runs in place of one's; the
             mesh then shares out the runs, not the images of a batch.
         dropout_from_hyper: of steps.Recipe.
@@ -74,8 +75,14 @@ def build(config, dataset, stack=None, dropout_from_hyper=False):
     mesh = parallel.data_mesh()
     replicated = parallel.replicated(mesh)
 
-    def put(indices):
-        return jax.device_put(steps.Data(images[indices], labels[indices]), replicated)
+    def put(images, labels):
+        return jax.device_put(steps.Data(images, labels), replicated)
+
+    validation = None
+    if config.selection == "test":
+        validation = put(*map(np.asarray, dataset.split("test")))
+    elif len(validation_indices):
+        validation = put(images[validation_indices], labels[validation_indices])
 
     recipe = make_recipe(config, dataset, steps_per_epoch)
     if stack is None:
@@ -92,8 +99,8 @@ def build(config, dataset, stack=None, dropout_from_hyper=False):
         programs=stack(recipe, form, mesh)
         if stack
         else steps.make_programs(recipe, form, replicated),
-        train=put(train_indices),
-        validation=put(validation_indices) if len(validation_indices) else None,
+        train=put(images[train_indices], labels[train_indices]),
+        validation=validation,
         mesh=mesh,
         steps_per_epoch=steps_per_epoch,
     )

@@ -35,8 +35,11 @@ SCHEMA = {
     "dtype": Field("float32", "Type of the computation; parameters and statistics stay float32.",
                    choices=("float32", "bfloat16")),
     "selection": Field("validation", "Which parameters are the result: `validation` = the best checkpoint by "
-                                     "checkpoint.monitor, `last` = those of the last step.",
-                       choices=("validation", "last")),
+                                     "checkpoint.monitor, `last` = those of the last step, `test` = the best "
+                                     "checkpoint on the test set, which then is the validation set of all that "
+                                     "watches one: for reports that did so; the figures are optimistic and tables "
+                                     "say so.",
+                       choices=("validation", "last", "test")),
     "log_every_steps": Field(100, "Steps between two lines of metrics, and between two looks at signals.", low=1,
                              affects_result=False),
     "steps_per_call": Field("auto", "How the steps of a log interval run: `loop` = a Python loop over one compiled "

@@ -99,6 +99,7 @@ def test_wrong_value_is_refused(override):
     [
         {"schedule.name": "plateau", "dataset.validation_fraction": "0", "selection": "last"},
         {"selection": "validation", "dataset.validation_fraction": "0"},
+        {"selection": "test"},
         {"optimizer.name": "adam", "optimizer.momentum": "0.9"},
         {"schedule.name": "plateau", "schedule.warmup_epochs": "1"},
         {"total_epochs": "2", "schedule.warmup_epochs": "3"},

@@ -57,6 +57,12 @@ def test_a_reported_f1_is_compared_with_ours():
     assert "| 55.21 (F1) | **50.00** | 1 | 61.00 | 60.00 |" in found
 
 
+def test_a_choice_on_the_test_set_is_said():
+    found = rows([record("plain_cnn.py:model_2"), record()])
+    assert "**60.00** (chosen on the test set) |" in found["plain_cnn.py:model_2"]
+    assert "chosen" not in found["basic_net.py"]
+
+
 def test_records_of_another_config_do_not_count():
     old = record()
     old["values"]["total_epochs"] = 7

@@ -118,6 +118,19 @@ def test_weights_of_best_validation_loss_are_the_result(quick_config, tmp_path, 
     assert summary["test_loss"] == best["test"]["loss"] != last["test"]["loss"]
 
 
+def test_selection_on_the_test_set_is_said(quick_config, tmp_path):
+    """All images are trained on, the test set is what is watched, and the terminal says so."""
+    quick_config.dataset.validation_fraction, quick_config.selection = 0.0, "test"
+    quick_config.early_stopping.patience = 1
+    summary, said = run(quick_config, tmp_path / "run")
+    assert "selection=test" in said and "the best epoch on these very images" in said
+    assert "1,438 training, 0 validation, 359 test images" in said
+    watched = [row["accuracy"] for row in rows(tmp_path / "run", "validation")]
+    assert summary["selected"] == "best" and summary["test_accuracy"] == max(watched)
+    best = summary["checkpoints"]["best"]
+    assert best["validation"] == best["test"]
+
+
 def test_averages_are_what_is_evaluated_and_saved(quick_config, tmp_path):
     plain, _ = run(quick_config, tmp_path / "plain")
     quick_config.ema.decay = 0.95

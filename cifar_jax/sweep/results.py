@@ -84,7 +84,7 @@ def run_rows(run, group, population, train_seconds):
     Returns:
         list of dicts with RUN_COLUMNS. A run that diverged has no result, whatever its best epoch.
     """
-    selected = "best" if run.config.selection == "validation" else "last"
+    selected = "last" if run.config.selection == "last" else "best"
     test = jax.device_put(
         steps.Data(*map(np.asarray, run.dataset.split("test"))), parallel.replicated(run.mesh)
     )

@@ -15,6 +15,8 @@ def markdown(sweep, reported, rows, about):
         str, Markdown.
     """
     selected = " and ".join(sorted({row["selected"] for row in rows}))
+    if sweep.base.selection == "test":
+        selected += ", chosen on these very images,"
     lines = [
         "# Results of the sweep",
         "",
