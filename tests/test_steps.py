@@ -147,34 +147,6 @@ def test_train_step_is_gradient_descent_on_the_batch():
     np.testing.assert_allclose(sums.compute()["loss"], value, rtol=1e-5)
 
 
-def test_a_sweep_of_numbers_is_each_run_alone():
-    """One program for several values: vmap over all numbers of TrainState.hyper."""
-    recipe, data = make_recipe(**EVERYTHING, batch_size=4), make_data()
-    hypers = [make_hyper(0.01, 0.9, 1e-3, 0.1), make_hyper(0.05, 0.0, 0.1, 0.0)]
-    order = steps.epoch_order(make_state(recipe).key, 0, IMAGES)
-    train_steps, alone = steps.make_programs(recipe, "loop").train_steps, []
-    for seed, hyper in enumerate(hypers):
-        alone.append(train_steps(make_state(recipe, seed, hyper), data, order, 3)[0])
-
-    def initial(hyper, seed):
-        key = jax.random.PRNGKey(seed)
-        model, optimizer = recipe.model, recipe.optimizer
-        return state.initial_state(model, optimizer, hyper, key, (32, 32, 3), ema=True)
-
-    hypers = jax.tree.map(lambda *numbers: jnp.stack(numbers), *hypers)
-    together = jax.jit(jax.vmap(initial))(hypers, jnp.arange(2))
-    step = jax.jit(
-        jax.vmap(lambda s: steps.train_step(recipe, s, metrics.TrainMetrics.empty(), data, order))
-    )
-    for _ in range(3):
-        together, _ = step(together)
-    for i, one in enumerate(alone):
-        many = jax.tree.map(lambda leaf, i=i: leaf[i], together)
-        assert_close(many, one, rtol=2e-4, atol=1e-5)
-    distance = jax.tree.map(lambda a, b: float(abs(a - b).max()), alone[0].params, alone[1].params)
-    assert max(jax.tree.leaves(distance)) > 1e-3
-
-
 def test_mixed_labels_count_the_greater_share(monkeypatch):
     """What the model sees, is trained for and is scored by are those of `mix`."""
     recipe = make_recipe(mix=mixing.Mixing(1.0), augmentation=augment.Augmentation())
