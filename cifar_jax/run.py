@@ -158,6 +158,7 @@ def make_recipe(config, dataset, steps_per_epoch):
         num_classes=classes,
         ema_decay=config.ema.decay,
         eval_flip=config.evaluation.flip,
+        eval_translate=config.evaluation.translate,
     )
 
 

@@ -98,6 +98,7 @@ STEPS = PER_EPOCH * EPOCHS
         ("piecewise", {"drop_epochs": 4, "drop_factor": 0.3}, "StepLR", {"step_size": 16, "gamma": 0.3}),
         ("one_cycle", {}, "OneCycleLR", {"max_lr": RATE, "total_steps": STEPS, "cycle_momentum": False}),
         ("cosine", {}, "CosineAnnealingLR", {"T_max": STEPS}),
+        ("linear", {}, "LinearLR", {"start_factor": 1.0, "end_factor": 0.0, "total_iters": STEPS}),
         ("constant", {}, "ConstantLR", {"factor": 1.0}),
     ],
 )  # fmt: skip
