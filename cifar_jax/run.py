@@ -126,7 +126,9 @@ def make_recipe(config, dataset, steps_per_epoch):
             nesterov=optimizer.nesterov,
             weight_decay=optimizer.weight_decay > 0,
             decay=optimizer.decay,
+            batch_size=config.batch_size,
         ),
+        project=optim.projection(optimizer.name),
         schedule=schedules.make_schedule(
             schedule.name,
             schedules.Plan(

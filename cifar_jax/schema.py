@@ -90,12 +90,14 @@ SCHEMA = {
         "gamma": Field(2.0, "focal: the exponent.", low=0, high=100),
     },
     "optimizer": {
-        "name": Field("sgd", "With PyTorch's defaults; lion and muon with Optax's.",
-                      choices=("sgd", "adam", "adamw", "rmsprop", "adagrad", "lion", "muon")),
+        "name": Field("sgd", "With PyTorch's defaults; lion and muon with Optax's. `airbench`: Muon for convolutions, "
+                             "whose kernels keep their norm, SGD for the rest, each at the rate it has there "
+                             "(Jordan 2024; see configs/speedrun.py).",
+                      choices=("sgd", "adam", "adamw", "rmsprop", "adagrad", "lion", "muon", "airbench")),
         "learning_rate": Field(0.001, "Base learning rate; the schedule multiplies it.", low=0, high=1e30),
         "momentum": Field(0.0, "Momentum of sgd and rmsprop.", low=0, high=0.9999),
         "nesterov": Field(False, "sgd: Nesterov's momentum."),
-        "weight_decay": Field(0.0, "Weight decay, for all parameters.", low=0, high=1e30),
+        "weight_decay": Field(0.0, "Weight decay, for all parameters (airbench: but convolutions).", low=0, high=1e30),
         "decay": Field("auto", "`l2`: added to the gradient before momentum and scaling; `decoupled`: learning rate * "
                                "weight_decay * parameter is subtracted; `auto`: decoupled for adamw, lion and muon, "
                                "else l2.", choices=("auto", "l2", "decoupled")),

@@ -46,6 +46,7 @@ class Recipe:
     eval_batch_size: int
     num_classes: int
     mix: mixing.Mixing = mixing.Mixing()
+    project: Callable | None = None  # of optim.projection
     ema_decay: float = 0.0  # 0 = no averages
     dropout_from_hyper: bool = False  # else the model's own attribute, a constant of the program
     eval_flip: bool = False  # evaluation: see evaluation_logits
@@ -131,9 +132,8 @@ def train_step(recipe, state, metrics, data, order):
     optimizer = recipe.optimizer(state.hyper)
     direction, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     learning_rate = state.hyper.learning_rate * recipe.schedule(state.step) * state.plateau.scale
-    params = jax.tree.map(
-        lambda p, d: (p - learning_rate * d).astype(p.dtype), state.params, direction
-    )
+    params = recipe.project(state.params) if recipe.project else state.params
+    params = jax.tree.map(lambda p, d: (p - learning_rate * d).astype(p.dtype), params, direction)
     metrics = metrics.merge(
         TrainMetrics.single_from_model_output(
             loss=loss, logits=logits, labels=labels, learning_rate=learning_rate, step=state.step

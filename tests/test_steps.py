@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from cifar_jax import losses, metrics, models, optim, schedules, state, steps
@@ -147,6 +148,21 @@ def test_train_step_is_gradient_descent_on_the_batch():
     np.testing.assert_allclose(sums.compute()["loss"], value, rtol=1e-5)
 
 
+def test_a_projection_comes_before_the_update():
+    def halved(params):
+        return jax.tree.map(lambda leaf: leaf / 2, params)
+
+    def ones(gradients, params):
+        return jax.tree.map(jnp.ones_like, gradients)
+
+    schedule = schedules.make_schedule("constant", schedules.Plan(10))
+    recipe = make_recipe(
+        project=halved, optimizer=lambda hyper: optax.stateless(ones), schedule=schedule
+    )
+    expected = jax.tree.map(lambda leaf: leaf / 2 - 0.01, make_state(recipe).params)
+    assert_close(train(recipe, "loop", 1)[0].params, expected, rtol=1e-6, atol=1e-7)
+
+
 def test_a_sweep_of_numbers_is_each_run_alone():
     """One program for several values: vmap over all numbers of TrainState.hyper."""
     recipe, data = make_recipe(**EVERYTHING, batch_size=4), make_data()
@@ -253,18 +269,19 @@ def test_alternating_flips_show_each_image_from_both_sides(monkeypatch):
     data = make_data()._replace(images=jnp.asarray(images))
     alternating = augment.Augmentation(flip=True, flip_mode="alternating")
     recipe = make_recipe(augmentation=alternating, batch_size=IMAGES)  # a step an epoch
-    seen, normalize = [], augment.normalize
+    seen = []
 
     def look(batch, *options):
         seen.append(np.asarray(batch))
-        return normalize(batch, *options)
+        raise InterruptedError  # the rest of the step is not needed
 
     monkeypatch.setattr(steps.augment, "normalize", look)
     start = make_state(recipe)
     for step in range(3):
         order = steps.epoch_order(start.key, step, IMAGES)
         at_step = start.replace(step=jnp.int32(step))
-        steps.train_step(recipe, at_step, metrics.TrainMetrics.empty(), data, order)
+        with pytest.raises(InterruptedError):
+            steps.train_step(recipe, at_step, metrics.TrainMetrics.empty(), data, order)
     right = np.zeros((3, IMAGES), bool)
     for step, batch in enumerate(seen):
         for side in (0, 31):
