@@ -2,7 +2,8 @@
 
 The counts are the reports'. Three have no reported one, and theirs is ours: modified_net_separable,
 selective_kernel_net, big_net_improved; big_net's is what the layers that its report states add up to.
-Beyond the reports they are torchvision's and kuangliu/pytorch-cifar's.
+Beyond the reports they are torchvision's and kuangliu/pytorch-cifar's; airbench_net's leaves out its whitening's
+kernel, which is not trained.
 """
 
 import difflib
