@@ -21,7 +21,7 @@ def run_ours(name, momentum=0.0, weight_decay=0.0, **options):
     with jax.enable_x64(True):
         optimizer = optim.make_optimizer(
             name, momentum=momentum > 0, weight_decay=weight_decay > 0, **options
-        )(Hyper(RATE, momentum, weight_decay, 0.0))
+        )(Hyper(RATE, momentum, weight_decay, 0.0, 0.0))
         params = jnp.array([1.0, -2.0, 3.0])
         state = optimizer.init(params)
         for gradient in gradients():

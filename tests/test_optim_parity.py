@@ -55,7 +55,7 @@ def test_fifty_steps_stay_together(name, theirs, options):
             momentum=momentum > 0,
             nesterov=options.get("nesterov", False),
             weight_decay=decay > 0,
-        )(Hyper(RATE, jnp.float64(momentum), jnp.float64(decay), 0.0))
+        )(Hyper(RATE, jnp.float64(momentum), jnp.float64(decay), 0.0, 0.0))
         gradient = jax.grad(lambda p: jnp.log(jnp.cosh(p - target)).sum())
         params = jnp.asarray(start)
         state = optimizer.init(params)
@@ -78,7 +78,7 @@ def test_muon_begins_as_torchs_in_float64(shape, monkeypatch):
     theirs.grad = torch.tensor(gradient.T.copy())
     torch.optim.Muon([theirs], lr=RATE, weight_decay=0.05).step()
     with jax.enable_x64(True):
-        hyper = Hyper(RATE, 0.0, 0.05, 0.0)
+        hyper = Hyper(RATE, 0.0, 0.05, 0.0, 0.0)
         optimizer = optim.make_optimizer("muon", weight_decay=True)(hyper)
         params = jnp.asarray(start)
         direction, _ = optimizer.update(jnp.asarray(gradient), optimizer.init(params), params)

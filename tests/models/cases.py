@@ -174,9 +174,8 @@ def changes(case, run, variables, optimizer, gradients):
     rate, options = OPTIMIZERS[optimizer]
     values = {"momentum": 0.0, "weight_decay": 0.0} | options
     on = {name: value > 0 for name, value in options.items()}
-    hyper = Hyper(
-        rate, **values, label_smoothing=0.0
-    )  # Not of make_hyper, which rounds to float32.
+    # Not of make_hyper, which rounds to float32.
+    hyper = Hyper(rate, **values, label_smoothing=0.0, dropout=0.0)
     transformation = optim.make_optimizer(optimizer, **on)(hyper)
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     state, start = transformation.init(params), params
