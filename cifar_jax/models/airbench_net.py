@@ -1,5 +1,7 @@
-"""The network of airbench94: Jordan 2024, 94 % on CIFAR-10 in 3.29 Seconds on a Single GPU,
-https://arxiv.org/abs/2404.00498, in the widths and with the initialisation of its Muon form."""
+"""The network of airbench94, in the widths of its Muon form.
+
+Jordan, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, 2024, https://arxiv.org/abs/2404.00498
+"""
 
 from functools import partial
 from typing import Any
