@@ -8,7 +8,7 @@ WITH_MOMENTUM = ("sgd", "rmsprop")
 
 def refuse(config):
     """Raises ConfigError for the first contradiction in a config whose values are each in order."""
-    for check in (_validation, _early_stopping, _optimizer, _schedule):
+    for check in (_validation, _augment, _early_stopping, _optimizer, _schedule):
         check(config)
 
 
@@ -35,6 +35,13 @@ def _validation(config):
             raise ConfigError(
                 f"early_stopping.{name} watches the validation set: {needs}, or take 0"
             )
+
+
+def _augment(config):
+    if config.augment.flip_mode != "random" and not config.augment.flip:
+        raise ConfigError(
+            f"augment.flip_mode={config.augment.flip_mode} goes with augment.flip=true"
+        )
 
 
 def _early_stopping(config):

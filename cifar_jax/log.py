@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from clu import parameter_overview
 
-from cifar_jax import runtime
+from cifar_jax import runtime, steps
 from cifar_jax.config import flatten
 from cifar_jax.data import augment
 
@@ -76,8 +76,11 @@ def plain(value):
 
 def augmented_grid(run, key, rows=4, columns=8):
     """The first training images as the model will see them: uint8 [1, rows*H, columns*W, C]."""
-    images = run.train.images[: rows * columns]
-    images = np.asarray(augment.augment(key, images, run.recipe.augmentation))
+    images, augmentation = run.train.images[: rows * columns], run.recipe.augmentation
+    mirrored = None
+    if augmentation.alternates:
+        mirrored = steps.alternating_mask(key, np.arange(len(images)), 0)
+    images = np.asarray(augment.augment(key, images, augmentation, mirrored))
     columns = min(columns, len(images))
     images = images[: len(images) // columns * columns]
     _, height, width, channels = images.shape

@@ -21,6 +21,10 @@ class Entry(NamedTuple):
     direction: Callable
     decay: str = "l2"  # what `decay="auto"` means
     takes_momentum: bool = False  # optimizer.momentum; the others have moments of their own
+    # batch size -> what is done to the gradient before weight decay; None: nothing.
+    scale: Callable | None = None
+    decayed: Callable | None = None  # params -> tree of bool, which have weight decay; None: all
+    project: Callable | None = None  # see `projection`
 
 
 class AdagradState(NamedTuple):
@@ -73,14 +77,15 @@ def _lion(momentum, nesterov):
     return optax.scale_by_lion(b1=0.9, b2=0.99)
 
 
+def _dimensions(updates):
+    """Which axes make a matrix: of dense [in, out] and convolution [H, W, in, out] the last is the output."""
+    return jax.tree.map(
+        lambda x: contrib.MuonDimensionNumbers(tuple(range(x.ndim - 1)), (x.ndim - 1,)), updates
+    )
+
+
 def _muon(momentum, nesterov):
     """Muon for kernels, Adam for biases and scales; see `make_optimizer`."""
-
-    def dimensions(updates):
-        # Dense [in, out] and convolution [H, W, in, out]: the last axis is the output.
-        return jax.tree.map(
-            lambda x: contrib.MuonDimensionNumbers(tuple(range(x.ndim - 1)), (x.ndim - 1,)), updates
-        )
 
     def scale_by_shape(updates, params):
         return jax.tree.map(
@@ -89,12 +94,64 @@ def _muon(momentum, nesterov):
 
     # The parts of contrib.muon, which has a learning rate and Nesterov's Adam for the rest.
     muon = optax.chain(
-        contrib.scale_by_muon(weight_dimension_numbers=dimensions), optax.stateless(scale_by_shape)
+        contrib.scale_by_muon(weight_dimension_numbers=_dimensions), optax.stateless(scale_by_shape)
     )
     return optax.partition(
         {"muon": muon, "adam": _adam(None, False)},
         lambda params: jax.tree.map(lambda x: "muon" if x.ndim > 1 else "adam", params),
     )
+
+
+# airbench's learning rates, those of "bias" and "head" for the gradient of a loss that is summed over
+# the batch. The base learning rate is that of "kernel"; the others keep their proportion to it.
+AIRBENCH_RATES = {"kernel": 0.24, "head": 0.67, "bias": 0.053}
+
+
+def _airbench_groups(params):
+    """Which rate is whose: convolutions [H, W, in, out], dense kernels [in, out], and all vectors."""
+    names = {4: "kernel", 2: "head"}
+    return jax.tree.map(lambda x: names.get(x.ndim, "bias"), params)
+
+
+def _airbench_scale(batch_size):
+    """Mean gradients to the sums, in the proportion of the rates."""
+
+    def scale(updates, params):
+        def scaled(x, name):
+            return x * (batch_size * AIRBENCH_RATES[name] / AIRBENCH_RATES["kernel"])
+
+        return jax.tree.map(scaled, updates, _airbench_groups(updates))
+
+    return optax.stateless(scale)
+
+
+def _airbench(momentum, nesterov):
+    """Muon for convolutions, Nesterov's SGD for the rest; see `make_optimizer`."""
+
+    def orthogonalize(updates, params):
+        # Of contrib.scale_by_muon the iteration alone: it corrects its momentum's bias, which airbench
+        # does not, so its momentum is off, and what it would keep of it is not kept.
+        iteration = contrib.scale_by_muon(
+            ns_steps=3, beta=0.0, eps=1e-7, nesterov=False, weight_dimension_numbers=_dimensions
+        )
+        return iteration.update(updates, iteration.init(updates))[0]
+
+    muon = optax.chain(_trace(0.6, nesterov=True), optax.stateless(orthogonalize))
+    sgd = _trace(0.85, nesterov=True)
+    return optax.partition({"kernel": muon, "head": sgd, "bias": sgd}, _airbench_groups)
+
+
+def _airbench_decayed(params):
+    return jax.tree.map(lambda name: name != "kernel", _airbench_groups(params))
+
+
+def _airbench_project(params):
+    """Every convolution's kernel at the norm sqrt(out)."""
+
+    def scaled(x):
+        return x * (math.sqrt(x.shape[-1]) / jnp.linalg.norm(x.ravel())) if x.ndim == 4 else x
+
+    return jax.tree.map(scaled, params)
 
 
 OPTIMIZERS = {
@@ -105,10 +162,15 @@ OPTIMIZERS = {
     "adagrad": Entry(_adagrad),
     "lion": Entry(_lion, decay="decoupled"),
     "muon": Entry(_muon, decay="decoupled"),
+    "airbench": Entry(
+        _airbench, scale=_airbench_scale, decayed=_airbench_decayed, project=_airbench_project
+    ),
 }
 
 
-def make_optimizer(name, *, momentum=False, nesterov=False, weight_decay=False, decay="auto"):
+def make_optimizer(
+    name, *, momentum=False, nesterov=False, weight_decay=False, decay="auto", batch_size=1
+):
     """The direction of descent, before the learning rate.
 
     Args:
@@ -124,12 +186,21 @@ def make_optimizer(name, *, momentum=False, nesterov=False, weight_decay=False, 
                 parameter of two or more axes, convolutions as [H * W * in, out]; adam takes the
                 rest, at the same learning rate. torch.optim.Muon takes matrices only, iterates in
                 bfloat16, and does not correct the momentum's bias, so they part after one step.
+            "airbench": that of Jordan's airbench94_muon (2024, https://arxiv.org/abs/2404.00498).
+                Convolutions: Muon with momentum 0.6 and Nesterov's step, three Newton-Schulz
+                iterations, and before each step every kernel is scaled to the norm sqrt(out), which
+                is `projection`'s. Dense kernels and vectors: SGD with momentum 0.85 and Nesterov's
+                step, by the gradients' sum over the batch, at 0.67 / 0.24 and 0.053 / 0.24 of the
+                learning rate. Weight decay (l2) is theirs alone and counts at the learning rate
+                itself: learning rate * decay * params goes into the momentum.
         momentum: whether there is momentum, whose value is then hyper.momentum.
         nesterov: of sgd.
-        weight_decay: whether there is weight decay, at hyper.weight_decay, for every parameter.
+        weight_decay: whether there is weight decay, at hyper.weight_decay, for every parameter
+            (but airbench's convolutions).
         decay: "l2" adds decay * params to the gradient first, as PyTorch's SGD, Adam, RMSprop and
             Adagrad; "decoupled" adds it to the direction, so that learning rate * decay * params is
             subtracted, as AdamW; "auto": decoupled for adamw, lion and muon, else l2.
+        batch_size: of airbench, for its sums; the gradients given are means.
     Returns:
         Hyper -> optax.GradientTransformation; its numbers may be tracers.
     Raises:
@@ -145,10 +216,21 @@ def make_optimizer(name, *, momentum=False, nesterov=False, weight_decay=False, 
         raise ValueError(f"{name} has its own momentum")
 
     def optimizer(hyper):
-        direction = entry.direction(hyper.momentum if momentum else None, nesterov)
-        if not weight_decay:
-            return direction
-        decayed = optax.add_decayed_weights(hyper.weight_decay)
-        return optax.chain(*((decayed, direction) if decay == "l2" else (direction, decayed)))
+        parts = [entry.direction(hyper.momentum if momentum else None, nesterov)]
+        if weight_decay:
+            decayed = optax.add_decayed_weights(hyper.weight_decay, entry.decayed)
+            parts.insert(0 if decay == "l2" else 1, decayed)
+        if entry.scale:
+            parts.insert(0, entry.scale(batch_size))
+        return optax.chain(*parts) if len(parts) > 1 else parts[0]
 
     return optimizer
+
+
+def projection(name):
+    """What the parameters become just before each update: params -> params, or None for nothing.
+
+    Args:
+        name: of OPTIMIZERS.
+    """
+    return OPTIMIZERS[name].project

@@ -133,7 +133,9 @@ def make_recipe(config, dataset, steps_per_epoch):
             nesterov=optimizer.nesterov,
             weight_decay=optimizer.weight_decay > 0,
             decay=optimizer.decay,
+            batch_size=config.batch_size,
         ),
+        project=optim.projection(optimizer.name),
         schedule=schedules.make_schedule(
             schedule.name,
             schedules.Plan(
@@ -165,6 +167,7 @@ def make_recipe(config, dataset, steps_per_epoch):
         num_classes=classes,
         ema_decay=config.ema.decay,
         eval_flip=config.evaluation.flip,
+        eval_translate=config.evaluation.translate,
     )
 
 
@@ -182,7 +185,7 @@ def initial_state(run):
         run.train.images.shape[1:],
         **state_options(run.config),
     )
-    start = start.replace(**initial_weights(run))
+    start = with_variables(start, initial_variables(run))
     return jax.device_put(start, parallel.replicated(run.mesh))
 
 
@@ -195,13 +198,25 @@ def state_options(config):
     }
 
 
-def initial_weights(run):
-    """The fields of TrainState that config.model.weights gives: a dict, empty without a file.
+def initial_variables(run):
+    """What a run does not draw: the weights of config.model.weights, or what the model takes from the data.
 
+    Returns:
+        dict, for `with_variables`; the same for all seeds.
     Raises:
         UserError: the file can't be read, or is of another model.
     """
-    config = run.config
-    if not config.model.weights:
+    name = run.config.model.name
+    if run.config.model.weights:
+        return weights.load(run.config.model.weights, name, run.recipe.num_classes)
+    from_data = models.lookup(name).from_data
+    if from_data is None:
         return {}
-    return weights.load(config.model.weights, config.model.name, run.recipe.num_classes)
+    recipe, images = run.recipe, run.train.images[: models.registry.FROM_DATA]
+    normalized = augment.normalize(images, recipe.mean, recipe.std)
+    return {"batch_stats": jax.jit(from_data)(normalized)}
+
+
+def with_variables(start, given):
+    """The TrainState with those of its `params` and `batch_stats` that are given, layer by layer."""
+    return start.replace(**{name: getattr(start, name) | tree for name, tree in given.items()})

@@ -33,6 +33,12 @@ def cosine(step, plan):
     return _cosine_between(1.0, 0.0, jnp.minimum((step - plan.warmup_steps) / length, 1))
 
 
+def linear(step, plan):
+    """From 1 after the warm-up to 0 at the end: torch's LinearLR from 1 to 0."""
+    length = max(plan.total_steps - plan.warmup_steps, 1)
+    return 1 - jnp.minimum((step - plan.warmup_steps) / length, 1)
+
+
 def piecewise(step, plan):
     """Times drop_factor every drop_epochs epochs: MATLAB's "piecewise", torch's StepLR."""
     return plan.drop_factor ** (step // (plan.drop_epochs * plan.steps_per_epoch))
@@ -65,6 +71,7 @@ SCHEDULES = {
     "piecewise": piecewise,
     "step": step_at_milestones,
     "cosine": cosine,
+    "linear": linear,
     "one_cycle": one_cycle,
     "plateau": constant,
 }

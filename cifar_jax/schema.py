@@ -70,7 +70,10 @@ SCHEMA = {
         "crop_padding": Field(0, "Pixels padded on each side before a random crop of the old size; 0 = no crop.",
                               low=0, high=31),
         "crop_mode": Field("zero", "What is padded.", choices=("zero", "reflect")),
-        "flip": Field(False, "Horizontal flip of every second image, by chance."),
+        "flip": Field(False, "Horizontal flip of half of the images."),
+        "flip_mode": Field("random", "Which half: `random` = by chance, each time anew; `alternating` = by chance in "
+                                     "the first epoch, from then on each image in every second epoch.",
+                           choices=("random", "alternating")),
         "rotation": Field(0.0, "Greatest angle, in degrees, of a random rotation; 0 = none.", low=0, high=180),
         "cutout": Field(0, "Side of the square that is cut out (DeVries and Taylor 2017); 0 = none.", low=0, high=64),
         "mixup_alpha": Field(0.0, "Alpha of mixup (Zhang et al. 2018); 0 = off. Training accuracy then counts the "
@@ -90,12 +93,14 @@ SCHEMA = {
         "gamma": Field(2.0, "focal: the exponent.", low=0, high=100),
     },
     "optimizer": {
-        "name": Field("sgd", "With PyTorch's defaults; lion and muon with Optax's.",
-                      choices=("sgd", "adam", "adamw", "rmsprop", "adagrad", "lion", "muon")),
+        "name": Field("sgd", "With PyTorch's defaults; lion and muon with Optax's. `airbench`: Muon for convolutions, "
+                             "whose kernels keep their norm, SGD for the rest, each at the rate it has there "
+                             "(Jordan 2024; see configs/speedrun.py).",
+                      choices=("sgd", "adam", "adamw", "rmsprop", "adagrad", "lion", "muon", "airbench")),
         "learning_rate": Field(0.001, "Base learning rate; the schedule multiplies it.", low=0, high=1e30),
         "momentum": Field(0.0, "Momentum of sgd and rmsprop.", low=0, high=0.9999),
         "nesterov": Field(False, "sgd: Nesterov's momentum."),
-        "weight_decay": Field(0.0, "Weight decay, for all parameters.", low=0, high=1e30),
+        "weight_decay": Field(0.0, "Weight decay, for all parameters (airbench: but convolutions).", low=0, high=1e30),
         "decay": Field("auto", "`l2`: added to the gradient before momentum and scaling; `decoupled`: learning rate * "
                                "weight_decay * parameter is subtracted; `auto`: decoupled for adamw, lion and muon, "
                                "else l2.", choices=("auto", "l2", "decoupled")),
@@ -106,10 +111,10 @@ SCHEMA = {
     },
     "schedule": {
         "name": Field("constant", "`constant`, `piecewise` (times drop_factor every drop_epochs), `step` (times factor "
-                                  "at each of the milestones), `cosine` (to 0 after the last step), `one_cycle` "
-                                  "(PyTorch's OneCycleLR, learning rate only) or `plateau` (PyTorch's "
+                                  "at each of the milestones), `cosine` and `linear` (to 0 after the last step), "
+                                  "`one_cycle` (PyTorch's OneCycleLR, learning rate only) or `plateau` (PyTorch's "
                                   "ReduceLROnPlateau on the validation metric).",
-                      choices=("constant", "piecewise", "step", "cosine", "one_cycle", "plateau")),
+                      choices=("constant", "piecewise", "step", "cosine", "linear", "one_cycle", "plateau")),
         "warmup_epochs": Field(0.0, "Epochs of linear warm-up from 0, counted in total_epochs (not one_cycle, "
                                     "plateau).", low=0),
         "drop_factor": Field(0.1, "piecewise: learning rate times this.", low=0, high=1),
@@ -138,6 +143,9 @@ SCHEMA = {
     },
     "evaluation": {
         "flip": Field(False, "Evaluate the mean of the logits of each image and of its mirror image."),
+        "translate": Field(0, "Evaluate half the logits of each image and a quarter of those of the image moved by so "
+                              "many pixels down and right, and up and left, with reflection; 0 = off. With flip each "
+                              "of the three is the mean over its mirror image.", low=0, high=31),
     },
     "checkpoint": {
         "every_epochs": Field(1, "Epochs between checkpoints, of which the best and the last are kept.", low=1),

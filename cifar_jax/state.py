@@ -11,7 +11,7 @@ from cifar_jax.hyper import Hyper
 
 # A run's key is split by purpose, then by epoch or step: what is drawn depends on where the run
 # stands, never on how it got there. So a resumed run draws what the uninterrupted one would have.
-INIT, ORDER, STEP, MIX = range(4)
+INIT, ORDER, STEP, MIX, FLIP = range(5)
 
 
 @flax.struct.dataclass

@@ -17,7 +17,7 @@ from cifar_jax import ema, losses, programs
 from cifar_jax.data import augment, mixing
 from cifar_jax.hyper import Hyper
 from cifar_jax.metrics import EvalMetrics, TrainMetrics
-from cifar_jax.state import MIX, ORDER, STEP
+from cifar_jax.state import FLIP, MIX, ORDER, STEP
 
 
 class Data(NamedTuple):
@@ -46,9 +46,11 @@ class Recipe:
     eval_batch_size: int
     num_classes: int
     mix: mixing.Mixing = mixing.Mixing()
+    project: Callable | None = None  # of optim.projection
     ema_decay: float = 0.0  # 0 = no averages
     dropout_from_hyper: bool = False  # else the model's own attribute, a constant of the program
-    eval_flip: bool = False  # evaluation: mean of the logits of an image and of its mirror image
+    eval_flip: bool = False  # evaluation: see evaluation_logits
+    eval_translate: int = 0
     # Sharding of a [B] array over the mesh's data axis; None on one device.
     batch_sharding: jax.sharding.Sharding | None = None
 
@@ -73,6 +75,11 @@ def epoch_order(key, epoch, count):
     return jax.random.permutation(key, count)
 
 
+def alternating_mask(key, indices, epoch):
+    """augment.alternating_mask of a run; `key` is TrainState.key."""
+    return augment.alternating_mask(jax.random.fold_in(key, FLIP), indices, epoch)
+
+
 def train_step(recipe, state, metrics, data, order):
     """One step of stochastic gradient descent.
 
@@ -93,7 +100,10 @@ def train_step(recipe, state, metrics, data, order):
     indices = recipe.shard(jax.lax.dynamic_slice_in_dim(order, start, recipe.batch_size))
     step_key = jax.random.fold_in(jax.random.fold_in(state.key, STEP), state.step)
     augment_key, dropout_key = jax.random.split(step_key)
-    images = augment.augment(augment_key, data.images[indices], recipe.augmentation)
+    mirrored = None
+    if recipe.augmentation.alternates:
+        mirrored = alternating_mask(state.key, indices, state.step // steps_per_epoch)
+    images = augment.augment(augment_key, data.images[indices], recipe.augmentation, mirrored)
     images, labels = recipe.normalize(images), data.labels[indices]
     targets = labels
     if recipe.mix:
@@ -122,9 +132,8 @@ def train_step(recipe, state, metrics, data, order):
     optimizer = recipe.optimizer(state.hyper)
     direction, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     learning_rate = state.hyper.learning_rate * recipe.schedule(state.step) * state.plateau.scale
-    params = jax.tree.map(
-        lambda p, d: (p - learning_rate * d).astype(p.dtype), state.params, direction
-    )
+    params = recipe.project(state.params) if recipe.project else state.params
+    params = jax.tree.map(lambda p, d: (p - learning_rate * d).astype(p.dtype), params, direction)
     metrics = metrics.merge(
         TrainMetrics.single_from_model_output(
             loss=loss, logits=logits, labels=labels, learning_rate=learning_rate, step=state.step
@@ -138,6 +147,38 @@ def train_step(recipe, state, metrics, data, order):
         step=step, params=params, batch_stats=batch_stats, averaged=averaged, opt_state=opt_state
     )
     return state, metrics
+
+
+def evaluation_logits(recipe, variables, images):
+    """The logits that an image is judged by: the model's, or a weighted mean over its views.
+
+    With `eval_flip` those of an image are the mean of its own and its mirror image's. With
+    `eval_translate` half the weight is theirs, and a quarter each that of the image moved by so
+    many pixels down and to the right, and up and to the left, what comes in being reflected.
+
+    Args:
+        recipe: Recipe.
+        variables: of the model.
+        images: normalised, [B, H, W, C].
+    Returns:
+        float32 [B, num_classes].
+
+    Jordan, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, 2024, section 3.5,
+    https://arxiv.org/abs/2404.00498
+    """
+
+    def logits(images):
+        found = recipe.model.apply(variables, images, train=False)
+        if recipe.eval_flip:
+            found = (found + recipe.model.apply(variables, images[:, :, ::-1], train=False)) / 2
+        return found
+
+    if not recipe.eval_translate:
+        return logits(images)
+    by, (height, width) = recipe.eval_translate, images.shape[1:3]
+    padded = jnp.pad(images, ((0, 0), (by, by), (by, by), (0, 0)), mode="reflect")
+    moved = logits(padded[:, :height, :width]) + logits(padded[:, 2 * by :, 2 * by :])
+    return logits(images) / 2 + moved / 4
 
 
 def eval_step(recipe, variables, metrics, data, batch):
@@ -158,9 +199,7 @@ def eval_step(recipe, variables, metrics, data, batch):
     positions = batch * recipe.eval_batch_size + jnp.arange(recipe.eval_batch_size)
     mask, indices = positions < count, jnp.minimum(positions, count - 1)
     images, labels = recipe.normalize(data.images[indices]), data.labels[indices]
-    logits = recipe.model.apply(variables, images, train=False)
-    if recipe.eval_flip:
-        logits = (logits + recipe.model.apply(variables, images[:, :, ::-1], train=False)) / 2
+    logits = evaluation_logits(recipe, variables, images)
     return metrics.add(losses.cross_entropy(logits, labels), logits, labels, mask)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from cifar_jax import config as config_lib
 from cifar_jax import contradictions, losses, main, optim, schedules
+from cifar_jax.data import augment
 from cifar_jax.errors import ConfigError
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -115,6 +116,7 @@ def test_wrong_value_is_refused(override):
         {"early_stopping.patience": "3", "dataset.validation_fraction": "0", "selection": "last"},
         {"early_stopping.max_gap": "10", "dataset.validation_fraction": "0", "selection": "last"},
         {"early_stopping.min_delta": "0.1"},
+        {"augment.flip_mode": "alternating"},
     ],
 )
 def test_contradiction_is_refused(overrides):
@@ -157,6 +159,7 @@ def test_tuples_are_given_as_on_a_command_line_and_in_a_file():
         ("optimizer.name", optim.OPTIMIZERS),
         ("schedule.name", schedules.SCHEDULES),
         ("loss.name", losses.LOSSES),
+        ("augment.flip_mode", augment.FLIP_MODES),
     ],
 )
 def test_choices_are_what_is_registered(name, registry):

@@ -124,6 +124,73 @@ def test_muon_steps_are_nearly_orthogonal_and_biases_are_adams():
     np.testing.assert_allclose(direction["bias"], [1, -1], rtol=1e-4)
 
 
+def orthogonalized(matrix, steps=3):
+    """Newton-Schulz's quintic iteration as airbench has it, in float64; [out, in]."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrix / (np.linalg.norm(matrix) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.T if x.shape[0] <= x.shape[1] else x.T @ x
+        poly = b * gram + c * gram @ gram
+        x = a * x + (poly @ x if x.shape[0] <= x.shape[1] else x @ poly)
+    return x
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 2, 5), (1, 2, 3, 8)], ids=["wide", "tall"])
+def test_airbench_is_the_original(shape):
+    """Four steps of airbench94_muon.py's two optimizers, written out, with a falling rate.
+
+    There the loss is summed over the batch, and each rate has its own weight decay; here a loss is a mean.
+    """
+    batch, decay = 7, 2e-6  # a image, as there
+    random = np.random.default_rng(2)
+    start = {
+        "conv": random.normal(size=shape),
+        "head": random.normal(size=(4, 2)),
+        "bias": random.normal(size=3),
+    }
+    means = [jax.tree.map(lambda x: random.normal(size=x.shape), start) for _ in range(4)]
+    fall = [1.0, 0.75, 0.5, 0.25]
+
+    theirs = {name: value.copy() for name, value in start.items()}
+    buffers = dict.fromkeys(start, 0.0)
+    for mean, factor in zip(means, fall, strict=True):
+        for name, rate, momentum in [
+            ("conv", 0.24, 0.6),
+            ("head", 0.67, 0.85),
+            ("bias", 0.053, 0.85),
+        ]:
+            gradient = batch * mean[name]
+            if name != "conv":
+                gradient = gradient + decay * batch / rate * theirs[name]
+            buffers[name] = momentum * buffers[name] + gradient
+            update = gradient + momentum * buffers[name]
+            if name == "conv":
+                theirs[name] *= math.sqrt(shape[-1]) / np.linalg.norm(theirs[name])
+                matrix = orthogonalized(update.reshape(-1, shape[-1]).T)
+                update = matrix.T.reshape(shape)
+            theirs[name] = theirs[name] - rate * factor * update
+
+    with jax.enable_x64(True):
+        optimizer = optim.make_optimizer("airbench", weight_decay=True, batch_size=batch)(
+            Hyper(0.24, 0.0, decay * batch / 0.24, 0.0, 0.0)
+        )
+        ours, project = jax.tree.map(jnp.asarray, start), optim.projection("airbench")
+        state = optimizer.init(ours)
+        for mean, factor in zip(means, fall, strict=True):
+            direction, state = optimizer.update(jax.tree.map(jnp.asarray, mean), state, ours)
+            ours = jax.tree.map(lambda p, d, f=factor: p - 0.24 * f * d, project(ours), direction)
+        for name, value in theirs.items():
+            np.testing.assert_allclose(ours[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_only_airbench_projects():
+    params = {"conv": jnp.ones((3, 3, 2, 16)), "head": jnp.ones((2, 2)), "bias": jnp.ones(3)}
+    projected = optim.projection("airbench")(params)
+    assert jnp.linalg.norm(projected["conv"].ravel()) == pytest.approx(4.0)
+    np.testing.assert_array_equal(projected["head"], 1)
+    assert [name for name in optim.OPTIMIZERS if optim.projection(name)] == ["airbench"]
+
+
 def test_what_is_wrong_raises():
     with pytest.raises(ValueError, match="unknown optimizer"):
         optim.make_optimizer("sdg")

@@ -86,6 +86,28 @@ def test_muon_begins_as_torchs_in_float64(shape, monkeypatch):
     np.testing.assert_allclose(ours, theirs.detach().numpy().T, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("shape", "rate"), [((6, 4), 0.67), ((5,), 0.053)])
+def test_airbench_is_torchs_sgd_of_the_summed_loss_but_for_convolutions(shape, rate):
+    """With the weight decay of airbench94_muon.py, which is divided by each group's rate."""
+    batch, decay = 2000, 2e-6
+    random = np.random.default_rng(4)
+    start, gradients = random.normal(size=shape), random.normal(size=(20, *shape))
+    theirs = torch.tensor(start.copy(), requires_grad=True)
+    sgd = SGD([theirs], rate, momentum=0.85, nesterov=True, weight_decay=decay * batch / rate)
+    for gradient in gradients:
+        theirs.grad = torch.tensor(batch * gradient)
+        sgd.step()
+    with jax.enable_x64(True):
+        hyper = Hyper(0.24, 0.0, decay * batch / 0.24, 0.0, 0.0)
+        make = optim.make_optimizer("airbench", weight_decay=True, batch_size=batch)
+        params, optimizer = jnp.asarray(start), make(hyper)
+        state = optimizer.init(params)
+        for gradient in gradients:
+            direction, state = optimizer.update(jnp.asarray(gradient), state, params)
+            params = params - 0.24 * direction
+    np.testing.assert_allclose(params, theirs.detach().numpy(), rtol=1e-9)
+
+
 LR_SCHEDULER = torch.optim.lr_scheduler
 PER_EPOCH, EPOCHS = 4, 15
 STEPS = PER_EPOCH * EPOCHS
@@ -98,6 +120,7 @@ STEPS = PER_EPOCH * EPOCHS
         ("piecewise", {"drop_epochs": 4, "drop_factor": 0.3}, "StepLR", {"step_size": 16, "gamma": 0.3}),
         ("one_cycle", {}, "OneCycleLR", {"max_lr": RATE, "total_steps": STEPS, "cycle_momentum": False}),
         ("cosine", {}, "CosineAnnealingLR", {"T_max": STEPS}),
+        ("linear", {}, "LinearLR", {"start_factor": 1.0, "end_factor": 0.0, "total_iters": STEPS}),
         ("constant", {}, "ConstantLR", {"factor": 1.0}),
     ],
 )  # fmt: skip

@@ -141,6 +141,8 @@ def test_eight_devices_do_everything_as_one(tmp_path):
         "--config.loss.label_smoothing=0.1",
         "--config.loss.class_weights=(1,1,1,1,1,2,2,2,2,2)",
         "--config.ema.decay=0.9",
+        "--config.augment.flip=true",
+        "--config.augment.flip_mode=alternating",
         "--config.evaluation.flip=true",
         "--config.early_stopping.patience=1",
         "--config.schedule.name=one_cycle",

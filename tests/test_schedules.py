@@ -49,6 +49,13 @@ def test_drops_come_at_epochs_of_the_training_warmup_included():
     np.testing.assert_allclose(factors("step", plan), expected, rtol=1e-6)
 
 
+def test_linear_ends_at_zero_after_the_last_step_and_begins_after_the_warmup():
+    found = factors("linear", Plan(40, warmup_steps=8))
+    np.testing.assert_allclose(found[:9], np.arange(9) / 8, atol=1e-7)
+    np.testing.assert_allclose(found[8:], 1 - np.arange(33) / 32, atol=1e-6)
+    np.testing.assert_allclose(factors("linear", Plan(4)), [1, 0.75, 0.5, 0.25, 0], atol=1e-7)
+
+
 def test_unknown_schedule_raises():
     with pytest.raises(ValueError, match="unknown schedule"):
         schedules.make_schedule("cosin", Plan(10))

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from cifar_jax import losses, metrics, models, optim, schedules, state, steps
@@ -147,6 +148,21 @@ def test_train_step_is_gradient_descent_on_the_batch():
     np.testing.assert_allclose(sums.compute()["loss"], value, rtol=1e-5)
 
 
+def test_a_projection_comes_before_the_update():
+    def halved(params):
+        return jax.tree.map(lambda leaf: leaf / 2, params)
+
+    def ones(gradients, params):
+        return jax.tree.map(jnp.ones_like, gradients)
+
+    schedule = schedules.make_schedule("constant", schedules.Plan(10))
+    recipe = make_recipe(
+        project=halved, optimizer=lambda hyper: optax.stateless(ones), schedule=schedule
+    )
+    expected = jax.tree.map(lambda leaf: leaf / 2 - 0.01, make_state(recipe).params)
+    assert_close(train(recipe, "loop", 1)[0].params, expected, rtol=1e-6, atol=1e-7)
+
+
 def test_mixed_labels_count_the_greater_share(monkeypatch):
     """What the model sees, is trained for and is scored by are those of `mix`."""
     recipe = make_recipe(mix=mixing.Mixing(1.0), augmentation=augment.Augmentation())
@@ -200,6 +216,52 @@ def test_flipped_evaluation_is_the_mean_over_both_images():
     mean = (first + second) / 2
     np.testing.assert_allclose(found.loss, losses.cross_entropy(mean, data.labels).sum(), rtol=1e-5)
     assert np.diagonal(found.confusion).sum() == (mean.argmax(axis=1) == data.labels).sum()
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_translated_evaluation_is_the_weighted_mean_over_its_views(mirror):
+    recipe = make_recipe(eval_flip=mirror, eval_translate=2)
+    variables, images = make_state(recipe).variables, recipe.normalize(make_data(5).images)
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
+    expected = 0.0
+    for weight, row, column in [(0.5, 2, 2), (0.25, 0, 0), (0.25, 4, 4)]:
+        view = padded[:, row : row + 32, column : column + 32]
+        for each in (view, view[:, :, ::-1]) if mirror else (view, view):
+            expected += weight / 2 * np.asarray(recipe.model.apply(variables, each, train=False))
+    found = steps.evaluation_logits(recipe, variables, images)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    plain = dataclasses.replace(recipe, eval_translate=0)
+    assert np.abs(found - steps.evaluation_logits(plain, variables, images)).max() > 1e-4
+
+
+def test_alternating_flips_show_each_image_from_both_sides(monkeypatch):
+    """What the model sees in epochs 0, 1 and 2, each image found by its first pixel's value."""
+    images = np.zeros((IMAGES, 32, 32, 3), np.uint8)
+    images[:, 0, 0, 0] = 1 + np.arange(IMAGES)  # on the left; mirrored, on the right
+    data = make_data()._replace(images=jnp.asarray(images))
+    alternating = augment.Augmentation(flip=True, flip_mode="alternating")
+    recipe = make_recipe(augmentation=alternating, batch_size=IMAGES)  # a step an epoch
+    seen = []
+
+    def look(batch, *options):
+        seen.append(np.asarray(batch))
+        raise InterruptedError  # the rest of the step is not needed
+
+    monkeypatch.setattr(steps.augment, "normalize", look)
+    start = make_state(recipe)
+    for step in range(3):
+        order = steps.epoch_order(start.key, step, IMAGES)
+        at_step = start.replace(step=jnp.int32(step))
+        with pytest.raises(InterruptedError):
+            steps.train_step(recipe, at_step, metrics.TrainMetrics.empty(), data, order)
+    right = np.zeros((3, IMAGES), bool)
+    for step, batch in enumerate(seen):
+        for side in (0, 31):
+            values = batch[:, 0, side, 0]
+            right[step, values[values > 0] - 1] = side == 31
+    assert 10 < right[0].sum() < 40
+    np.testing.assert_array_equal(right[1], ~right[0])
+    np.testing.assert_array_equal(right[2], right[0])
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 50])

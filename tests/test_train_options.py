@@ -65,9 +65,8 @@ def test_a_run_that_stops_early_says_so_and_is_then_only_evaluated(impatient, tm
     assert len(rows(tmp_path / "run", "test")) == 2
 
 
-def test_a_resumed_run_stops_where_the_uninterrupted_one_does(impatient, tmp_path, monkeypatch):
-    """Stopped by a signal after each epoch: the epochs that were waited are in the checkpoint."""
-    uninterrupted, _ = run(impatient, tmp_path / "whole")
+def run_in_parts(config, folder, monkeypatch, stops):
+    """`run`, stopped by a signal after each of the first epochs and started again."""
     caught, end_epoch = [], train.end_epoch
 
     def signalled(*arguments):
@@ -76,15 +75,35 @@ def test_a_resumed_run_stops_where_the_uninterrupted_one_does(impatient, tmp_pat
 
     monkeypatch.setattr(train.runtime, "catch_signals", lambda: contextlib.nullcontext(caught))
     monkeypatch.setattr(train, "end_epoch", signalled)
-    for _ in range(3):
+    for _ in range(stops):
         with pytest.raises(runtime.Interrupted):
-            run(impatient, tmp_path / "parts")
+            run(config, folder)
         caught.clear()
-    resumed, _ = run(impatient, tmp_path / "parts")
+    monkeypatch.setattr(train, "end_epoch", end_epoch)
+    return run(config, folder)
+
+
+def test_a_resumed_run_stops_where_the_uninterrupted_one_does(impatient, tmp_path, monkeypatch):
+    """The epochs that were waited are in the checkpoint."""
+    uninterrupted, _ = run(impatient, tmp_path / "whole")
+    resumed, _ = run_in_parts(impatient, tmp_path / "parts", monkeypatch, stops=3)
     for name in ("epochs", "steps", "stopped_early", "params_sha256", "checkpoints"):
         assert resumed[name] == uninterrupted[name], name
     parts, whole = (rows(tmp_path / name, "validation") for name in ("parts", "whole"))
     assert parts == whole
+
+
+def test_a_resumed_speed_run_is_the_uninterrupted_one(quick_config, tmp_path, monkeypatch):
+    """Alternating flips go on from the epoch, momentum and Newton-Schulz's from the checkpoint."""
+    quick_config.augment.update(flip=True, flip_mode="alternating")
+    quick_config.optimizer.update(name="airbench", learning_rate=2e-4, weight_decay=1e-3)
+    quick_config.schedule.name = "linear"
+    uninterrupted, _ = run(quick_config, tmp_path / "whole")
+    resumed, _ = run_in_parts(quick_config, tmp_path / "parts", monkeypatch, stops=1)
+    assert resumed["params_sha256"] == uninterrupted["params_sha256"]
+    assert resumed["checkpoints"] == uninterrupted["checkpoints"]
+    parts, whole = (rows(tmp_path / name, "validation") for name in ("parts", "whole"))
+    assert parts == whole and len(whole) == 2
 
 
 def test_stops_at_a_gap_and_saves_between_checkpoints(quick_config, tmp_path, monkeypatch):

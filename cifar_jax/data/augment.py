@@ -1,7 +1,7 @@
 """Augmentation on the device: pure functions of whole batches, uint8 in, uint8 out.
 
-Every function is jit-, vmap- and scan-safe. The random draws are in `augment` alone; the others are
-told what to do, so a NumPy loop can check them.
+Every function is jit-, vmap- and scan-safe. The random draws are in `augment` and
+`alternating_mask` alone; the others are told what to do, so a NumPy loop can check them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 CROP_MODES = {"zero": "constant", "reflect": "reflect"}
+FLIP_MODES = ("random", "alternating")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Augmentation:
 
     crop_padding: pixels added on every side before a random crop to the old size; 0 for no crop.
     crop_mode: what is added: "zero" (black) or "reflect" (mirrored without repeating the edge).
-    flip: mirror each image left to right with probability 1/2.
+    flip: mirror images left to right.
+    flip_mode: which: "random", each with probability 1/2, or "alternating", those of `alternating_mask`.
     rotation: greatest angle, in degrees, of a rotation drawn for each image, either way; 0 for none.
     cutout: side of the square that is cut out of each image; 0 for none.
     cutout_fill: the pixel that fills it, one value a channel or one for all; see `cutout`.
@@ -29,6 +31,7 @@ class Augmentation:
     crop_padding: int = 0
     crop_mode: str = "zero"
     flip: bool = False
+    flip_mode: str = "random"
     rotation: float = 0.0
     cutout: int = 0
     cutout_fill: tuple[int, ...] = (125, 123, 114)
@@ -36,8 +39,15 @@ class Augmentation:
     def __post_init__(self):
         if self.crop_mode not in CROP_MODES:
             raise ValueError(f"crop_mode is '{self.crop_mode}', not {' or '.join(CROP_MODES)}")
+        if self.flip_mode not in FLIP_MODES:
+            raise ValueError(f"flip_mode is '{self.flip_mode}', not {' or '.join(FLIP_MODES)}")
         if min(self.crop_padding, self.rotation, self.cutout) < 0:
             raise ValueError("crop_padding, rotation and cutout must not be negative")
+
+    @property
+    def alternates(self):
+        """Whether `augment` is to be told which images to mirror."""
+        return self.flip and self.flip_mode == "alternating"
 
 
 def crop(images, offsets, padding, mode="zero"):
@@ -76,6 +86,28 @@ def flip(images, mask):
       uint8 [B, H, W, C].
     """
     return jnp.where(mask[:, None, None, None], images[:, :, ::-1], images)
+
+
+def alternating_mask(key, indices, epoch):
+    """Which images an epoch mirrors: by chance in the first, and from then on each in every second.
+
+    So two epochs in turn show both sides of every image, where chance shows some twice. A pure
+    function of its arguments: a resumed run goes on as the uninterrupted one.
+
+    Args:
+      key: a PRNG key, the same in all epochs of a run.
+      indices: integers [B], the images' numbers in the training set.
+      epoch: int [], from 0.
+
+    Returns:
+      bool [B].
+
+    Jordan, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, 2024, section 3.6,
+    https://arxiv.org/abs/2404.00498
+    """
+    # Drawn image by image: those of the batch, not of the whole set, are all that a step draws.
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, indices)
+    return jax.vmap(jax.random.bernoulli)(keys) ^ (epoch % 2 == 1)
 
 
 def rotate(images, angles):
@@ -134,7 +166,7 @@ def cutout(images, centres, size, fill=(125, 123, 114)):
     return jnp.where(square[..., None], jnp.asarray(fill, images.dtype), images)
 
 
-def augment(key, images, augmentation):
+def augment(key, images, augmentation, mirrored=None):
     """Draw and apply what `augmentation` asks for: crop, then flip, rotation and cutout.
 
     Each part has a key of its own whatever is on, so switching one off leaves the others' draws.
@@ -143,10 +175,16 @@ def augment(key, images, augmentation):
       key: a typed PRNG key, or a raw uint32 [2] one.
       images: uint8 [B, H, W, C].
       augmentation: an `Augmentation`; what is off costs nothing.
+      mirrored: bool [B], of `alternating_mask`, where `augmentation.alternates`; else None.
 
     Returns:
       uint8 [B, H, W, C].
+
+    Raises:
+      ValueError: `mirrored` is missing, or given where each image's flip is drawn here.
     """
+    if augmentation.alternates != (mirrored is not None):
+        raise ValueError("mirrored goes with a flip whose flip_mode is 'alternating'")
     batch, height, width = images.shape[:3]
     crop_key, flip_key, cutout_key = jax.random.split(key, 3)
     if augmentation.crop_padding:
@@ -154,7 +192,9 @@ def augment(key, images, augmentation):
         offsets = jax.random.randint(crop_key, (batch, 2), 0, 2 * padding + 1)
         images = crop(images, offsets, padding, augmentation.crop_mode)
     if augmentation.flip:
-        images = flip(images, jax.random.bernoulli(flip_key, 0.5, (batch,)))
+        if mirrored is None:
+            mirrored = jax.random.bernoulli(flip_key, 0.5, (batch,))
+        images = flip(images, mirrored)
     if augmentation.rotation:
         limit, rotation_key = augmentation.rotation, jax.random.fold_in(key, 3)
         angles = jax.random.uniform(rotation_key, (batch,), minval=-limit, maxval=limit)

@@ -225,10 +225,12 @@ class BatchNorm(nn.Module):
     unbiased one, new = (1 - momentum) old + momentum batch (Flax's momentum is one minus this one).
     The ReLU is part of the layer because the two together need to remember only the input for their gradient.
 
-    Parameters: `scale`, `bias` [C]. Statistics, collection `batch_stats`: `mean`, `var` [C].
+    Parameters: `scale`, unless it is to stay 1, and `bias` [C]. Statistics, collection `batch_stats`:
+    `mean`, `var` [C].
     """
 
     relu: bool = False
+    use_scale: bool = True
     momentum: float = 0.1
     epsilon: float = 1e-5
     dtype: Any = jnp.float32
@@ -236,7 +238,9 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         shape, dtype = x.shape[-1:], storage_dtype(self.dtype)
-        scale = self.param("scale", nn.initializers.ones, shape, dtype)
+        scale = jnp.ones(shape, dtype)
+        if self.use_scale:
+            scale = self.param("scale", nn.initializers.ones, shape, dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, dtype)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, dtype)
         var = self.variable("batch_stats", "var", jnp.ones, shape, dtype)

@@ -2,7 +2,8 @@
 
 The counts are the reports'. Three have no reported one, and theirs is ours: modified_net_separable,
 selective_kernel_net, big_net_improved; big_net's is what the layers that its report states add up to.
-Beyond the reports they are torchvision's and kuangliu/pytorch-cifar's.
+Beyond the reports they are torchvision's and kuangliu/pytorch-cifar's; airbench_net's leaves out its whitening's
+kernel, which is not trained.
 """
 
 import difflib
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from cifar_jax.errors import ConfigError
-from cifar_jax.models import torch_names
+from cifar_jax.models import airbench_net, torch_names
 from cifar_jax.models.basic_net import BasicNet
 from cifar_jax.models.big_net import BigNet
 from cifar_jax.models.densenet import DenseNet
@@ -48,7 +49,11 @@ class Entry(NamedTuple):
     flattened: tuple[int, int, int] | None = None
     # How PyTorch code names the model's parameters, beside our own names.
     torch_names: tuple[Convention, ...] = ()
+    # The first FROM_DATA training images, normalised, float32 -> what of `batch_stats` is made from them.
+    from_data: Callable | None = None
 
+
+FROM_DATA = 5000
 
 # The images of the models at ImageNet's size.
 IMAGENET = {"num_classes": 1000, "input_shape": (224, 224, 3)}
@@ -105,6 +110,7 @@ REGISTRY = {
     ),
     "wide_resnet_28_10": Entry(partial(PreActResNet, (4, 4, 4), stem=16, features=160), 36_479_194),
     "resnet9": Entry(ResNet9, 6_573_120),
+    "airbench_net": Entry(airbench_net.AirbenchNet, 1_971_352, from_data=airbench_net.statistics),
     "vgg16_bn": Entry(
         partial(VGG, (2, 2, 3, 3, 3)), 14_728_266, torch_names=(torch_names.KUANGLIU_VGG16_BN,)
     ),

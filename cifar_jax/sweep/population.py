@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec
 
 from cifar_jax import hyper, metrics, parallel, programs, state, steps, train
 from cifar_jax.early_stopping import RUNNING
-from cifar_jax.run import initial_weights, state_options
+from cifar_jax.run import initial_variables, state_options, with_variables
 
 
 @flax.struct.dataclass
@@ -55,23 +55,23 @@ def create(run, configs):
     Returns:
         Population, the runs shared out over the run's mesh.
     Raises:
-        UserError: as of run.initial_weights.
+        UserError: as of run.initial_variables.
     """
     hypers = [hyper.from_config(config) for config in configs]
     hypers = jax.tree.map(lambda *numbers: jnp.stack(numbers), *hypers)
     keys = jnp.stack([jax.random.PRNGKey(config.seed) for config in configs])
-    weights, replicated = initial_weights(run), parallel.replicated(run.mesh)
+    given, replicated = initial_variables(run), parallel.replicated(run.mesh)
     sharded = parallel.over_runs(run.mesh)
     keep_best = run.validation is not None
 
     build = jax.vmap(functools.partial(initial_member, run, keep_best), in_axes=(0, 0, None))
     build = programs.jit_once(build, out_shardings=(sharded, sharded))
-    members, best = build(hypers, keys, weights)
+    members, best = build(hypers, keys, given)
     return Population(jax.device_put(jnp.int32(0), replicated), members, best)
 
 
-def initial_member(run, keep_best, hypers, key, weights):
-    """(Member, Best) of one run; a pure function."""
+def initial_member(run, keep_best, hypers, key, given):
+    """(Member, Best) of one run; a pure function. `given` is that of run.initial_variables."""
     start = state.initial_state(
         run.recipe.model,
         run.recipe.optimizer,
@@ -79,7 +79,8 @@ def initial_member(run, keep_best, hypers, key, weights):
         key,
         run.train.images.shape[1:],
         **state_options(run.config),
-    ).replace(**weights)
+    )
+    start = with_variables(start, given)
     variables = jax.tree.map(jnp.copy, start.variables) if keep_best else {}
     best = Best(variables, score=jnp.float32(-jnp.inf), epoch=jnp.int32(0))
     return Member(start, diverged=jnp.int32(metrics.NEVER)), best

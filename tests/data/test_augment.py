@@ -5,7 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cifar_jax.data.augment import Augmentation, augment, crop, cutout, flip, normalize, rotate
+from cifar_jax.data.augment import (
+    Augmentation,
+    alternating_mask,
+    augment,
+    crop,
+    cutout,
+    flip,
+    normalize,
+    rotate,
+)
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
@@ -52,6 +61,40 @@ def test_crop_in_the_middle_changes_nothing():
 def test_flip():
     mask = np.arange(9) % 2 == 0
     np.testing.assert_array_equal(flip(IMAGES, mask), flip_reference(IMAGES, mask))
+
+
+def test_alternating_flips_half_at_first_and_then_the_other_half():
+    """Each image by its own number, whatever its batch; a key of its own gives another half."""
+    mask = jax.jit(alternating_mask)
+    key, everything = jax.random.PRNGKey(1), np.arange(2000)
+    first, second, third, fourth = (np.asarray(mask(key, everything, epoch)) for epoch in range(4))
+    assert first.dtype == bool and 900 < first.sum() < 1100
+    np.testing.assert_array_equal(second, ~first)
+    np.testing.assert_array_equal(third, first)
+    np.testing.assert_array_equal(fourth, second)
+    batch = np.random.default_rng(0).permutation(2000)[:64]
+    np.testing.assert_array_equal(mask(key, batch, 3), fourth[batch])
+    assert 900 < (first != mask(jax.random.PRNGKey(2), everything, 0)).sum() < 1100
+    together = jax.vmap(alternating_mask, in_axes=(0, None, None))
+    keys = jnp.stack([jax.random.PRNGKey(2), key])
+    np.testing.assert_array_equal(together(keys, batch, 0)[1], first[batch])
+
+
+def test_alternating_mode_mirrors_those_it_is_told_and_leaves_the_other_draws():
+    told, key = np.arange(9) % 3 == 0, jax.random.key(3)
+    options = {"crop_padding": 2, "cutout": 4}
+    alternating = Augmentation(flip=True, flip_mode="alternating")
+    np.testing.assert_array_equal(
+        augment(key, IMAGES, alternating, told), flip_reference(IMAGES, told)
+    )
+    with_crop = Augmentation(flip=True, flip_mode="alternating", **options)
+    np.testing.assert_array_equal(
+        augment(key, IMAGES, with_crop, np.zeros(9, bool)),
+        augment(key, IMAGES, Augmentation(**options)),
+    )
+    for augmentation, mirrored in [(alternating, None), (Augmentation(flip=True), told)]:
+        with pytest.raises(ValueError, match="alternating"):
+            augment(key, IMAGES, augmentation, mirrored)
 
 
 def rotation_reference(images, angles):
@@ -170,7 +213,9 @@ def test_normalize(dtype):
     )
 
 
-@pytest.mark.parametrize("wrong", [{"crop_mode": "edge"}, {"crop_padding": -1}, {"cutout": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"crop_mode": "edge"}, {"flip_mode": "odd"}, {"crop_padding": -1}, {"cutout": -1}]
+)
 def test_refuses(wrong):
     with pytest.raises(ValueError):
         Augmentation(**wrong)

@@ -23,7 +23,7 @@ from cifar_jax.models import registry
 NARROWED = {"vgg16": {"hidden": 64}}
 
 # Beyond the reports, the others average over whatever is left of the image.
-FOR_32 = ["vgg16_bn", "resnet9"]
+FOR_32 = ["vgg16_bn", "resnet9", "airbench_net"]
 
 
 class Case(NamedTuple):

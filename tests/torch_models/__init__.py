@@ -5,7 +5,16 @@ users know: of torchvision for the models at ImageNet's size, of kuangliu/pytorc
 forms, and of our own modules where neither has the model.
 """
 
-from torch_models import densenet, googlenet, inception_v3, mobilenet_v2, reports, resnet, vgg
+from torch_models import (
+    airbench,
+    densenet,
+    googlenet,
+    inception_v3,
+    mobilenet_v2,
+    reports,
+    resnet,
+    vgg,
+)
 
 BUILD = {
     "plain_cnn": reports.PlainCNN,
@@ -28,6 +37,7 @@ BUILD = {
     "preact_resnet18": resnet.PreActResNet18,
     "wide_resnet_28_10": resnet.WideResNet,
     "resnet9": resnet.ResNet9,
+    "airbench_net": airbench.AirbenchNet,
     "googlenet": googlenet.GoogLeNet,
     "googlenet_imagenet": googlenet.ImageNetGoogLeNet,
     "inception_v3": inception_v3.InceptionV3,
