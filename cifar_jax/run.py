@@ -118,6 +118,7 @@ def make_recipe(config, dataset, steps_per_epoch):
             f"loss.class_weights has {len(weights)} values; {dataset.name} has {classes} classes"
         )
     optimizer, schedule = config.optimizer, config.schedule
+    mean, std = normalization(config, dataset)
     alphas = {field.name: config.augment[field.name] for field in dataclasses.fields(mixing.Mixing)}
     return steps.Recipe(
         model=models.create(
@@ -156,11 +157,11 @@ def make_recipe(config, dataset, steps_per_epoch):
         ),
         augmentation=augment.Augmentation(
             **{name: value for name, value in config.augment.items() if name not in alphas},
-            cutout_fill=tuple(round(255 * mean) for mean in dataset.mean),
+            cutout_fill=tuple(round(255 * each) for each in mean),
         ),
         mix=mixing.Mixing(**alphas),
-        mean=dataset.mean,
-        std=dataset.std,
+        mean=mean,
+        std=std,
         dtype=jnp.dtype(config.dtype),
         batch_size=config.batch_size,
         eval_batch_size=min(config.eval_batch_size, max(dataset.sizes.values())),
@@ -169,6 +170,13 @@ def make_recipe(config, dataset, steps_per_epoch):
         eval_flip=config.evaluation.flip,
         eval_translate=config.evaluation.translate,
     )
+
+
+def normalization(config, dataset):
+    """(mean, std) that images are normalised with: one value a channel, of pixels of 0 to 1."""
+    if config.dataset.normalization == "half":
+        return ((0.5,) * len(dataset.mean),) * 2
+    return dataset.mean, dataset.std
 
 
 def initial_state(run):

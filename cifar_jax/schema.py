@@ -64,6 +64,10 @@ SCHEMA = {
                          affects_result=False),
         "validation_fraction": Field(0.1, "Share of the training images held out, stratified by class; 0 = none.",
                                      low=0, high=0.9),
+        "normalization": Field("statistics", "What is subtracted from pixels of 0 to 1, and what they are divided by: "
+                                             "`statistics` = mean and deviation of the data set, channel by channel, "
+                                             "`half` = 0.5 and 0.5, as PyTorch's tutorial does.",
+                               choices=("statistics", "half")),
         "split_seed": Field(0, "Seed of that split: the same for all seeds of an experiment.", low=0),
     },
     "augment": {

@@ -4,11 +4,13 @@ import contextlib
 import io
 import json
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from cifar_jax import config as config_lib
-from cifar_jax import runtime, train
+from cifar_jax import data, runtime, train
+from cifar_jax.run import build
 
 PER_EPOCH = 1295 // 64
 
@@ -168,3 +170,11 @@ def test_class_weights_must_fit_the_classes(quick_config, tmp_path):
     quick_config.loss.class_weights = (1.0, 2.0)
     with pytest.raises(config_lib.ConfigError, match="class_weights has 2 values; digits has 10"):
         run(quick_config, tmp_path / "run")
+
+
+def test_normalization_by_half(quick_config):
+    """Pixels from -1 to 1, whatever the data set's statistics are."""
+    quick_config.dataset.normalization = "half"
+    recipe = build(quick_config, data.load("digits")).recipe
+    images = np.array([0, 255], np.uint8).reshape(1, 1, 2, 1) * np.ones(3, np.uint8)
+    np.testing.assert_allclose(recipe.normalize(images)[0, 0, :, 0], [-1, 1], atol=1e-6)
