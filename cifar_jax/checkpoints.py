@@ -1,5 +1,6 @@
 """Checkpoints through Orbax: written in the background, atomically; the best and the last are kept."""
 
+import contextlib
 import logging
 import pathlib
 
@@ -122,6 +123,27 @@ def find_step(manager, which):
         kept = ", ".join(map(str, manager.all_steps())) or "none"
         raise UserError(f"{manager.directory} has no checkpoint {which}; there are: {kept}")
     return step
+
+
+def read_run(workdir, which):
+    """What a run's model is evaluated with, and where it is from.
+
+    Args:
+        workdir: folder of the run.
+        which: "best", "last" or a step, a number or its digits.
+    Returns:
+        (variables and `about` as of read_variables, the step).
+    Raises:
+        UserError: no such run or checkpoint, or a damaged one.
+    """
+    folder = pathlib.Path(workdir).expanduser() / "checkpoints"
+    if not folder.is_dir():
+        raise UserError(f"{workdir} is no workdir of a run: it has no folder checkpoints")
+    if str(which) not in ("best", "last") and not str(which).isdecimal():
+        raise UserError(f"--checkpoint is best, last or a step, not {which!r}")
+    with contextlib.closing(open_manager(folder)) as manager:
+        step = find_step(manager, which)
+        return *read_variables(manager, step), step
 
 
 def read_variables(manager, step):

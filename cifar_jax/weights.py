@@ -10,7 +10,6 @@ To train from the weights: python -m cifar_jax.main ... --config.model.weights=w
 """
 
 import argparse
-import contextlib
 import pathlib
 import sys
 import zipfile
@@ -93,14 +92,7 @@ def from_run(workdir, which="best"):
     """
     from cifar_jax import checkpoints
 
-    folder = pathlib.Path(workdir).expanduser() / "checkpoints"
-    if not folder.is_dir():
-        raise UserError(f"{workdir} is no workdir of a run: it has no folder checkpoints")
-    if str(which) not in ("best", "last") and not str(which).isdecimal():
-        raise UserError(f"--checkpoint is best, last or a step, not {which!r}")
-    with contextlib.closing(checkpoints.open_manager(folder)) as manager:
-        step = checkpoints.find_step(manager, which)
-        variables, about = checkpoints.read_variables(manager, step)
+    variables, about, _ = checkpoints.read_run(workdir, which)
     return about["config"]["model"]["name"], variables
 
 

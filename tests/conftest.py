@@ -13,10 +13,20 @@ os.environ["XDG_CACHE_HOME"] = _caches.name
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(pathlib.Path(_caches.name) / "xla")
 
 
-@pytest.fixture
-def quick_config():
-    """Digits, basic_net, two epochs: a checked config for runs inside the test process."""
+def _quick_config():
     from cifar_jax import main
 
     arguments = ("--config", str(ROOT / "configs/quickstart.py"), "--workdir", "unused")
     return main.parse(["main", *arguments, *QUICK])[0]
+
+
+@pytest.fixture
+def quick_config():
+    """Digits, basic_net, two epochs: a checked config for runs inside the test process."""
+    return _quick_config()
+
+
+@pytest.fixture(scope="module")
+def module_config():
+    """quick_config for a run that all tests of a file look at."""
+    return _quick_config()

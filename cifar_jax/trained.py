@@ -1,0 +1,125 @@
+"""A trained model out of a workdir: what evaluation, figures and analysis begin with."""
+
+import dataclasses
+import functools
+import pathlib
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from cifar_jax import checkpoints, data, steps
+from cifar_jax import config as config_lib
+from cifar_jax.errors import ConfigError, UserError
+from cifar_jax.run import make_recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A checkpoint of a run, with the data that it was trained on."""
+
+    workdir: pathlib.Path
+    config: ml_collections.ConfigDict
+    dataset: data.Dataset
+    recipe: steps.Recipe  # the model, and how images become its input
+    variables: Any  # of the model: the moving averages where the run had them
+    checkpoint: str  # what was asked for: "best", "last" or a step
+    step: int
+
+
+def open_run(workdir, checkpoint=None, data_dir=None):
+    """Reads a checkpoint and the data set of its run.
+
+    Args:
+        workdir: folder of the run.
+        checkpoint: "best", "last" or a step; None for what the config's `selection` names.
+        data_dir: where the data set is now; None for the place that the config names.
+    Returns:
+        Trained.
+    Raises:
+        UserError: no such run or checkpoint, a damaged one, or data that is not there or not the run's.
+    """
+    workdir = pathlib.Path(workdir).expanduser()
+    if checkpoint is None:
+        _, about, _ = checkpoints.read_run(workdir, "last")
+        checkpoint = "last" if _config(workdir, about).selection == "last" else "best"
+    variables, about, step = checkpoints.read_run(workdir, checkpoint)
+    config = _config(workdir, about)
+    if data_dir is not None:
+        config.dataset.data_dir = str(data_dir)
+    dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
+    if dataset.fingerprint != about["dataset_fingerprint"]:
+        raise UserError(
+            f"{workdir} was trained on other {dataset.name} data (fingerprint "
+            f"{str(about['dataset_fingerprint'])[:12]} there, {dataset.fingerprint[:12]} here); give the "
+            "folder of that data with --data_dir"
+        )
+    recipe = make_recipe(config, dataset, steps_per_epoch=1)
+    return Trained(workdir, config, dataset, recipe, variables, str(checkpoint), step)
+
+
+def _config(workdir, about):
+    """The config of a checkpoint; fields it does not have yet are at their defaults."""
+    try:
+        return config_lib.check(about["config"])
+    except ConfigError as error:
+        raise UserError(
+            f"{workdir} holds a run of another version of cifar_jax: {error}"
+        ) from error
+
+
+def split(trained, name):
+    """The images and labels of a split, and their numbers in the data set's own.
+
+    Args:
+        trained: Trained.
+        name: "train", "validation" or "test"; the first two are as the run divided the training images.
+    Returns:
+        (uint8 [N, H, W, C], int32 [N], int64 [N]).
+    Raises:
+        UserError: another name, or a run without a validation set.
+    """
+    if name == "test":
+        images, labels = trained.dataset.split("test")
+        return images, labels, np.arange(len(labels))
+    if name not in ("train", "validation"):
+        raise UserError(f"there is no split {name!r}; there are train, validation and test")
+    images, labels = trained.dataset.split("train")
+    held_out = trained.config.dataset
+    parts = data.stratified_split(labels, held_out.validation_fraction, held_out.split_seed)
+    indices = parts[name == "validation"]
+    if not len(indices):
+        raise UserError(f"{trained.workdir} was trained without a validation set")
+    return images[indices], labels[indices], np.asarray(indices, np.int64)
+
+
+def logits(trained, images, batch_size=None):
+    """What the model says of images, as the run itself evaluates: with its test-time augmentation.
+
+    Args:
+        trained: Trained.
+        images: uint8 [N, H, W, C].
+        batch_size: images a step; None for the config's eval_batch_size. The last batch is padded.
+    Returns:
+        float32 [N, num_classes], NumPy.
+    """
+    batch_size = min(batch_size or trained.recipe.eval_batch_size, max(len(images), 1))
+    step = logits_step(trained.recipe)
+    found = [np.zeros((0, trained.recipe.num_classes), np.float32)]
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        padded = np.concatenate([batch, np.repeat(batch[:1], batch_size - len(batch), axis=0)])
+        found.append(np.asarray(step(trained.variables, padded))[: len(batch)])
+    return np.concatenate(found)
+
+
+@functools.lru_cache(maxsize=8)
+def logits_step(recipe):
+    """A compiled (variables, uint8 [B, H, W, C]) -> float32 [B, num_classes]."""
+
+    @jax.jit
+    def step(variables, images):
+        return steps.evaluation_logits(recipe, variables, recipe.normalize(images))
+
+    return step
