@@ -1,13 +1,9 @@
 """Curves of a sweep: a line for each cell, mean over its runs, with a band of one standard deviation."""
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-# Okabe and Ito, Color Universal Design, 2008, without the yellow, which paper swallows. Colours and
-# line styles have lengths without a common factor, so no pair returns before the 28th cell.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
-STYLES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+from cifar_jax.analysis import style
 
 FIGURES = {
     "validation_accuracy": ("Validation accuracy, %", 100),
@@ -43,7 +39,7 @@ def draw(rows, cells, column):
         matplotlib.figure.Figure; None where no run has a value.
     """
     label, scale = FIGURES[column]
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    figure = style.new()
     axes, most = figure.subplots(), 0
     for i, cell in enumerate(cells):
         mine = [row for row in rows if row["cell"] == cell]
@@ -52,22 +48,19 @@ def draw(rows, cells, column):
             continue
         runs = len({row["seed"] for row in mine})
         most = max(most, runs)
-        colour, style = COLOURS[i % len(COLOURS)], STYLES[i % len(STYLES)]
+        line = style.line(i)
         means, spread = scale * means, scale * spread
         marker = "o" if len(epochs) == 1 else None
-        axes.plot(
-            epochs, means, color=colour, linestyle=style, linewidth=1.8, marker=marker, label=cell
-        )
+        axes.plot(epochs, means, marker=marker, label=cell, **line)
         axes.fill_between(
-            epochs, means - spread, means + spread, color=colour, alpha=0.15, linewidth=0
+            epochs, means - spread, means + spread, color=line["color"], alpha=0.15, linewidth=0
         )
     if not most:
         return None
     axes.set_xlabel("Epoch")
     axes.set_ylabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    style.plain(axes)
     title = "one run a cell" if most == 1 else f"mean ± standard deviation of up to {most} runs"
     figure.legend(
         loc="outside right upper", title=title.replace(" of", "\nof"), fontsize=9,
@@ -84,7 +77,5 @@ def write(folder, rows, cells):
         figure = draw(rows, cells, column)
         if figure is None:
             continue
-        for suffix in ("png", "svg"):
-            paths.append(folder / f"{column}.{suffix}")
-            figure.savefig(paths[-1], dpi=160)
+        paths += style.save(figure, folder, column)
     return paths
