@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cifar_jax.config import default
 from cifar_jax.sweep import Sweep, figures, results, summary
 
 
@@ -21,7 +22,7 @@ def test_the_summary_says_means_intervals_and_comparisons():
     }
     rows = [row(cell, seed, x) for cell, of in accuracies.items() for seed, x in enumerate(of)]
     reported = {"base": 71.2, "better": None, "partly": 65.21}
-    text = summary.markdown(Sweep({}, cells, "base"), reported, rows, ["On some machine."])
+    text = summary.markdown(Sweep(default(), cells, "base"), reported, rows, ["On some machine."])
     # t(2) = 4.302653: 71 +- 4.302653 / sqrt(3).
     assert "| base (baseline) | 71.00 | 1.00 | 68.52 to 73.48 | 3 | 0 | 71.2 |" in text
     assert "| partly | 55.00 | 7.07 | -8.53 to 118.53 | 2 | 1 | 65.21 |" in text
