@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 import tempfile
 
 import pytest
@@ -11,6 +12,14 @@ from command_line import QUICK, ROOT
 _caches = tempfile.TemporaryDirectory(prefix="cifar_jax_tests_")
 os.environ["XDG_CACHE_HOME"] = _caches.name
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(pathlib.Path(_caches.name) / "xla")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_programs_left_behind():
+    """Hundreds of compiled programs in one process take gigabytes, and in the end crash it."""
+    yield
+    if jax := sys.modules.get("jax"):
+        jax.clear_caches()
 
 
 def _quick_config():
