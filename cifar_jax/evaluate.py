@@ -5,9 +5,9 @@
   python -m cifar_jax.evaluate --compare runs/origin_net runs/modified_net --out runs/comparison
 
 The first two write evaluation.json, predictions.npz and figures/ to --out, by default
-WORKDIR/evaluation/SPLIT_CHECKPOINT; cifar_jax/analysis/result.py says what stands in them. The third writes comparison.json,
-comparison.md and the confusion matrices side by side. Images are judged as the run judges them, with its test-time
-augmentation.
+WORKDIR/evaluation/SPLIT_CHECKPOINT; cifar_jax/analysis/result.py says what stands in them. The third writes
+comparison.json, comparison.md and the confusion matrices side by side. Images are judged as the run judges them, with
+its test-time augmentation.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Figures of a run: its curves, its confusion matrix, its classes, its calibration, its images."""
 
 import numpy as np
+from matplotlib.colors import PowerNorm
 from matplotlib.ticker import MaxNLocator
 
 from cifar_jax.analysis import scores, style
@@ -42,7 +43,11 @@ def write(folder, evaluation, predictions, images, rows, seed=None):
         if grid:
             order = "most confident first" if seed is None else f"drawn at random, seed {seed}"
             words = name.replace("_", " ").capitalize()
-            grid.suptitle(f"{words}, {order}; {which.sum():,} of {len(which):,}", fontsize=10)
+            grid.suptitle(
+                f"{words}, {order}; {which.sum():,} of {len(which):,}\n"
+                "true class → predicted class, confidence",
+                fontsize=10,
+            )
         drawn[name] = grid
     paths = []
     for name, figure in drawn.items():
@@ -84,7 +89,7 @@ def curves(rows, axis, chosen=None, selected_on="validation"):
 
     figure = style.new(7.2, 7.0)
     parts = figure.subplots(3, sharex=True, height_ratios=(2, 2, 1))
-    series = [("training", train), (selected_on, validation)]
+    series = [("training", _without_short(train)), (selected_on, validation)]
     for axes, column, label, scale in (
         (parts[0], "loss", "Loss, nats", 1),
         (parts[1], "accuracy", "Accuracy, %", 100),
@@ -103,6 +108,7 @@ def curves(rows, axis, chosen=None, selected_on="validation"):
     parts[2].set_ylabel("Learning rate")
     parts[2].set_xlabel("Epoch" if axis == "epoch" else "Step")
     parts[2].set_ylim(0, 1.1 * max(rates) or 1)
+    parts[2].set_xlim(0, 1.03 * steps[-1])
     parts[2].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     if axis == "epoch":
         parts[2].xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -126,6 +132,27 @@ def _by_step(rows, split):
     return [found[step] for step in sorted(found)]
 
 
+def _without_short(rows):
+    """Rows in order, one of a short interval, as an epoch's last may be, being merged into the one before it.
+
+    The mean of three steps is too noisy to stand beside means of a hundred.
+    """
+    lengths = np.diff([0, *(row["step"] for row in rows)])
+    merged, weights = [], []
+    for row, length in zip(rows, lengths, strict=True):
+        if merged and 2 * length < lengths.max():
+            before, total = merged[-1], weights[-1] + length
+            means = {
+                name: (before[name] * weights[-1] + row[name] * length) / total
+                for name in ("loss", "accuracy")
+            }
+            merged[-1], weights[-1] = {**row, **means}, total
+        else:
+            merged.append(row)
+            weights.append(length)
+    return merged
+
+
 def confusion(matrix, class_names, title):
     """A confusion matrix, shaded by the share of each true class.
 
@@ -136,8 +163,8 @@ def confusion(matrix, class_names, title):
     Returns:
         matplotlib.figure.Figure.
     """
-    many = len(class_names) > PERCENT_CLASSES
-    figure = style.new(*((9.5, 9.2) if many else (7.6, 6.9)))
+    side = _side(len(class_names))
+    figure = style.new(side + 0.8, side)
     axes = figure.subplots()
     _draw_confusion(figure, [axes], [matrix], class_names, [title])
     return figure
@@ -148,7 +175,8 @@ def confusions(comparison):
     runs, names = comparison["runs"], comparison["dataset"]["class_names"]
     columns = min(len(runs), 2 if len(runs) in (2, 4) else 3)
     lines = -(-len(runs) // columns)
-    figure = style.new(6.4 * columns + 0.8, 6.3 * lines)
+    side = _side(len(names))
+    figure = style.new(side * columns + 0.8, side * lines)
     parts = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axes in parts[len(runs) :]:
         axes.set_axis_off()
@@ -158,12 +186,20 @@ def confusions(comparison):
     return figure
 
 
+def _side(count):
+    """Inches of a confusion matrix of so many classes, with its labels."""
+    return 9.2 if count > PERCENT_CLASSES else max(4.6, 2.2 + 0.48 * count)
+
+
 def _draw_confusion(figure, parts, matrices, class_names, titles):
+    figure.set_layout_engine("compressed")  # room for squares
     count = len(class_names)
     ticks = 9 if count <= PERCENT_CLASSES else max(3.5, min(8, 420 / count))
+    # Among many classes each confusion is rare: more shades for small shares.
+    norm = PowerNorm(1 if count <= PERCENT_CLASSES else 0.5, 0, 100)
     for axes, matrix, title in zip(parts, matrices, titles, strict=True):
         shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        shown = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
+        shown = axes.imshow(100 * shares, cmap="Blues", norm=norm)
         axes.set_title(title, fontsize=10)
         axes.set_xticks(range(count), class_names, rotation=90, fontsize=ticks)
         axes.set_yticks(range(count), class_names, fontsize=ticks)
@@ -217,7 +253,10 @@ def classes(per_class, accuracy, title):
     axes.grid(axis="y", visible=False)
     axes.set_axisbelow(True)
     axes.set_title(title, fontsize=10)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    handles, labels = axes.get_legend_handles_labels()  # bars come last
+    figure.legend(
+        handles[::-1], labels[::-1], loc="outside lower center", ncols=3, fontsize=9, frameon=False
+    )
     return figure
 
 
@@ -240,17 +279,16 @@ def reliability(calibration, title):
     ends = 100 * np.array([scores.interval(each["hits"], each["images"]) for each in bins])
     top.bar(
         low, accuracy, high - low, align="edge", color=style.COLOURS[5], edgecolor="white",
-        label="accuracy of the bin",
+        label="accuracy",
     )  # fmt: skip
     top.errorbar(
         confidence, accuracy, np.abs(ends.T - accuracy), fmt="o", markersize=4, capsize=2.5,
-        color="black", elinewidth=1.1, label="at its mean confidence, 95 % interval",
+        color="black", elinewidth=1.1, label="95 % interval, at the mean confidence",
     )  # fmt: skip
     top.plot([0, 100], [0, 100], color=style.COLOURS[1], linestyle="--", label="calibrated")
     top.set_ylabel("Accuracy, %")
     top.set_xlim(0, 100)
     top.set_ylim(0, 102)
-    top.legend(loc="upper left", fontsize=9)
     top.set_title(
         f"{title}\ncalibration error {100 * calibration['error']:.2f} %, mean confidence "
         f"{100 * calibration['confidence']:.2f} %",
@@ -258,11 +296,14 @@ def reliability(calibration, title):
     )
     images = [each["images"] for each in bins]
     bottom.bar(low, images, high - low, align="edge", color="0.6", edgecolor="white")
-    bottom.set_ylabel("Images")
+    bottom.set_yscale("log")
+    bottom.set_ylim(0.7)
+    bottom.set_ylabel("Images (log)")
     bottom.set_xlabel("Confidence: probability of the predicted class, %")
     for axes in (top, bottom):
         style.plain(axes)
         axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     return figure
 
 
@@ -299,15 +340,15 @@ def image_grid(images, labels, probabilities, class_names):
     columns = GRID[1]
     lines = -(-len(images) // columns)
     figure = style.new(8.4, 0.5 + 1.75 * lines)
-    parts = figure.subplots(lines, columns, squeeze=False).flat
+    parts = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axes in parts:
         axes.set_axis_off()
     for axes, image, label, found in zip(parts, images, labels, probabilities, strict=False):
         predicted = found.argmax()
         axes.imshow(image, interpolation="nearest")
         said = class_names[label], class_names[predicted]
-        true, answer = (name if len(name) <= 15 else f"{name[:14]}…" for name in said)
-        axes.set_title(f"true: {true}\n{answer}, {_confidence(found[predicted])}", fontsize=7.5)
+        true, answer = (name if len(name) <= 13 else f"{name[:12]}…" for name in said)
+        axes.set_title(f"{true}\n→ {answer}, {_confidence(found[predicted])}", fontsize=7)
     return figure
 
 
