@@ -54,8 +54,9 @@ def evaluate_run(arguments, console):
     run = trained.open_run(arguments.workdir, arguments.checkpoint, arguments.data_dir)
     runtime.enable_compilation_cache(run.config.compilation_cache)
     name = f"{arguments.split}_{run.checkpoint}"
-    evaluation, predictions, images = result.evaluate(run, arguments.split, not arguments.no_speed)
+    data = trained.split(run, arguments.split)
     out = out or result.open_folder(run.workdir / "evaluation" / name)
+    evaluation, predictions = result.evaluate(run, arguments.split, data, not arguments.no_speed)
     say = _sayer(console)
     say(f"{run.workdir}: checkpoint {run.checkpoint}, step {run.step:,}")
     if evaluation["optimistic"]:
@@ -73,7 +74,7 @@ def evaluate_run(arguments, console):
         from cifar_jax.analysis import figures
 
         rows = writers.read_rows(run.workdir / "metrics.jsonl")
-        figures.write(out / "figures", evaluation, predictions, images, rows, arguments.seed)
+        figures.write(out / "figures", evaluation, predictions, data[0], rows, arguments.seed)
         written += f", {out}/figures"
     say(f"\nResults: {written}")
     return out
@@ -93,7 +94,8 @@ def compare_runs(arguments, console):
     for name, workdir in short_names(arguments.compare).items():
         run = trained.open_run(workdir, arguments.checkpoint, arguments.data_dir)
         runtime.enable_compilation_cache(run.config.compilation_cache)
-        evaluations[name], predictions[name], _ = result.evaluate(run, arguments.split, False)
+        split = trained.split(run, arguments.split)
+        evaluations[name], predictions[name] = result.evaluate(run, arguments.split, split, False)
         comparison.check_same_images(evaluations)
     found = comparison.compare(evaluations, predictions)
     shown = tables.of_comparison(found)

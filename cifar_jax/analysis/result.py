@@ -48,20 +48,20 @@ ACTIVATION_BATCH = 128  # as cifar_jax.summary's
 SPEED_BATCHES = (1, 256)
 
 
-def evaluate(run, split, with_speed=True):
+def evaluate(run, split, data, with_speed=True):
     """Evaluates a checkpoint on a split.
 
     Args:
         run: trained.Trained.
         split: "test", "validation" or "train".
+        data: of trained.split.
         with_speed: whether to measure it, which takes some seconds.
     Returns:
-        (evaluation, predictions, images): dicts of what evaluation.json and predictions.npz hold, and the images,
-        uint8 [N, H, W, C].
+        (evaluation, predictions): dicts of what evaluation.json and predictions.npz hold.
     Raises:
-        UserError: no such split, or a model that answers with NaN or infinity.
+        UserError: the model answers with NaN or infinity.
     """
-    images, labels, index = trained.split(run, split)
+    images, labels, index = data
     logits = trained.logits(run, images)
     if not np.isfinite(logits).all():
         raise UserError(
@@ -93,7 +93,7 @@ def evaluate(run, split, with_speed=True):
         "versions": runtime.versions(),
         "hardware": runtime.hardware(),
     }
-    return evaluation, predictions, images
+    return evaluation, predictions
 
 
 def optimistic(config, checkpoint, split):

@@ -49,12 +49,12 @@ def to_markdown(table):
 
 
 def percent(fraction, digits=2):
-    """ "61.53 %"; "-" for None."""
+    """As "61.53 %"; "-" for None."""
     return "-" if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
 def percent_range(interval, digits=2):
-    """ "60.57 to 62.48"; "-" for None."""
+    """As "60.57 to 62.48"; "-" for None."""
     return "-" if interval is None else " to ".join(f"{100 * end:.{digits}f}" for end in interval)
 
 
@@ -209,7 +209,7 @@ def of_comparison(comparison):
 
 
 def p_value(p):
-    """ "0.0131"; "< 0.0001" for the smallest."""
+    """As "0.0131"; "< 0.0001" for the smallest."""
     return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
