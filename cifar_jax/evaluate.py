@@ -46,7 +46,7 @@ def parse(argv):
 
 
 def evaluate_run(arguments, console):
-    """Evaluates a run, prints its tables and writes its files; returns the folder."""
+    """Evaluates a run, writes its files and prints its tables; returns the folder."""
     from cifar_jax import runtime, trained
     from cifar_jax.analysis import result, tables
 
@@ -57,6 +57,15 @@ def evaluate_run(arguments, console):
     data = trained.split(run, arguments.split)
     out = out or result.open_folder(run.workdir / "evaluation" / name)
     evaluation, predictions = result.evaluate(run, arguments.split, data, not arguments.no_speed)
+    result.write(out, evaluation, predictions)
+    written = f"{out}/evaluation.json, {out}/predictions.npz"
+    if not arguments.no_figures:
+        from cifar_jax import writers
+        from cifar_jax.analysis import figures
+
+        rows = writers.read_rows(run.workdir / "metrics.jsonl")
+        figures.write(out / "figures", evaluation, predictions, data[0], rows, arguments.seed)
+        written += f", {out}/figures"
     say = _sayer(console)
     say(f"{run.workdir}: checkpoint {run.checkpoint}, step {run.step:,}")
     if evaluation["optimistic"]:
@@ -67,21 +76,12 @@ def evaluate_run(arguments, console):
     if pairs := tables.confused_pairs(evaluation):
         say("\nMost confused")
         say("\n".join(f"  {pair}" for pair in pairs))
-    result.write(out, evaluation, predictions)
-    written = f"{out}/evaluation.json, {out}/predictions.npz"
-    if not arguments.no_figures:
-        from cifar_jax import writers
-        from cifar_jax.analysis import figures
-
-        rows = writers.read_rows(run.workdir / "metrics.jsonl")
-        figures.write(out / "figures", evaluation, predictions, data[0], rows, arguments.seed)
-        written += f", {out}/figures"
     say(f"\nResults: {written}")
     return out
 
 
 def compare_runs(arguments, console):
-    """Compares runs, prints the tables and writes the files; returns the folder."""
+    """Compares runs, writes the files and prints the tables; returns the folder."""
     import json
 
     from cifar_jax import runtime, trained
@@ -98,25 +98,21 @@ def compare_runs(arguments, console):
         evaluations[name], predictions[name] = result.evaluate(run, arguments.split, split, False)
         comparison.check_same_images(evaluations)
     found = comparison.compare(evaluations, predictions)
-    shown = tables.of_comparison(found)
-    for table in shown:
-        console.print(tables.to_rich(table))
-        console.print()
-    remarks = tables.remarks(found)
-    say = _sayer(console)
-    say("\n".join(remarks))
+    shown, remarks = tables.of_comparison(found), tables.remarks(found)
     result.write_text(out / "comparison.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
-    parts = [
-        "# Comparison",
-        *map(tables.to_markdown, shown),
-        "\n".join(f"- {each}" for each in remarks),
-    ]
+    listed = "\n".join(f"- {each}" for each in remarks)
+    parts = ["# Comparison", *map(tables.to_markdown, shown), listed]
     written = f"{out}/comparison.json, {out}/comparison.md"
     if not arguments.no_figures:
         style.save(figures.confusions(found), out, "confusion")
         parts.append("![Confusion matrices side by side](confusion.png)")
         written += f", {out}/confusion.png"
     result.write_text(out / "comparison.md", "\n\n".join(parts) + "\n")
+    for table in shown:
+        console.print(tables.to_rich(table))
+        console.print()
+    say = _sayer(console)
+    say("\n".join(remarks))
     say(f"\nResults: {written}")
     return out
 

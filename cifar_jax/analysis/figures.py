@@ -76,6 +76,7 @@ def confusion(matrix, class_names, title):
     side = _side(len(class_names))
     figure = style.new(side + 0.8, side)
     axes = figure.subplots()
+    title = title if side > 6 else title.replace(", ", "\n", 1)
     _draw_confusion(figure, [axes], [matrix], class_names, [title])
     return figure
 
