@@ -85,26 +85,52 @@ def summarize(evaluated):
     }
 
 
-def macro(confusion):
-    """Precision, recall and F1, each the plain mean over the classes that have an image or a prediction.
+def by_class(confusion):
+    """Precision, recall and F1 of each class.
 
     A class without predictions has precision 0, one without images recall 0, and F1 is 0 where both are: as
-    scikit-learn's with average="macro" and zero_division=0.
+    scikit-learn's with zero_division=0.
+
+    Args:
+        confusion: int [true class, predicted class].
+    Returns:
+        dict of float [C]: `precision`, `recall`, `f1`.
+    """
+    correct = np.diagonal(confusion).astype(float)
+    predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
+    return {
+        "precision": correct / np.maximum(predicted, 1),
+        "recall": correct / np.maximum(true, 1),
+        "f1": 2 * correct / np.maximum(predicted + true, 1),
+    }
+
+
+def macro(confusion):
+    """Means of `by_class`, each the plain one over the classes that have an image or a prediction.
+
+    As scikit-learn's with average="macro" and zero_division=0.
 
     Args:
         confusion: int [true class, predicted class].
     Returns:
         dict of floats: `precision`, `recall`, `f1`.
     """
-    correct = np.diagonal(confusion).astype(float)
-    predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
-    there = predicted + true > 0
-    scores = {
-        "precision": correct / np.maximum(predicted, 1),
-        "recall": correct / np.maximum(true, 1),
-        "f1": 2 * correct / np.maximum(predicted + true, 1),
-    }
+    there = confusion.sum(axis=0) + confusion.sum(axis=1) > 0
     return {
         name: float(np.mean(values[there])) if there.any() else 0.0
-        for name, values in scores.items()
+        for name, values in by_class(confusion).items()
     }
+
+
+def weighted(confusion):
+    """Means of `by_class`, each class counting as often as it has images.
+
+    As scikit-learn's with average="weighted" and zero_division=0; the recall is then the accuracy.
+
+    Args:
+        confusion: int [true class, predicted class].
+    Returns:
+        dict of floats: `precision`, `recall`, `f1`.
+    """
+    share = confusion.sum(axis=1) / max(confusion.sum(), 1)
+    return {name: float(share @ values) for name, values in by_class(confusion).items()}

@@ -105,12 +105,12 @@ def logits(trained, images, batch_size=None):
         float32 [N, num_classes], NumPy.
     """
     batch_size = min(batch_size or trained.recipe.eval_batch_size, max(len(images), 1))
-    step = logits_step(trained.recipe)
+    step, variables = logits_step(trained.recipe), jax.device_put(trained.variables)
     found = [np.zeros((0, trained.recipe.num_classes), np.float32)]
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
         padded = np.concatenate([batch, np.repeat(batch[:1], batch_size - len(batch), axis=0)])
-        found.append(np.asarray(step(trained.variables, padded))[: len(batch)])
+        found.append(np.asarray(step(variables, padded))[: len(batch)])
     return np.concatenate(found)
 
 

@@ -20,7 +20,7 @@ class JsonLines:
         `rows` are those that were kept.
         """
         self._path = pathlib.Path(path)
-        rows = _read_rows(self._path)
+        rows = read_rows(self._path)
         self.rows = [row for row in rows if row["step"] <= resume_step and row["split"] != "test"]
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
@@ -35,8 +35,8 @@ class JsonLines:
         self._file.close()
 
 
-def _read_rows(path):
-    """Rows of a metrics.jsonl; a line cut short by a kill is no row."""
+def read_rows(path):
+    """Rows of a metrics.jsonl, dicts; a line cut short by a kill is no row, a file that is not there has none."""
     rows = []
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         try:

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import sklearn.metrics
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cifar_jax import metrics
@@ -23,6 +23,7 @@ def test_summary_of_a_confusion_matrix():
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1))
 def test_means_over_classes_are_scikit_learns(pairs):
     true, predicted = zip(*pairs, strict=True)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from cifar_jax import checkpoints, data, models, runtime, workdir, writers
 from cifar_jax import config as config_lib
+from cifar_jax.analysis import style
 from cifar_jax.errors import ConfigError
 from cifar_jax.run import build
 from cifar_jax.sweep import cells, figures, groups, memory, population, results, summary, training
@@ -62,13 +63,26 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
     reported = {run.cell: run.config.reported.value for run in runs}
     made = [
         f"{dataset.name}; {runtime.hardware()}; jax {jax.__version__}. Every run: `runs.csv`; every epoch: "
-        "`results.csv`; curves: `validation_accuracy.png`, `train_loss.png` and the same as `.svg`."
+        "`results.csv`; figures: `test_accuracy.png`, `validation_accuracy.png`, `train_loss.png` and the same as "
+        "`.svg`."
     ]
     text = summary.markdown(sweep, reported, finished, made)
     (folder / "summary.md").write_text(text)
     figures.write(folder, epochs, list(sweep.cells))
+    accuracies = {cell: list(summary.accuracies(finished, cell).values()) for cell in sweep.cells}
+    if bars := figures.bars(accuracies, _in_accuracy(runs)):
+        style.save(bars, folder, "test_accuracy")
     say(text)
     return finished
+
+
+def _in_accuracy(runs):
+    """{cell: reported test accuracy}; None where the report states none, or another metric."""
+    fields = {run.cell: run.config.reported for run in runs}
+    return {
+        cell: each.value if each.metric.startswith("test accuracy") else None
+        for cell, each in fields.items()
+    }
 
 
 @dataclasses.dataclass(frozen=True)

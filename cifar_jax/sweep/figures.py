@@ -1,9 +1,10 @@
-"""Curves of a sweep: a line for each cell, mean over its runs, with a band of one standard deviation."""
+"""Figures of a sweep: curves, a line for each cell, and bars of test accuracy beside the reported values."""
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from cifar_jax.analysis import style
+from cifar_jax.sweep import statistics
 
 FIGURES = {
     "validation_accuracy": ("Validation accuracy, %", 100),
@@ -67,6 +68,53 @@ def draw(rows, cells, column):
         title_fontsize=8, frameon=False, handlelength=3.2, ncols=-(-len(cells) // 24),
         alignment="left",
     )  # fmt: skip
+    return figure
+
+
+def bars(accuracies, reported):
+    """The cells' test accuracies beside the reported ones: means, their intervals, single runs.
+
+    Args:
+        accuracies: {cell: test accuracies in per cent of its runs}; a cell without any has no bar.
+        reported: {cell: reported value or None}, in per cent.
+    Returns:
+        matplotlib.figure.Figure; None where no run has a result.
+    """
+    cells = list(accuracies)
+    found = {
+        i: statistics.estimate(accuracies[cell]) for i, cell in enumerate(cells) if accuracies[cell]
+    }
+    if not found:
+        return None
+    figure = style.new(7.2, 1.5 + 0.36 * len(cells))
+    axes = figure.subplots()
+    axes.barh(
+        list(found), [each.mean for each in found.values()], height=0.7, color=style.COLOURS[5],
+        label="mean of the runs",
+    )  # fmt: skip
+    several = {i: each for i, each in found.items() if each.n > 1}
+    if several:
+        axes.errorbar(
+            [each.mean for each in several.values()], list(several),
+            xerr=[each.high - each.mean for each in several.values()],
+            fmt="none", color="black", capsize=3, elinewidth=1.1, label="95 % interval of the mean",
+        )  # fmt: skip
+    runs = [(value, i) for i in found for value in accuracies[cells[i]]]
+    axes.plot(*zip(*runs, strict=True), "o", markersize=3, color="0.25", label="single runs")
+    given = [(reported[cell], i) for i, cell in enumerate(cells) if reported[cell] is not None]
+    if given:
+        axes.plot(
+            *zip(*given, strict=True), "D", markersize=6, color=style.COLOURS[1],
+            markeredgecolor="black", markeredgewidth=0.6, label="reported",
+        )  # fmt: skip
+    axes.set_yticks(range(len(cells)), cells, fontsize=9)
+    axes.set_ylim(len(cells) - 0.4, -0.6)  # the first cell on top
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("Test accuracy, %")
+    style.plain(axes)
+    axes.grid(axis="y", visible=False)
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return figure
 
 

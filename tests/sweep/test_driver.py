@@ -59,7 +59,7 @@ def test_a_sweep_writes_what_it_promises_and_each_run_is_that_run_alone(sweep, t
     for cell in sweep.cells:
         assert f"| {cell}" in summary and cell in said
     assert "## Against lr_0.01" in summary and summary in said
-    for name in ("validation_accuracy", "train_loss"):
+    for name in ("test_accuracy", "validation_accuracy", "train_loss"):
         assert (tmp_path / f"sweep/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert b"<svg" in (tmp_path / f"sweep/{name}.svg").read_bytes()
 

@@ -49,3 +49,21 @@ def test_a_cell_is_a_line():
     axes = figures.draw(rows, cells, "train_loss").axes[0]
     assert len(axes.lines) == 12 and len({line.get_label() for line in axes.lines}) == 12
     assert figures.draw([], cells, "train_loss") is None
+
+
+def test_bars_are_means_with_intervals_beside_the_reported_values():
+    accuracies = {"base": [70.0, 72.0, 71.0], "once": [60.0], "diverged": []}
+    reported = {"base": 71.2, "once": None, "diverged": 65.21}
+    axes = figures.bars(accuracies, reported).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [71, 60]
+    runs, given = [
+        line.get_xydata().tolist()
+        for line in axes.lines
+        if line.get_label() in ("single runs", "reported")
+    ]
+    assert runs == [[70, 0], [72, 0], [71, 0], [60, 1]] and given == [[71.2, 0], [65.21, 2]]
+    (interval,) = axes.collections[0].get_segments()  # t(2) = 4.302653
+    np.testing.assert_allclose(
+        interval[:, 0], 71 + np.array([-1, 1]) * 4.302653 / np.sqrt(3), rtol=1e-6
+    )
+    assert figures.bars({"diverged": []}, {"diverged": None}) is None

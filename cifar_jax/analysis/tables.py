@@ -1,0 +1,229 @@
+"""The tables of an evaluation and of a comparison, for a terminal of 80 columns and for Markdown."""
+
+from typing import NamedTuple
+
+FEW_CLASSES = 12  # so many fit into a line
+WORST = 10  # classes shown of more
+
+
+class Table(NamedTuple):
+    """Text in cells. The first column is of words, the others of figures."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def to_rich(table):
+    """A Table for rich.console.Console.print."""
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+
+    found = RichTable(
+        title=escape(table.title),
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+    )
+    for i, column in enumerate(table.columns):
+        found.add_column(
+            escape(column), justify="right" if i else "left", overflow="fold", header_style="dim"
+        )
+    for row in table.rows:
+        found.add_row(*map(escape, row))
+    return found
+
+
+def to_markdown(table):
+    """A Table as lines of Markdown, a heading first."""
+
+    def line(cells):
+        escaped = [cell.replace("|", "\\|") for cell in cells]
+        return f"| {' | '.join(escaped)} |"
+
+    rule = "|".join(["---", *["---:"] * (len(table.columns) - 1)])
+    return "\n".join(
+        [f"## {table.title}", "", line(table.columns), f"|{rule}|", *map(line, table.rows)]
+    )
+
+
+def percent(fraction, digits=2):
+    """As "61.53 %"; "-" for None."""
+    return "-" if fraction is None else f"{100 * fraction:.{digits}f} %"
+
+
+def percent_range(interval, digits=2):
+    """As "60.57 to 62.48"; "-" for None."""
+    return "-" if interval is None else " to ".join(f"{100 * end:.{digits}f}" for end in interval)
+
+
+def of_evaluation(evaluation):
+    """All tables of an evaluation, as of result.evaluate: a list of Table."""
+    names = evaluation["dataset"]["class_names"]
+    tables = [_overall(evaluation), _classes(evaluation)]
+    if len(names) <= FEW_CLASSES:
+        tables.append(_confusion(evaluation["confusion"], names))
+    tables += [_reliability(evaluation["calibration"]), _cost(evaluation)]
+    return tables
+
+
+def _overall(evaluation):
+    rows = [
+        ("accuracy", percent(evaluation["accuracy"])),
+        ("  95 % interval (Wilson)", f"{percent_range(evaluation['accuracy_interval'])} %"),
+        *([("top-5 accuracy", percent(top5))] if (top5 := evaluation["top5_accuracy"]) else []),
+        ("cross entropy, nats", f"{evaluation['loss']:.4f}"),
+    ]
+    for mean in ("macro", "weighted"):
+        found = evaluation[mean]
+        text = " / ".join(f"{100 * found[name]:.2f}" for name in ("precision", "recall", "f1"))
+        rows.append((f"precision / recall / F1, {mean}", f"{text} %"))
+    rows.append(("calibration error (15 bins)", percent(evaluation["calibration"]["error"])))
+    rows.append(("mean confidence", percent(evaluation["calibration"]["confidence"])))
+    return Table(
+        f"{evaluation['images']:,} {evaluation['split']} images of {evaluation['dataset']['name']}",
+        ("", ""),
+        rows,
+    )
+
+
+def _classes(evaluation):
+    classes, title = evaluation["per_class"], "Classes, in per cent"
+    if len(classes) > FEW_CLASSES:
+        title = f"The {WORST} worst of {len(classes)} classes, in per cent"
+        there = [each for each in classes if each["images"]]
+        classes = sorted(there, key=lambda each: each["accuracy"])[:WORST]
+    rows = [
+        (
+            each["name"],
+            f"{each['images']:,}",
+            "-" if each["accuracy"] is None else f"{100 * each['accuracy']:.2f}",
+            percent_range(each["accuracy_interval"], 1),
+            *(f"{100 * each[name]:.2f}" for name in ("precision", "f1")),
+        )
+        for each in classes
+    ]
+    columns = ("class", "images", "accuracy (recall)", "95 % interval", "precision", "F1")
+    return Table(title, columns, rows)
+
+
+def _confusion(confusion, names):
+    rows = [
+        (name, *(str(count) if count else "." for count in row))
+        for name, row in zip(names, confusion, strict=True)
+    ]
+    title = "Confusion matrix: images of the class of the line, taken for that of the column"
+    return Table(title, ("", *(name[:5] for name in names)), rows)
+
+
+def _reliability(calibration):
+    rows = [
+        (
+            f"{100 * each['low']:.1f} to {100 * each['high']:.1f}",
+            f"{each['images']:,}",
+            f"{100 * each['confidence']:.2f}",
+            f"{100 * each['accuracy']:.2f}",
+            f"{100 * (each['accuracy'] - each['confidence']):+.2f}",
+        )
+        for each in calibration["bins"]
+        if each["images"]
+    ]
+    columns = ("confidence", "images", "its mean", "accuracy", "difference")
+    return Table("Calibration, in per cent", columns, rows)
+
+
+def _cost(evaluation):
+    model = evaluation["model"]
+    rows = [
+        ("parameters", f"{model['params']:,}"),
+        ("memory of the parameters", f"{model['parameter_bytes'] / 1e6:,.3f} MB"),
+        (
+            f"activations, a training step of {model['activation_batch']}",
+            f"{model['activation_bytes'] / 1e6:,.1f} MB",
+        ),
+        ("multiply-adds an image", f"{model['multiply_adds'] / 1e6:,.2f} million"),
+    ]
+    for each in evaluation["speed"] or ():
+        rows.append(
+            (
+                f"batch of {each['batch']}, median of {each['calls']} calls",
+                f"{each['milliseconds']:,.3f} ms, {each['images_per_second']:,.0f} images/s",
+            )
+        )
+    title = model["name"] + (f" on {evaluation['hardware']}" if evaluation["speed"] else "")
+    return Table(title, ("", ""), rows)
+
+
+def confused_pairs(evaluation):
+    """The most confused pairs in words: a list such as ["cat taken for dog: 17.0 %"]."""
+    names = evaluation["dataset"]["class_names"]
+    return [
+        f"{names[each['true']]} taken for {names[each['predicted']]}: {percent(each['fraction'], 1)}"
+        for each in evaluation["confused_pairs"]
+    ]
+
+
+def of_comparison(comparison):
+    """All tables of a comparison, as of comparison.compare: a list of Table.
+
+    The first is report 001's Table VII: precision, recall and F1, means over the classes.
+    """
+    runs = comparison["runs"]
+    overall = [
+        (
+            run["name"],
+            f"{run['model']['params']:,}",
+            percent(run["accuracy"]),
+            percent_range(run["accuracy_interval"]),
+            *(f"{run['macro'][name]:.4f}" for name in ("precision", "recall", "f1")),
+        )
+        for run in runs
+    ]
+    by_class = zip(*(run["per_class"] for run in runs), strict=True)
+    classes = [
+        (mine[0]["name"], *("-" if each["accuracy"] is None else f"{100 * each['accuracy']:.2f}" for each in mine))
+        for mine in by_class
+    ]  # fmt: skip
+    tests = [
+        (
+            f"{each['first']} - {each['second']}",
+            f"{100 * each['difference']:+.2f}",
+            f"{each['only_first']:,}",
+            f"{each['only_second']:,}",
+            p_value(each["p"]),
+            p_value(each["p_holm"]),
+        )
+        for each in comparison["mcnemar"]
+    ]
+    on = f"{comparison['images']:,} {comparison['split']} images of {comparison['dataset']['name']}"
+    columns = ("run", "parameters", "accuracy", "95 % interval", "precision", "recall", "F1")
+    pairs = ("pair", "difference", "only first right", "only second right", "p", "p (Holm)")
+    return [
+        Table(f"On {on}", columns, overall),
+        Table(
+            "Accuracy of each class, per cent", ("class", *(run["name"] for run in runs)), classes
+        ),
+        Table("McNemar's test; differences of accuracy in percentage points", pairs, tests),
+    ]
+
+
+def p_value(p):
+    """As "0.0131"; "< 0.0001" for the smallest."""
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
+def remarks(comparison):
+    """What the tables of a comparison leave unsaid: a list of lines."""
+    lines = []
+    for run in comparison["runs"]:
+        chosen = f"{run['name']}: {run['model']['name']}, checkpoint {run['checkpoint']}, step {run['step']:,}"
+        worse = f"; better than on new images: {run['optimistic']}" if run["optimistic"] else ""
+        lines.append(chosen + worse)
+    tests = sorted({each["test"] for each in comparison["mcnemar"]})
+    number = len(comparison["mcnemar"])
+    lines.append(
+        "precision, recall and F1 are means over the classes; intervals are Wilson's; McNemar's test is "
+        f"two-sided, {' or '.join(tests)}, p corrected by Holm for {number} comparison{'s' * (number > 1)}"
+    )
+    return lines

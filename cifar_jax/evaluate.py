@@ -1,0 +1,159 @@
+"""What a trained model does on a split, in tables, figures and files:
+
+  python -m cifar_jax.evaluate --workdir runs/modified_net
+  python -m cifar_jax.evaluate --workdir runs/modified_net --split validation --checkpoint last --no-speed
+  python -m cifar_jax.evaluate --compare runs/origin_net runs/modified_net --out runs/comparison
+
+The first two write evaluation.json, predictions.npz and figures/ to --out, by default
+WORKDIR/evaluation/SPLIT_CHECKPOINT; cifar_jax/analysis/result.py says what stands in them. The third writes
+comparison.json, comparison.md and the confusion matrices side by side. Images are judged as the run judges them, with
+its test-time augmentation.
+"""
+
+import argparse
+import pathlib
+import sys
+
+from cifar_jax.errors import UserError
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(
+        "python -m cifar_jax.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--workdir", metavar="FOLDER", help="of a run")
+    what.add_argument("--compare", metavar="FOLDER", nargs="+", help="of two runs or more")
+    parser.add_argument("--split", default="test", help="test (the default), validation or train")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="WHICH",
+        help="best, last or a step; by default what the config's selection names",
+    )
+    parser.add_argument("--data_dir", metavar="FOLDER", help="where the data set is now")
+    parser.add_argument("--out", metavar="FOLDER", help="for the results; of --compare: comparison")
+    parser.add_argument("--no-speed", action="store_true", help="measure no latency")
+    parser.add_argument("--no-figures", action="store_true", help="draw none")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="draw the example images at random; by default the most confident ones are shown",
+    )
+    return parser.parse_args(argv)
+
+
+def evaluate_run(arguments, console):
+    """Evaluates a run, writes its files and prints its tables; returns the folder."""
+    from cifar_jax import runtime, trained
+    from cifar_jax.analysis import result, tables
+
+    out = arguments.out and result.open_folder(arguments.out)  # said before anything is computed
+    run = trained.open_run(arguments.workdir, arguments.checkpoint, arguments.data_dir)
+    runtime.enable_compilation_cache(run.config.compilation_cache)
+    name = f"{arguments.split}_{run.checkpoint}"
+    data = trained.split(run, arguments.split)
+    out = out or result.open_folder(run.workdir / "evaluation" / name)
+    evaluation, predictions = result.evaluate(run, arguments.split, data, not arguments.no_speed)
+    result.write(out, evaluation, predictions)
+    written = f"{out}/evaluation.json, {out}/predictions.npz"
+    if not arguments.no_figures:
+        from cifar_jax import writers
+        from cifar_jax.analysis import figures
+
+        rows = writers.read_rows(run.workdir / "metrics.jsonl")
+        figures.write(out / "figures", evaluation, predictions, data[0], rows, arguments.seed)
+        written += f", {out}/figures"
+    say = _sayer(console)
+    say(f"{run.workdir}: checkpoint {run.checkpoint}, step {run.step:,}")
+    if evaluation["optimistic"]:
+        say(f"Better than on new images: {evaluation['optimistic']}.")
+    for table in tables.of_evaluation(evaluation):
+        console.print()
+        console.print(tables.to_rich(table))
+    if pairs := tables.confused_pairs(evaluation):
+        say("\nMost confused")
+        say("\n".join(f"  {pair}" for pair in pairs))
+    say(f"\nResults: {written}")
+    return out
+
+
+def compare_runs(arguments, console):
+    """Compares runs, writes the files and prints the tables; returns the folder."""
+    import json
+
+    from cifar_jax import runtime, trained
+    from cifar_jax.analysis import comparison, figures, result, style, tables
+
+    if len(arguments.compare) < 2:
+        raise UserError("--compare takes two workdirs or more")
+    out = result.open_folder(arguments.out or "comparison")
+    evaluations, predictions = {}, {}
+    for name, workdir in short_names(arguments.compare).items():
+        run = trained.open_run(workdir, arguments.checkpoint, arguments.data_dir)
+        runtime.enable_compilation_cache(run.config.compilation_cache)
+        split = trained.split(run, arguments.split)
+        evaluations[name], predictions[name] = result.evaluate(run, arguments.split, split, False)
+        comparison.check_same_images(evaluations)
+    found = comparison.compare(evaluations, predictions)
+    shown, remarks = tables.of_comparison(found), tables.remarks(found)
+    result.write_text(out / "comparison.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    listed = "\n".join(f"- {each}" for each in remarks)
+    parts = ["# Comparison", *map(tables.to_markdown, shown), listed]
+    written = f"{out}/comparison.json, {out}/comparison.md"
+    if not arguments.no_figures:
+        style.save(figures.confusions(found), out, "confusion")
+        parts.append("![Confusion matrices side by side](confusion.png)")
+        written += f", {out}/confusion.png"
+    result.write_text(out / "comparison.md", "\n\n".join(parts) + "\n")
+    for table in shown:
+        console.print(tables.to_rich(table))
+        console.print()
+    say = _sayer(console)
+    say("\n".join(remarks))
+    say(f"\nResults: {written}")
+    return out
+
+
+def short_names(workdirs):
+    """{name: workdir}: the folders' own names, or as much of their paths as tells them apart.
+
+    Raises:
+        UserError: a folder twice.
+    """
+    paths = [pathlib.Path(each).expanduser().resolve() for each in workdirs]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UserError(f"{path} can't be compared with itself")
+    for length in range(1, 1 + max(len(path.parts) for path in paths)):
+        names = ["/".join(path.parts[-length:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return dict(zip(names, workdirs, strict=True))
+
+
+def _sayer(console):
+    return lambda text: console.print(text, markup=False, soft_wrap=True)
+
+
+def main(argv=None):
+    """Runs a command line and returns its exit code."""
+    arguments = parse(argv)
+    try:
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        (evaluate_run if arguments.workdir else compare_runs)(arguments, console)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
