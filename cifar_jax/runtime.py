@@ -67,7 +67,7 @@ def hardware():
         return f"{len(devices)} x {devices[0].device_kind}"
     # A container may be given fewer cores than the machine has.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    name = f"{processor()}, {cores} cores"
+    name = f"{processor()}, {cores} core{'s' * (cores != 1)}"
     return name if len(devices) == 1 else f"{name} as {len(devices)} devices"
 
 
