@@ -69,12 +69,12 @@ def _test_accuracy(summary, which):
     return found and found["test"]["accuracy"]
 
 
-def is_recorded(records, config_name, config, seed):
-    """Whether there is a record of this config, field by field, with this seed."""
-    return any(
-        record["config"] == config_name and record["seed"] == seed and _same(record, config)
-        for record in records
-    )
+def is_recorded(records, config, seed):
+    """Whether there is a record of this config, field by field, with this seed.
+
+    By whatever name: two tables of a report may print the same training.
+    """
+    return any(record["seed"] == seed and _same(record, config) for record in records)
 
 
 def expected_cost(config):
@@ -96,7 +96,7 @@ def pending(selected, seeds, records, folder=experiments.CONFIGS):
         (each, seed)
         for seed in range(seeds)
         for each, config in loaded
-        if not is_recorded(records, each.config, config, seed)
+        if not is_recorded(records, config, seed)
     ]
 
 
@@ -109,7 +109,7 @@ def table(records, folder=experiments.CONFIGS):
     for each in experiments.EXPERIMENTS:
         config = config_lib.load(f"{folder}/{each.config}")
         params = models.count_params(config.model.name)
-        mine = [r for r in records if r["config"] == each.config and _same(r, config)]
+        mine = [record for record in records if _same(record, config)]
         row = [each.report, f"`{each.config}`", f"{params:,}", _reported(config.reported)]
         lines.append(f"| {' | '.join(row + _ours(mine, config.reported))} |")
     return "\n".join(lines)
@@ -180,6 +180,8 @@ def run(todo, arguments, records):
         if time.monotonic() > deadline:
             break
         config = config_lib.load(f"{experiments.CONFIGS}/{each.config}")
+        if is_recorded(records, config, seed):  # meanwhile, by its other name
+            continue
         config.seed = seed
         config.dataset.data_dir = arguments.data_dir
         config.tensorboard = False
