@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from cifar_jax.analysis import named_layers
 from cifar_jax.errors import UserError
+from cifar_jax.models.layers import storage_dtype
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
@@ -33,7 +34,8 @@ def maps(model, variables, images, classes=None, layer=None):
         classes: int [B], whose logits are explained; None for those that the model predicts.
         layer: a name of named_layers.layers; None for default_layer's.
     Returns:
-        float32 [B, H', W'], of the layer's size, at least 0, in units of the logit.
+        [B, H', W'], of the layer's size, at least 0, in units of the logit; float32, or float64 where the
+        model computes in that.
     Raises:
         UserError: no such layer, or one that gives no map.
     """
@@ -54,11 +56,10 @@ def maps(model, variables, images, classes=None, layer=None):
         return jnp.sum(jnp.take_along_axis(logits, chosen[:, None], axis=-1)), features
 
     gradient, features = jax.grad(logits_of_classes, has_aux=True)(jnp.zeros(shape, dtype))
-    weights = jnp.mean(gradient.astype(jnp.float32), axis=(1, 2))
+    wide = storage_dtype(dtype)
+    weights = jnp.mean(gradient.astype(wide), axis=(1, 2))
     # An accelerator's quick products of float32 numbers would round to some three digits.
-    together = jnp.einsum(
-        "bhwk,bk->bhw", features.astype(jnp.float32), weights, precision="highest"
-    )
+    together = jnp.einsum("bhwk,bk->bhw", features.astype(wide), weights, precision="highest")
     return jax.nn.relu(together)
 
 
@@ -89,6 +90,11 @@ def default_layer(shapes):
 
 def _is_map(shape):
     return len(shape) == 4 and shape[1] * shape[2] > 1
+
+
+def choose_layer(model, variables, images_shape, layer=None):
+    """The name of the layer that `maps` explains; for arguments and errors see there."""
+    return _checked_layer(model, variables, images_shape, layer)[0]
 
 
 def _checked_layer(model, variables, images_shape, layer):

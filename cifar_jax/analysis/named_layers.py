@@ -69,11 +69,16 @@ def resolve(model, layer, known):
     Raises:
         UserError: there is none; the nearest name is given.
     """
-    aliases = getattr(model, "layer_aliases", {})
-    name = aliases.get(layer, layer)
+    name = aliases(model).get(layer, layer)
     if name in known:
         return name
-    raise UserError(f"the model has no layer {layer!r}; {config.nearest(layer, [*known, *aliases])}")
+    names = [*known, *aliases(model)]
+    raise UserError(f"the model has no layer {layer!r}; {config.nearest(layer, names)}")
+
+
+def aliases(model):
+    """Further names of a model's layers: alias -> name."""
+    return dict(getattr(model, "layer_aliases", {}))
 
 
 def apply(model, variables, images, visit):
