@@ -174,9 +174,7 @@ def explain(run, chosen, layer, explained, folder):
     large = np.clip(gradcam.resized(heat, *chosen.images.shape[1:3]), 0, 1)
     names = [_shortened(str(name)) for name in run.dataset.class_names]
     titles = [
-        _shortened(source, 28)
-        + (f"   true: {names[label]}" if label >= 0 else "")
-        + f"   predicted: {names[guess]}, {100 * sure:.0f} %"
+        _title(source, names[label] if label >= 0 else None, names[guess], sure)
         for source, label, guess, sure in zip(
             chosen.sources, chosen.labels, predicted, confidence, strict=True
         )
@@ -206,6 +204,15 @@ def _image_shape(run):
     from cifar_jax import models
 
     return models.lookup(run.config.model.name).input_shape
+
+
+def _title(source, label, predicted, confidence):
+    """What a figure says of an image, in two lines where one would reach into the neighbour's."""
+    parts = [_shortened(source, 28)]
+    parts += [f"true: {label}"] if label else []
+    said = f"predicted: {predicted}, {100 * confidence:.0f} %"
+    line = "   ".join([*parts, said])
+    return line if len(line) <= 60 else "   ".join(parts) + "\n" + said
 
 
 def _shortened(text, most=18):
@@ -272,7 +279,7 @@ def _run(arguments):
     else:
         which = arguments.images[0] if words else None
         chosen = choose_from_split(run, arguments.split, which, arguments.count)
-    yield f"{run.workdir}, {run.checkpoint} (step {run.step:,}): {len(chosen.images)} images at {layer}"
+    yield f"{run.workdir}, {run.checkpoint} (step {run.step:,}), images: {len(chosen.images)}, layer: {layer}"
     folder = arguments.out or run.workdir / "gradcam"
     for path in explain(run, chosen, layer, explained, folder):
         yield str(path)

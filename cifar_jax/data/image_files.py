@@ -38,7 +38,8 @@ def read(path) -> np.ndarray:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path} is over {MAX_BYTES // 10**6} MB; make it smaller first")
     except (OSError, ValueError) as error:  # such as a name that is too long
-        raise UserError(f"{path} can't be read ({error})") from error
+        reason = getattr(error, "strerror", error)
+        raise UserError(f"can't read {str(path)[:200]} ({reason})") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of damage and size: both are seen to here.
