@@ -51,7 +51,7 @@ def torch_maps(twin, images, module, classes):
     if module is not None:
         twin.get_submodule(module).register_forward_hook(lambda *call: kept.append(call[2]))
     with MapsOfReLUs() as of_relus:
-        logits = twin(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+        logits = twin(tensor(images))
     features = (kept or of_relus.kept)[-1]
     chosen = logits.argmax(1) if classes is None else torch.from_numpy(classes)
     (gradient,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), features)
@@ -64,24 +64,44 @@ def torch_maps(twin, images, module, classes):
 def test_maps_are_pytorchs(name, layer, module):
     """In float64, where nothing but a mistake makes a difference."""
     model, variables, images = cases.ready(name, "float64")
-    given = np.arange(3, 3 + len(images)) % 10
-    twin = torch_side.build(cases.Case(name), variables).eval()
+    twin = twin_of(name, variables)
+    with torch.no_grad():
+        classes = twin(tensor(images)).argmax(1).numpy()
+    classes[1:] = 4  # One image for what it is taken for, the others for what they are not.
+    _, expected = torch_maps(twin, images, module, classes)
+    with jax.enable_x64(True):
+        run = quick_jit(lambda *arrays: gradcam.maps(model, *arrays, classes, layer))
+        found = jax.device_get(run(variables, images))
+    assert_same(found, expected)
+    assert np.max(found) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"), [("basic_net", "conv2_relu"), ("big_net_improved", "relu_9")]
+)
+def test_activations_and_maps_of_the_predicted_class_are_pytorchs(name, layer):
+    model, variables, images = cases.ready(name, "float64")
+    expected = torch_maps(twin_of(name, variables), images, None, None)
 
     @quick_jit
-    def ours(variables, images):
-        shapes = named_layers.layers(model, variables, images.shape)
-        of_layer = layer or gradcam.default_layer(shapes)
-        return (
-            named_layers.activations(model, variables, images, of_layer),
-            gradcam.maps(model, variables, images, None, layer),
-            gradcam.maps(model, variables, images, given, layer),
-        )
+    def run(variables, images):
+        features = named_layers.activations(model, variables, images, layer)
+        return features, gradcam.maps(model, variables, images)
 
     with jax.enable_x64(True):
-        features, predicted, of_given = jax.device_get(ours(variables, images))
-    for classes, found in ((None, predicted), (given, of_given)):
-        their_features, theirs = torch_maps(twin, images, module, classes)
-        for one, other in ((features, their_features), (found, theirs)):
-            assert one.shape == other.shape and one.dtype == np.float64
-            np.testing.assert_allclose(one, other, atol=1e-9 * np.max(np.abs(other)))
-    assert np.max(predicted) > 0
+        found = jax.device_get(run(variables, images))
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one, other)
+
+
+def tensor(images):
+    return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+
+
+def twin_of(name, variables):
+    return torch_side.build(cases.Case(name), variables).eval()
+
+
+def assert_same(found, expected):
+    assert found.shape == expected.shape and found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, atol=1e-9 * np.max(np.abs(expected)))
