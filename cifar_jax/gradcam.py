@@ -228,16 +228,22 @@ def _parse(argv):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--workdir", metavar="FOLDER", required=True, help="of the run")
-    parser.add_argument("--checkpoint", metavar="WHICH", help="best, last or a step; as selected")
-    parser.add_argument("--data_dir", metavar="FOLDER", help="of the data set, if it has moved")
-    parser.add_argument("--split", default="test", help="train, validation or test (default)")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="WHICH",
+        help="best, last or a step (default: what the config selects)",
+    )
+    parser.add_argument("--data_dir", metavar="FOLDER", help="of the data set (default: the run's)")
+    parser.add_argument("--split", default="test", help="train, validation or test (default: test)")
     parser.add_argument(
         "--class",
         dest="explained",
         metavar="NAME",
-        help="the class whose logit is explained; the predicted one",
+        help="whose logit is explained (default: the predicted class)",
     )
-    parser.add_argument("--layer", metavar="NAME", help="the last that gives maps")
+    parser.add_argument(
+        "--layer", metavar="NAME", help="whose maps (default: the last that gives any)"
+    )
     parser.add_argument(
         "--list-layers", "--list_layers", action="store_true", help="prints the layers; no figure"
     )
@@ -245,12 +251,18 @@ def _parse(argv):
         "--images",
         nargs="+",
         metavar="IMAGE",
-        help="correct or wrong: the first of the split that are; or files (PNG, JPEG, ...)",
+        help="correct or wrong, the first of the split that are, or files (default: the first of the split)",
     )
     parser.add_argument(
-        "--count", type=int, default=12, metavar="N", help=f"of the split, 1 to {MOST} (12)"
+        "--count",
+        type=int,
+        default=12,
+        metavar="N",
+        help=f"images of the split, 1 to {MOST} (default: 12)",
     )
-    parser.add_argument("--out", metavar="FOLDER", help="for the results; WORKDIR/gradcam")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="for the results (default: WORKDIR/gradcam)"
+    )
     return parser.parse_args(argv)
 
 
