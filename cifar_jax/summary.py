@@ -82,7 +82,7 @@ def describe(name):
 
 
 def layers(name):
-    """The table of a model's layers, those with parameters, with the shapes of what they give for one image."""
+    """The table of a model's layers with the shapes of what they give for one image."""
     images = jnp.zeros((1, *models.REGISTRY[name].input_shape))
     console = {"width": 160, "force_terminal": sys.stdout.isatty()}
     return nn.tabulate(models.create(name), jax.random.key(0), console_kwargs=console)(images)

@@ -2,3 +2,7 @@
 
 This knows models and metrics, never the training.
 """
+
+from cifar_jax.analysis.named_layers import activations, layers
+
+__all__ = ["activations", "layers"]

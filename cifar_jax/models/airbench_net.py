@@ -14,8 +14,10 @@ from cifar_jax.models.layers import (
     BatchNorm,
     Conv,
     Linear,
+    Named,
     conv,
     max_pool,
+    pool_pixels,
     storage_dtype,
     uniform_fan_in,
 )
@@ -52,13 +54,13 @@ class AirbenchNet(nn.Module):
         )
         # PyTorch's epsilon is 1e-5 and its momentum 0.1.
         norm = partial(BatchNorm, use_scale=False, momentum=0.4, epsilon=1e-12, dtype=self.dtype)
-        x = gelu(Whitening(dtype=self.dtype, name="whiten")(images))
+        x = gelu(Whitening(dtype=self.dtype, name="whiten")(images), "whiten_gelu")
         for group, features in enumerate(GROUPS, start=1):
             x = max_pool(layer(features, name=f"group{group}_conv1")(x))
-            x = gelu(norm(name=f"group{group}_bn1")(x, train))
+            x = gelu(norm(name=f"group{group}_bn1")(x, train), f"group{group}_gelu1")
             x = layer(features, name=f"group{group}_conv2")(x)
-            x = gelu(norm(name=f"group{group}_bn2")(x, train))
-        x = jnp.max(x, axis=(1, 2))
+            x = gelu(norm(name=f"group{group}_bn2")(x, train), f"group{group}_gelu2")
+        x = pool_pixels(jnp.max, x)
         head = Linear(
             self.num_classes,
             use_bias=False,
@@ -69,8 +71,12 @@ class AirbenchNet(nn.Module):
         return head(x).astype(storage_dtype(self.dtype)) / x.shape[-1]
 
 
-# By the error function itself, PyTorch's default: x times the chance that a normal variable is below it.
-gelu = partial(jax.nn.gelu, approximate=False)
+def gelu(x, name):
+    """x times the chance that a normal variable is below it, as a layer of that name.
+
+    By the error function itself, PyTorch's default.
+    """
+    return Named(partial(jax.nn.gelu, approximate=False), name=name)(x)
 
 
 class Whitening(nn.Module):

@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cifar_jax.models.layers import Conv, Linear, max_pool, storage_dtype
+from cifar_jax.models.layers import Conv, Linear, max_pool, relu, storage_dtype
 
 
 class BasicNet(nn.Module):
@@ -26,10 +26,10 @@ class BasicNet(nn.Module):
 
     @nn.compact
     def __call__(self, images, train: bool = False):
-        x = max_pool(nn.relu(Conv(6, 5, dtype=self.dtype, name="conv1")(images)))
-        x = max_pool(nn.relu(Conv(16, 5, dtype=self.dtype, name="conv2")(x)))
+        x = max_pool(relu(Conv(6, 5, dtype=self.dtype, name="conv1")(images), "conv1_relu"))
+        x = max_pool(relu(Conv(16, 5, dtype=self.dtype, name="conv2")(x), "conv2_relu"))
         x = x.reshape(x.shape[0], -1)
-        x = nn.relu(Linear(120, dtype=self.dtype, name="fc1")(x))
-        x = nn.relu(Linear(84, dtype=self.dtype, name="fc2")(x))
+        x = relu(Linear(120, dtype=self.dtype, name="fc1")(x), "fc1_relu")
+        x = relu(Linear(84, dtype=self.dtype, name="fc2")(x), "fc2_relu")
         logits = Linear(self.num_classes, dtype=self.dtype, name="fc3")(x)
         return logits.astype(storage_dtype(self.dtype))

@@ -1,11 +1,20 @@
 """The network of report 004 (Murgolo), "bignet", and its improved form."""
 
+from types import MappingProxyType
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cifar_jax.models.layers import BatchNorm, Conv, Dropout, Linear, max_pool, storage_dtype
+from cifar_jax.models.layers import (
+    BatchNorm,
+    Conv,
+    Dropout,
+    Linear,
+    max_pool,
+    relu,
+    storage_dtype,
+)
 
 
 class BigNet(nn.Module):
@@ -33,6 +42,10 @@ class BigNet(nn.Module):
         averages, as in the other models.
     """
 
+    # The report's own names (section 3.3), MATLAB's, of what it looks at: the ReLU of the last convolution, and that
+    # of the layer of 64.
+    layer_aliases = MappingProxyType({"relu_9": "conv3_relu", "relu_10": "fc1_relu"})
+
     batch_norm: bool = False
     dropout: float = 0.0
     num_classes: int = 10
@@ -47,12 +60,12 @@ class BigNet(nn.Module):
         }
         x = images
         for layer, features in enumerate((32, 32, 64), start=1):
-            x = nn.relu(Conv(features, 5, padding=2, name=f"conv{layer}", **options)(x))
-            x = max_pool(x, window=3, stride=2)
+            x = Conv(features, 5, padding=2, name=f"conv{layer}", **options)(x)
+            x = max_pool(relu(x, f"conv{layer}_relu"), window=3, stride=2)
         x = x.reshape(x.shape[0], -1)
         x = Linear(64, name="fc1", **options)(x)
         if self.batch_norm:
             x = BatchNorm(dtype=self.dtype, name="bn")(x, train)
-        x = Dropout(self.dropout)(nn.relu(x), train)
+        x = Dropout(self.dropout)(relu(x, "fc1_relu"), train)
         logits = Linear(self.num_classes, name="fc2", **options)(x)
         return logits.astype(storage_dtype(self.dtype))

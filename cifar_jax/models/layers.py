@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -200,6 +201,30 @@ class Linear(nn.Module):
         return y
 
 
+class Named(nn.Module):
+    """A function without parameters as a layer, so that what it gives has a name in the model.
+
+    It adds no operation and no variable. Whatever is called as a layer can be looked at and moved by its
+    name, see `cifar_jax.analysis.activations`; a bare function can't.
+    """
+
+    function: Callable
+
+    @nn.compact
+    def __call__(self, *inputs):
+        return self.function(*inputs)
+
+
+def relu(x, name):
+    """max(x, 0) as a layer of that name."""
+    return Named(nn.relu, name=name)(x)
+
+
+def pool_pixels(reduce, x):
+    """`reduce` (jnp.mean or jnp.max) over the pixels as a layer "pool", [B, H, W, C] -> [B, C]."""
+    return Named(partial(reduce, axis=(1, 2)), name="pool")(x)
+
+
 class Dropout(nn.Module):
     """In training zeroes each number with chance `rate` and divides the others by 1 - rate.
 
@@ -293,11 +318,11 @@ class ConvBatchNorm(nn.Module):
 
 
 def average_and_classify(x, train, num_classes, dropout=None, dtype=jnp.float32):
-    """Average over the pixels -> dropout -> linear "fc", [B, H, W, C] -> logits [B, num_classes].
+    """Average over the pixels "pool" -> dropout -> linear "fc", [B, H, W, C] -> logits [B, num_classes].
 
     Called in a module's `__call__`, whose layers these become; without a rate there is no dropout layer.
     """
-    x = jnp.mean(x, axis=(1, 2))
+    x = pool_pixels(jnp.mean, x)
     if dropout is not None:
         x = Dropout(dropout)(x, train)
     logits = Linear(num_classes, dtype=dtype, name="fc")(x)

@@ -6,13 +6,13 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cifar_jax.models.layers import ConvBatchNorm, average_and_classify
+from cifar_jax.models.layers import ConvBatchNorm, Named, average_and_classify
 
 
-def conv_norm_relu(x, train, relu6, **options):
-    """`ConvBatchNorm` of the given arguments, its ReLU held below 6 where `relu6` says so."""
-    x = ConvBatchNorm(relu=not relu6, **options)(x, train)
-    return nn.relu6(x) if relu6 else x
+def conv_norm_relu(x, train, relu6, name, **options):
+    """`ConvBatchNorm` of the given arguments, its ReLU held below 6, a layer of its own, where `relu6` says so."""
+    x = ConvBatchNorm(relu=not relu6, name=name, **options)(x, train)
+    return Named(nn.relu6, name=f"{name}_relu6")(x) if relu6 else x
 
 
 class InvertedResidual(nn.Module):

@@ -12,6 +12,7 @@ from cifar_jax.models.layers import (
     Dropout,
     Linear,
     max_pool,
+    relu,
     storage_dtype,
 )
 
@@ -34,12 +35,13 @@ class OriginNet(nn.Module):
 
     @nn.compact
     def __call__(self, images, train: bool = False):
-        x = max_pool(nn.relu(Conv(6, 2, padding=1, dtype=self.dtype, name="conv1")(images)))
-        x = max_pool(nn.relu(Conv(16, 2, padding=1, dtype=self.dtype, name="conv2")(x)))
-        x = max_pool(nn.relu(Conv(32, 2, dtype=self.dtype, name="conv3")(x)))
+        x = images
+        for layer, (features, padding) in enumerate(((6, 1), (16, 1), (32, 0)), start=1):
+            conv = Conv(features, 2, padding=padding, dtype=self.dtype, name=f"conv{layer}")
+            x = max_pool(relu(conv(x), f"conv{layer}_relu"))
         x = x.reshape(x.shape[0], -1)
-        x = nn.relu(Linear(120, dtype=self.dtype, name="fc1")(x))
-        x = nn.relu(Linear(84, dtype=self.dtype, name="fc2")(x))
+        x = relu(Linear(120, dtype=self.dtype, name="fc1")(x), "fc1_relu")
+        x = relu(Linear(84, dtype=self.dtype, name="fc2")(x), "fc2_relu")
         logits = Linear(self.num_classes, dtype=self.dtype, name="fc3")(x)
         return logits.astype(storage_dtype(self.dtype))
 
@@ -82,7 +84,7 @@ class ModifiedNet(nn.Module):
             x = Linear(features, dtype=self.dtype, name=f"fc{layer}")(x)
             if self.separable:
                 x = BatchNorm(dtype=self.dtype, name=f"fc{layer}_bn")(x, train)
-            x = Dropout(self.dropout)(nn.relu(x), train)
+            x = Dropout(self.dropout)(relu(x, f"fc{layer}_relu"), train)
         logits = Linear(self.num_classes, dtype=self.dtype, name="fc3")(x)
         return logits.astype(storage_dtype(self.dtype))
 

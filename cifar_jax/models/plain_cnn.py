@@ -11,6 +11,7 @@ from cifar_jax.models.layers import (
     Conv,
     Dropout,
     Linear,
+    Named,
     max_pool,
     storage_dtype,
 )
@@ -46,17 +47,20 @@ class PlainCNN(nn.Module):
 
     @nn.compact
     def __call__(self, images, train: bool = False):
-        activation = ACTIVATIONS[self.activation]
+        def activation(x, layer):
+            return Named(ACTIVATIONS[self.activation], name=f"{layer}_activation")(x)
+
         dropout = Dropout(self.dropout)
         x = images
         for layer, features in enumerate((8, 16, 32, 64, 128, 128), start=1):
             x = Conv(features, 3, padding=1, dtype=self.dtype, name=f"conv{layer}")(x)
-            x = activation(BatchNorm(dtype=self.dtype, name=f"bn{layer}")(x, train))
+            x = BatchNorm(dtype=self.dtype, name=f"bn{layer}")(x, train)
+            x = activation(x, f"conv{layer}")
             if layer % 2 == 0:
                 x = max_pool(x)
         x = x.reshape(x.shape[0], -1)
-        x = dropout(activation(Linear(512, dtype=self.dtype, name="fc1")(x)), train)
-        x = dropout(activation(Linear(128, dtype=self.dtype, name="fc2")(x)), train)
-        x = activation(Linear(32, dtype=self.dtype, name="fc3")(x))
+        x = dropout(activation(Linear(512, dtype=self.dtype, name="fc1")(x), "fc1"), train)
+        x = dropout(activation(Linear(128, dtype=self.dtype, name="fc2")(x), "fc2"), train)
+        x = activation(Linear(32, dtype=self.dtype, name="fc3")(x), "fc3")
         logits = Linear(self.num_classes, dtype=self.dtype, name="fc4")(x)
         return logits.astype(storage_dtype(self.dtype))

@@ -6,7 +6,14 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cifar_jax.models.layers import ConvBatchNorm, Linear, max_pool, storage_dtype
+from cifar_jax.models.layers import (
+    ConvBatchNorm,
+    Linear,
+    Named,
+    max_pool,
+    pool_pixels,
+    storage_dtype,
+)
 
 
 class ResNet9(nn.Module):
@@ -33,8 +40,9 @@ class ResNet9(nn.Module):
             x = max_pool(layer(features, name=f"stage{stage}_conv")(x, train))
             if stage != 2:
                 y = layer(features, name=f"stage{stage}_residual1")(x, train)
-                x += layer(features, name=f"stage{stage}_residual2")(y, train)
-        x = jnp.max(x, axis=(1, 2))
+                y = layer(features, name=f"stage{stage}_residual2")(y, train)
+                x = Named(jnp.add, name=f"stage{stage}_sum")(x, y)
+        x = pool_pixels(jnp.max, x)
         x = Linear(self.num_classes, use_bias=False, dtype=self.dtype, name="fc")(x)
         logits = x.astype(storage_dtype(self.dtype))
         return logits / 8

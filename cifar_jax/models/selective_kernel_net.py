@@ -6,7 +6,16 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cifar_jax.models.layers import BatchNorm, Conv, Dropout, Linear, max_pool, storage_dtype
+from cifar_jax.models.layers import (
+    BatchNorm,
+    Conv,
+    Dropout,
+    Linear,
+    max_pool,
+    pool_pixels,
+    relu,
+    storage_dtype,
+)
 
 
 class SelectiveKernelBlock(nn.Module):
@@ -23,8 +32,8 @@ class SelectiveKernelBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        pooled = jnp.mean(x, axis=(1, 2))
-        hidden = nn.relu(Linear(self.hidden, dtype=self.dtype, name="mlp1")(pooled))
+        pooled = pool_pixels(jnp.mean, x)
+        hidden = relu(Linear(self.hidden, dtype=self.dtype, name="mlp1")(pooled), "mlp1_relu")
         scores = Linear(len(self.kernel_sizes), dtype=self.dtype, name="mlp2")(hidden)
         weights = nn.softmax(scores)
         branches = (
@@ -74,8 +83,8 @@ class SelectiveKernelNet(nn.Module):
             x = SelectiveKernelBlock(features, dtype=self.dtype, name=f"block{block}")(x, train)
             if block in (2, 4, 5):
                 x = max_pool(x)
-        x = jnp.mean(x, axis=(1, 2))
-        x = nn.relu(Linear(128, dtype=self.dtype, name="fc1")(x))
+        x = pool_pixels(jnp.mean, x)
+        x = relu(Linear(128, dtype=self.dtype, name="fc1")(x), "fc1_relu")
         x = BatchNorm(dtype=self.dtype, name="bn")(x, train)
         x = Dropout(self.dropout)(x, train)
         logits = Linear(self.num_classes, dtype=self.dtype, name="fc2")(x)

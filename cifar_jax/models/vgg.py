@@ -13,6 +13,7 @@ from cifar_jax.models.layers import (
     Linear,
     adaptive_avg_pool,
     max_pool,
+    relu,
     storage_dtype,
 )
 
@@ -60,14 +61,16 @@ class VGG(nn.Module):
 
     def _conv(self, x, features, name, train):
         if self.imagenet:
-            return nn.relu(Conv(features, 3, padding=1, dtype=self.dtype, name=name)(x))
+            x = Conv(features, 3, padding=1, dtype=self.dtype, name=name)(x)
+            return relu(x, f"{name}_relu")
         return ConvBatchNorm(features, use_bias=True, dtype=self.dtype, name=name)(x, train)
 
     def _hidden(self, x, train):
         x = adaptive_avg_pool(x, 7)
         x = x.reshape(x.shape[0], -1)
         for layer in (1, 2):
-            x = nn.relu(Linear(self.hidden, dtype=self.dtype, name=f"fc{layer}")(x))
+            x = Linear(self.hidden, dtype=self.dtype, name=f"fc{layer}")(x)
+            x = relu(x, f"fc{layer}_relu")
             if self.dropout is not None:
                 x = Dropout(self.dropout)(x, train)
         return x

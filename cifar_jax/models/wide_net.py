@@ -6,7 +6,16 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from cifar_jax.models.attention import SelfAttention
-from cifar_jax.models.layers import BatchNorm, Conv, Dropout, Linear, max_pool, storage_dtype
+from cifar_jax.models.layers import (
+    BatchNorm,
+    Conv,
+    Dropout,
+    Linear,
+    max_pool,
+    pool_pixels,
+    relu,
+    storage_dtype,
+)
 
 
 class WideNet(nn.Module):
@@ -45,13 +54,13 @@ class WideNet(nn.Module):
                 x = max_pool(x)
             x = Conv(features, 3, padding=1, dtype=self.dtype, name=f"conv{stage}")(x)
             batch_norm = BatchNorm(relu=True, dtype=self.dtype, name=f"bn{stage}")
-            x = batch_norm(x, train) if self.global_pool else nn.relu(x)
+            x = batch_norm(x, train) if self.global_pool else relu(x, f"conv{stage}_relu")
             if self.attention:
                 x = SelfAttention(dtype=self.dtype, name=f"attention{stage}")(x)
-        x = jnp.mean(x, axis=(1, 2)) if self.global_pool else x.reshape(x.shape[0], -1)
+        x = pool_pixels(jnp.mean, x) if self.global_pool else x.reshape(x.shape[0], -1)
         if self.dropout is not None:
             x = Dropout(self.dropout)(x, train)
-        x = nn.relu(Linear(120, dtype=self.dtype, name="fc1")(x))
-        x = nn.relu(Linear(84, dtype=self.dtype, name="fc2")(x))
+        x = relu(Linear(120, dtype=self.dtype, name="fc1")(x), "fc1_relu")
+        x = relu(Linear(84, dtype=self.dtype, name="fc2")(x), "fc2_relu")
         logits = Linear(self.num_classes, dtype=self.dtype, name="fc3")(x)
         return logits.astype(storage_dtype(self.dtype))

@@ -132,6 +132,13 @@ def create(case, dtype):
     return model.clone(**NARROWED.get(case.name, {}))
 
 
+def ready(name, dtype="float32"):
+    """(model without dropout, variables, images) of a registered model."""
+    case = Case(name)
+    arrays = (variables(case), inputs(case)[0])
+    return create(case, dtype), *jax.tree.map(lambda leaf: leaf.astype(dtype), arrays)
+
+
 def jit_of(name):
     """jax.jit where optimised machine code repays the time that it takes to make, else quick_jit."""
     return jax.jit if name == "inception_v3" else quick_jit
