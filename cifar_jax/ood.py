@@ -17,7 +17,6 @@ import argparse
 import math
 import pathlib
 import sys
-from typing import NamedTuple
 
 import numpy as np
 
@@ -114,15 +113,6 @@ def in_distribution(run, seed):
     return ("validation split", shuffled), ("test split", test[order])
 
 
-class Judged(NamedTuple):
-    """What figures show of a set: images of either kind, and score -> [N]."""
-
-    inside_images: np.ndarray  # uint8 [N, H, W, C]
-    outside_images: np.ndarray
-    inside: dict
-    outside: dict
-
-
 def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=0, data_dir=None):
     """Scores and judges every set.
 
@@ -136,7 +126,7 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
         seed: int, at least 0.
         data_dir: of the sets; None for the run's.
     Returns:
-        (what ood.json holds but for `figures`, set -> Judged).
+        (what ood.json holds but for `figures`, set -> ood_results.Judged).
     Raises:
         UserError: a set or a layer that there is not, or a model whose outputs are not finite.
     """
@@ -165,6 +155,7 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
         return ood.all_scores(outputs(images), gaussians, known)
 
     judged_images, held_images = judged_images[:count], held_images[:count]
+    described = ood.described(layers)
     inside, inside_held = scores(judged_images), scores(held_images)
     given = {} if threshold is None else {ood.of_layer(layers[0]): threshold}
     rows, about, judged = [], {}, {}
@@ -174,9 +165,9 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
         outside_images = found.images[half:][:n]
         outside_held, outside = scores(found.images[:m]), scores(outside_images)
         mine = {score: values[:n] for score, values in inside.items()}
-        judged[name] = Judged(judged_images[:n], outside_images, mine, outside)
+        judged[name] = ood_results.Judged(judged_images[:n], outside_images, mine, outside)
         about[name] = {"source": found.source, "note": found.note, "held_out": m, "judged": n}
-        for score in mine:
+        for score in described:
             chosen = given.get(score)
             if chosen is None:
                 chosen = detection.best_threshold(inside_held[score][:m], outside_held[score])
@@ -210,7 +201,7 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
             "interval": detection.LEVEL,
         },
         "sets": about,
-        "scores": ood.described(layers),
+        "scores": described,
         "results": rows,
         "reported": ood_results.REPORTED,
     }
@@ -233,68 +224,6 @@ def _load(run, names, count, seed, data_dir):
     return sets
 
 
-def write(folder, results, judged):
-    """Writes ood.json, ood.csv and the figures.
-
-    Args:
-        folder: is made.
-        results, judged: of `detect`; `figures` is added to the results.
-    Raises:
-        UserError: a folder that can't be written.
-    """
-    from cifar_jax.analysis import ood_figures, ood_results, style
-    from cifar_jax.workdir import write_json
-
-    rows = {(row["set"], row["score"]): row for row in results["results"]}
-    figures = {"histograms": {}, "samples": {}}
-    folder = pathlib.Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for score, about in results["scores"].items():
-            panels = [
-                (name, each.inside[score], each.outside[score], rows[name, score])
-                for name, each in judged.items()
-            ]
-            figure = ood_figures.histogram(about["title"], panels)
-            figures["histograms"][score] = name = f"histogram_{score}"
-            style.save(figure, folder, name)
-        # The report's own score, of the layer that was named last.
-        score = [each for each, about in results["scores"].items() if about["layer"]][-1]
-        for name, each in judged.items():
-            figure = ood_figures.samples(
-                f"{results['scores'][score]['title']}, {name}",
-                (each.inside_images, each.inside[score]),
-                (each.outside_images, each.outside[score]),
-                rows[name, score]["threshold"],
-            )
-            figures["samples"][name] = f"samples_{name.replace('/', '_').replace(':', '_')}"
-            style.save(figure, folder, figures["samples"][name])
-        results["figures"] = figures
-        ood_results.write_csv(folder / "ood.csv", results["results"])
-        write_json(folder / "ood.json", results)
-    except OSError as error:
-        raise UserError(f"can't write {folder} ({error.strerror})") from error
-
-
-def show(results):
-    """Prints a table for each set, and what the reported numbers mean beside them."""
-    from rich.console import Console
-
-    from cifar_jax.analysis import ood_results
-
-    console = Console(width=100, highlight=False)
-    own, run, options = results["in_distribution"], results["run"], results["options"]
-    console.print(
-        f"{run['model']}, step {run['step']}; in distribution (ID): {own['name']}, {own['judged']}; "
-        f"thresholds from: {own['held_out']}, and the other half of each set. In %:\n"
-    )
-    for name in results["sets"]:
-        console.print(ood_results.table(name, results), "")
-    if options["threshold"] is not None:
-        console.print("* given, not chosen\n")
-    console.print(results["reported"]["remark"])
-
-
 def main(argv=None):
     """Runs a command line and returns its exit code."""
     arguments = parser().parse_args(argv)
@@ -305,6 +234,7 @@ def main(argv=None):
         if arguments.threshold is not None and not math.isfinite(arguments.threshold):
             raise UserError("--threshold must be a finite number")
         from cifar_jax import runtime, trained
+        from cifar_jax.analysis import ood_results
         from cifar_jax.data import outliers
 
         runtime.enable_compilation_cache("auto")
@@ -312,16 +242,20 @@ def main(argv=None):
         names = [name.strip() for name in arguments.ood.split(",")]
         names = outliers.expand(filter(None, names), run.dataset.name)
         layers = checked_layers(arguments.layer, arguments.threshold, run.config.model.name)
+        folder = pathlib.Path(arguments.out or run.workdir / "ood").expanduser()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"can't make the folder {folder} ({error.strerror})") from error
         results, judged = detect(
             run, names, layers, arguments.threshold, arguments.count, arguments.train_count,
             arguments.seed, arguments.data_dir,
         )  # fmt: skip
-        folder = pathlib.Path(arguments.out or run.workdir / "ood").expanduser()
-        write(folder, results, judged)
+        ood_results.show(results)
+        ood_results.write(folder, results, judged)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    show(results)
     print(f"\n{folder}: ood.json, ood.csv and figures")
     return 0
 

@@ -1,16 +1,13 @@
 """Figures of out-of-distribution detection: histograms of the scores, and images with theirs."""
 
-import textwrap
-
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from cifar_jax.analysis import style
 
 BINS = 40
-REACH = (
-    3  # widths of the middle 98 % of the in-distribution scores that a histogram shows beside it
-)
+# Widths of the middle 98 % of the in-distribution scores that a histogram shows on either side of it.
+REACH = 4
 SAMPLES = 8  # images a row
 INSIDE, OUTSIDE = "#8C8C8C", style.COLOURS[0]
 
@@ -34,7 +31,7 @@ def histogram(title, panels):
         axes.set_visible(False)
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=8)
-    figure.supxlabel(f"{title} (greater = more in-distribution)", fontsize=9)
+    figure.supxlabel(f"{title}; below the threshold = out of distribution", fontsize=9)
     figure.supylabel("Share of the set's images in a bin, %", fontsize=9)
     return figure
 
@@ -58,18 +55,17 @@ def _panel(axes, name, inside, outside, row):
         itself, color="black", linestyle=style.STYLES[2], linewidth=1.6, zorder=5,
         label="threshold chosen on these very images",
     )  # fmt: skip
-    beyond = [
-        f"{100 * np.mean(values < low):.0f} % {where}"
-        for values, where in ((inside, "ID"), (outside, "OOD"))
-        if np.mean(values < low) >= 0.005
+    beyond = {"left": outside < low, "right": outside > high}
+    lines = [f"{name}: {100 * row['accuracy']:.1f} % right"] + [
+        f"{100 * far.mean():.0f} % of OOD lie further {way}, in the last bar"
+        for way, far in beyond.items()
+        if far.mean() >= 0.005
     ]
-    title = f"{name}: {100 * row['accuracy']:.1f} % right"
-    if beyond:
-        title += f" ({', '.join(beyond)} left of the axis)"
-    axes.set_title("\n".join(textwrap.wrap(title, 52)), fontsize=8.5)
+    axes.set_title("\n".join(lines), fontsize=8.5)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.tick_params(labelsize=8)
-    axes.set_xlim(low, high)
+    margin = 0.02 * (high - low)  # so that a threshold at an end is seen
+    axes.set_xlim(low - margin, high + margin)
     style.plain(axes)
 
 
@@ -99,8 +95,8 @@ def samples(title, inside, outside, threshold):
     Returns:
         matplotlib.figure.Figure.
     """
-    figure = style.new(7.2, 5.9)
-    figure.suptitle(f"{title}, threshold {threshold:.4g}", fontsize=10)
+    figure = style.new(7.2, 5.4)
+    figure.suptitle(f"{title}: threshold {threshold:.4g}, the first {SAMPLES} of each", fontsize=10)
     rows = []
     for (images, scores), who in ((inside, "In-distribution"), (outside, "Out of distribution")):
         accepted = np.asarray(scores) >= threshold
@@ -115,5 +111,5 @@ def samples(title, inside, outside, threshold):
             axes.set_axis_off()
             if i < len(images):
                 axes.imshow(images[i])
-                axes.set_title(f"{scores[i]:.3g}", fontsize=8, y=-0.27)
+                axes.set_title(f"{scores[i]:.3g}", fontsize=8, y=-0.28)
     return figure

@@ -15,8 +15,16 @@ ood.csv has the rows of `results`.
 """
 
 import csv
+import pathlib
+from typing import NamedTuple
 
+import numpy as np
+from rich.console import Console
 from rich.table import Table
+
+from cifar_jax.analysis import ood_figures, style
+from cifar_jax.errors import UserError
+from cifar_jax.workdir import write_json
 
 VERSION = 1
 
@@ -53,9 +61,20 @@ REPORTED = {
         "histogram of the very images that it is judged on. An accuracy alone says little then: beside "
         "few others, accepting everything is nearly always right, and how hard the others are decides the rest. "
         "'on judged' is our accuracy with a threshold chosen the report's way; 'accuracy' is with one that has "
-        "not seen the judged images, on as many images of either kind, so that guessing has 50 %."
+        "not seen the judged images, on as many images of either kind, so that guessing has 50 %. "
+        "An AUROC below 50 % says that the others score above the run's own images: no rule of 'below the "
+        "threshold is out' tells them then."
     ),
 }
+
+
+class Judged(NamedTuple):
+    """What figures show of a set: images of either kind, and score -> [N]."""
+
+    inside_images: np.ndarray  # uint8 [N, H, W, C]
+    outside_images: np.ndarray
+    inside: dict
+    outside: dict
 
 
 def row(name, score, found, decided, itself, given):
@@ -97,6 +116,13 @@ def write_csv(path, rows):
         writer.writerows(rows)
 
 
+def heading(name, results):
+    """What a set is, for the line over its table."""
+    about = results["sets"][name]
+    title = f"{name}: {about['source']}; {about['judged']:,} images of either kind"
+    return title + (f"\nNote: {about['note']}" if about["note"] else "")
+
+
 def table(name, results):
     """A set's rows for the terminal, 100 columns wide at most.
 
@@ -106,11 +132,7 @@ def table(name, results):
     Returns:
         rich.table.Table.
     """
-    about, scores = results["sets"][name], results["scores"]
-    title = f"{name}: {about['source']}; {about['judged']:,} images of either kind"
-    if about["note"]:
-        title += f"\nNote: {about['note']}"
-    found = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    found = Table(box=None, header_style="bold", pad_edge=False)
     found.add_column("score", no_wrap=True)
     for head in ("AUROC", "AUPR\nID", "AUPR\nOOD", "FPR95", "threshold"):
         found.add_column(head, justify="right", no_wrap=True)
@@ -120,7 +142,7 @@ def table(name, results):
         if each["set"] != name:
             continue
         percent = {key: f"{100 * each[key]:.1f}" for key in each if isinstance(each[key], float)}
-        title = scores[each["score"]]["title"]
+        title = results["scores"][each["score"]]["title"]
         found.add_row(
             title if len(title) <= 26 else title[:25] + "…",
             percent["auroc"],
@@ -132,3 +154,59 @@ def table(name, results):
             percent["accuracy_on_judged"],
         )
     return found
+
+
+def write(folder, results, judged):
+    """Writes ood.json, ood.csv and the figures.
+
+    Args:
+        folder: is there.
+        results: what ood.json holds; `figures` is added.
+        judged: set -> Judged.
+    Raises:
+        UserError: a folder that can't be written.
+    """
+    rows = {(row["set"], row["score"]): row for row in results["results"]}
+    figures = {"histograms": {}, "samples": {}}
+    folder = pathlib.Path(folder)
+    try:
+        for score, about in results["scores"].items():
+            panels = [
+                (name, each.inside[score], each.outside[score], rows[name, score])
+                for name, each in judged.items()
+            ]
+            figure = ood_figures.histogram(about["title"], panels)
+            figures["histograms"][score] = name = f"histogram_{score}"
+            style.save(figure, folder, name)
+        # The report's own score, of the layer that was named last.
+        score = [each for each, about in results["scores"].items() if about["layer"]][-1]
+        for name, each in judged.items():
+            figure = ood_figures.samples(
+                f"{results['scores'][score]['title']}, {name}",
+                (each.inside_images, each.inside[score]),
+                (each.outside_images, each.outside[score]),
+                rows[name, score]["threshold"],
+            )
+            figures["samples"][name] = f"samples_{name.replace('/', '_').replace(':', '_')}"
+            style.save(figure, folder, figures["samples"][name])
+        results["figures"] = figures
+        write_csv(folder / "ood.csv", results["results"])
+        write_json(folder / "ood.json", results)
+    except OSError as error:
+        raise UserError(f"can't write {folder} ({error.strerror})") from error
+
+
+def show(results):
+    """Prints a table for each set, and what the reported numbers mean beside them."""
+    console = Console(width=100, highlight=False, markup=False)
+    own, run, options = results["in_distribution"], results["run"], results["options"]
+    console.print(
+        f"{run['model']}, step {run['step']}; in distribution (ID): {own['name']}, {own['judged']}; "
+        f"thresholds from: {own['held_out']}, and the other half of each set. In %:\n"
+    )
+    for name in results["sets"]:
+        console.print(heading(name, results), style="bold")
+        console.print(table(name, results), "")
+    if options["threshold"] is not None:
+        console.print("* given, not chosen\n")
+    console.print(results["reported"]["remark"])
