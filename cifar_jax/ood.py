@@ -130,16 +130,18 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
     Raises:
         UserError: a set or a layer that there is not, or a model whose outputs are not finite.
     """
+    import jax
+
     from cifar_jax import trained
     from cifar_jax.analysis import detection, features, ood, ood_results
 
     step = features.make_step(run.recipe.model, run.recipe.normalize, tuple(layers))
     (held_from, held_images), (judged_from, judged_images) = in_distribution(run, seed)
-    features.collect(step, run.variables, judged_images[:1], 1)  # A wrong layer's name stops here.
+    jax.eval_shape(step, run.variables, judged_images[:1])  # A wrong layer's name stops here.
     sets = _load(run, names, count, seed, data_dir)
 
     def outputs(images):
-        found = features.collect(step, run.variables, images, run.recipe.eval_batch_size)
+        found = features.collect(step, run.variables, images, batch_size)
         if not (np.isfinite(found.logits).all() and np.isfinite(found.features).all()):
             raise UserError(f"the model of {run.workdir} gives values that are not finite")
         return found
@@ -148,6 +150,7 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
     if 0 < train_count < len(train_labels):
         chosen = np.random.default_rng(seed).permutation(len(train_labels))[:train_count]
         train_images, train_labels = train_images[chosen], train_labels[chosen]
+    batch_size = min(run.recipe.eval_batch_size, max(len(train_labels), count))
     known = outputs(train_images).features
     gaussians = ood.fit_class_gaussians(known, train_labels)
 

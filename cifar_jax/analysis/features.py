@@ -1,5 +1,6 @@
 """What goes into a classifier's last linear layer, and what comes out of the model: for any of the models."""
 
+import functools
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -48,13 +49,14 @@ def penultimate(model, variables, images):
     return logits, inputs[-1].reshape(len(images), -1)
 
 
+@functools.lru_cache(maxsize=8)
 def make_step(model, normalize, layers=()):
     """A compiled (variables, uint8 [B, H, W, C]) -> Outputs, for `collect`.
 
     Args:
         model: Flax module.
         normalize: uint8 images -> the model's input.
-        layers: names for `activations`, or PENULTIMATE.
+        layers: tuple of names for `activations`, or PENULTIMATE.
     """
 
     @jax.jit
@@ -78,11 +80,11 @@ def collect(step, variables, images, batch_size):
         step: of `make_step`.
         variables: of the model.
         images: uint8 [N, H, W, C], at least one.
-        batch_size: images a step; the last batch is padded.
+        batch_size: images a step; the last batch is padded, so that one program does for any number.
     Returns:
         Outputs.
     """
-    batch_size, found = min(batch_size, len(images)), []
+    found = []
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
         n = len(batch)
