@@ -16,9 +16,6 @@ SETS = "noise"
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory, module_config):
     folder = tmp_path_factory.mktemp("ood") / "run"
-    module_config.model.name = "big_net_improved"
-    module_config.total_epochs = 1
-    module_config.eval_batch_size = 60
     train.train_and_evaluate(module_config, folder)
     return folder
 
@@ -27,7 +24,7 @@ def workdir(tmp_path_factory, module_config):
 def written(workdir, tmp_path_factory):
     """(folder of the results, ood.json)."""
     folder = tmp_path_factory.mktemp("out") / "new"
-    options = ["--ood", SETS, "--count", "60", "--out", str(folder)]
+    options = ["--ood", SETS, "--layer", "conv2,fc2", "--count", "60", "--out", str(folder)]
     assert ood.main(["--workdir", str(workdir), *options]) == 0
     return folder, json.loads((folder / "ood.json").read_text())
 
@@ -39,10 +36,10 @@ def test_results_have_their_documented_keys(written, workdir):
         "figures",
     ]  # fmt: skip
     assert results["run"]["workdir"] == str(workdir)
-    assert results["run"]["model"] == "big_net_improved"
+    assert results["run"]["model"] == "basic_net"
     own = {"name": "digits", "held_out": "validation split", "judged": "test split"}
     assert results["in_distribution"] == own
-    assert results["options"]["layers"] == ["relu_9", "relu_10"]
+    assert results["options"]["layers"] == ["conv2", "fc2"]
     assert results["options"]["train_count"] == 1295
     assert list(results["sets"]) == ["uniform_noise", "gaussian_noise"]
     for about in results["sets"].values():
@@ -91,7 +88,7 @@ def test_thresholds_never_see_what_is_judged(workdir, monkeypatch):
     monkeypatch.setattr(detection, "best_threshold", choose)
     monkeypatch.setattr(detection, "accuracy_at", judge)
     run = trained.open_run(workdir)
-    ood.detect(run, ["uniform_noise"], ["relu_10"], count=50)
+    ood.detect(run, ["uniform_noise"], ["fc2"], count=50)
     honest = [judged for judged in judged_on if judged[2] == chosen_on[0][2]]
     assert len(chosen_on) == len(judged_on) == 2 * 6  # honest, then the report's way
     inside, outside, _ = honest[0]
@@ -132,9 +129,11 @@ def test_a_given_threshold_is_used_for_its_layer_alone(workdir, tmp_path, capsys
     options += ["--out", str(tmp_path), "--train_count", "100"]
     assert ood.main(["--workdir", str(workdir), *options]) == 0
     results = json.loads((tmp_path / "ood.json").read_text())
-    assert results["options"]["layers"] == ["relu_10"] and results["options"]["train_count"] == 100
+    assert (
+        results["options"]["layers"] == ["penultimate"] and results["options"]["train_count"] == 100
+    )
     given = [row["score"] for row in results["results"] if row["threshold_from"] == "given"]
-    assert given == ["mean_activation_relu_10"] and results["results"][0]["threshold"] == 0.32
+    assert given == ["mean_activation_penultimate"] and results["results"][0]["threshold"] == 0.32
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 100 and "0.32*" in shown
     assert "99.3 % (relu_9)" in shown and "on judged" in shown
@@ -142,6 +141,8 @@ def test_a_given_threshold_is_used_for_its_layer_alone(workdir, tmp_path, capsys
 
 def test_layers():
     assert ood.checked_layers(None, None, "resnet18") == ["penultimate"]
+    assert ood.checked_layers(None, None, "big_net_improved") == ["relu_9", "relu_10"]
+    assert ood.checked_layers(None, 0.32, "big_net") == ["relu_10"]
     assert ood.checked_layers("fc1, fc2,fc1", None, "basic_net") == ["fc1", "fc2"]
     with pytest.raises(UserError, match="one layer"):
         ood.checked_layers("fc1,fc2", 0.3, "basic_net")
@@ -155,7 +156,7 @@ def test_layers():
         (["--ood", "digits"], "'digits' is what the run was trained on"),
         (["--ood", "noise,suffled_patches"], "did you mean 'shuffled_patches'"),
         (["--ood", ","], "name OOD sets"),
-        (["--ood", "noise", "--layer", "relu_11"], "no layer 'relu_11'; did you mean relu_10"),
+        (["--ood", "noise", "--layer", "fc4"], "no layer 'fc4'; did you mean fc3"),
         (["--ood", "noise", "--count", "0"], "--count must be at least 1"),
         (["--ood", "noise", "--seed", "-1"], "--seed must be at least 0"),
         (["--ood", "noise", "--train_count", "-5"], "--train_count must be at least 0"),
@@ -179,6 +180,6 @@ def test_what_is_no_run_is_refused(tmp_path, capsys):
 
 def test_a_model_that_gives_no_numbers_is_refused(workdir):
     run = trained.open_run(workdir)
-    run.variables["params"]["fc2"]["bias"] = np.full(10, np.nan, np.float32)
+    run.variables["params"]["fc3"]["bias"] = np.full(10, np.nan, np.float32)
     with pytest.raises(UserError, match="not finite"):
-        ood.detect(run, ["uniform_noise"], ["relu_10"], count=10, train_count=20)
+        ood.detect(run, ["uniform_noise"], ["fc2"], count=10, train_count=20)
