@@ -254,11 +254,12 @@ def main(argv=None):
             run, names, layers, arguments.threshold, arguments.count, arguments.train_count,
             arguments.seed, arguments.data_dir,
         )  # fmt: skip
-        ood_results.show(results)
         ood_results.write(folder, results, judged)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    # After the files: a closed pipe such as head's costs none of them.
+    ood_results.show(results)
     print(f"\n{folder}: ood.json, ood.csv and figures")
     return 0
 

@@ -57,7 +57,7 @@ def _panel(axes, name, inside, outside, row):
     )  # fmt: skip
     beyond = {"left": outside < low, "right": outside > high}
     lines = [f"{name}: {100 * row['accuracy']:.1f} % right"] + [
-        f"{100 * far.mean():.0f} % of OOD lie further {way}, in the last bar"
+        f"{100 * far.mean():.0f} % of OOD lie further {way}, in the end bar"
         for way, far in beyond.items()
         if far.mean() >= 0.005
     ]
@@ -109,6 +109,8 @@ def samples(title, inside, outside, threshold):
         part.suptitle(label, fontsize=9, x=0.01, ha="left")
         for i, axes in enumerate(part.subplots(1, SAMPLES)):
             axes.set_axis_off()
+            if i == 0 and not len(images):
+                axes.text(0.05, 0.5, "none", transform=axes.transAxes, fontsize=9, color="0.35")
             if i < len(images):
                 axes.imshow(images[i])
                 axes.set_title(f"{scores[i]:.3g}", fontsize=8, y=-0.28)

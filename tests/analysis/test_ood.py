@@ -181,7 +181,7 @@ def test_a_histogram_says_what_lies_beyond_its_axis():
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert len(shown) == 3
     assert (
-        shown[0].get_title() == "noise: 87.5 % right\n50 % of OOD lie further left, in the last bar"
+        shown[0].get_title() == "noise: 87.5 % right\n50 % of OOD lie further left, in the end bar"
     )
 
 
@@ -194,6 +194,9 @@ def test_samples_are_sorted_by_decision():
         "Out of distribution, accepted, wrong: 0 of 10",
         "Out of distribution, rejected, right: 10 of 10",
     ]  # fmt: skip
+    assert [part.axes[0].texts[0].get_text() for part in figure.subfigs if part.axes[0].texts] == [
+        "none"
+    ]
     scores = [axes.get_title() for axes in figure.subfigs[0].axes]
     assert scores == ["4", "5", "6", "7", "8", "9", "", ""]
     np.testing.assert_array_equal(figure.subfigs[0].axes[1].images[0].get_array(), images[5])
