@@ -88,7 +88,7 @@ def test_thresholds_never_see_what_is_judged(workdir, monkeypatch):
     monkeypatch.setattr(detection, "best_threshold", choose)
     monkeypatch.setattr(detection, "accuracy_at", judge)
     run = trained.open_run(workdir)
-    ood.detect(run, ["uniform_noise"], ["fc2"], count=50)
+    ood.detect(run, ["uniform_noise"], ["fc2"], count=50, train_count=99)
     honest = [judged for judged in judged_on if judged[2] == chosen_on[0][2]]
     assert len(chosen_on) == len(judged_on) == 2 * 6  # honest, then the report's way
     inside, outside, _ = honest[0]
@@ -118,13 +118,18 @@ def test_the_seed_decides_everything(workdir):
     run = trained.open_run(workdir)
 
     def found(seed):
-        return ood.detect(run, ["constant_colour"], ["penultimate"], count=30, seed=seed)[0]
+        return ood.detect(
+            run, ["constant_colour"], ["penultimate"], count=30, train_count=99, seed=seed
+        )[0]
 
     assert found(0) == found(0)
     assert found(0)["results"] != found(1)["results"]
 
 
-def test_a_given_threshold_is_used_for_its_layer_alone(workdir, tmp_path, capsys):
+def test_a_given_threshold_is_used_for_its_layer_alone(workdir, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        ood_results.style, "save", lambda *_: None
+    )  # Figures take most of the time.
     options = ["--ood", "uniform_noise", "--threshold", "0.32", "--count", "30"]
     options += ["--out", str(tmp_path), "--train_count", "100"]
     assert ood.main(["--workdir", str(workdir), *options]) == 0
