@@ -1,0 +1,191 @@
+"""The command line of out-of-distribution detection, on a run of the digits."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from cifar_jax import ood, train, trained
+from cifar_jax.analysis import detection, ood_results
+from cifar_jax.errors import UserError
+
+SETS = "noise"
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory, module_config):
+    folder = tmp_path_factory.mktemp("ood") / "run"
+    train.train_and_evaluate(module_config, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(workdir, tmp_path_factory):
+    """(folder of the results, ood.json)."""
+    folder = tmp_path_factory.mktemp("out") / "new"
+    options = ["--ood", SETS, "--layer", "conv2,fc2", "--count", "60", "--out", str(folder)]
+    assert ood.main(["--workdir", str(workdir), *options]) == 0
+    return folder, json.loads((folder / "ood.json").read_text())
+
+
+def test_results_have_their_documented_keys(written, workdir):
+    _, results = written
+    assert list(results) == [
+        "version", "run", "in_distribution", "options", "sets", "scores", "results", "reported",
+        "figures",
+    ]  # fmt: skip
+    assert results["run"]["workdir"] == str(workdir)
+    assert results["run"]["model"] == "basic_net"
+    own = {"name": "digits", "held_out": "validation split", "judged": "test split"}
+    assert results["in_distribution"] == own
+    assert results["options"]["layers"] == ["conv2", "fc2"]
+    assert results["options"]["train_count"] == 1295
+    assert list(results["sets"]) == ["uniform_noise", "gaussian_noise"]
+    for about in results["sets"].values():
+        assert (about["held_out"], about["judged"], about["note"]) == (60, 60, "")
+    assert len(results["scores"]) == 7 and len(results["results"]) == 2 * 7
+    for row in results["results"]:
+        assert list(row) == list(ood_results.COLUMNS)
+        assert row["n"] == 120 and row["threshold_from"] == "held_out"
+        assert row["accuracy_low"] <= row["accuracy"] <= row["accuracy_high"]
+        # Chosen on the judged images themselves, none can be better.
+        assert row["accuracy_on_judged"] >= row["accuracy"]
+        right = row["accepted_inside"] + 1 - row["accepted_outside"]
+        assert row["accuracy"] == pytest.approx(right / 2)
+
+
+def test_csv_has_the_same_rows(written):
+    folder, results = written
+    with open(folder / "ood.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [list(row.values()) for row in rows] == [
+        [str(value) for value in row.values()] for row in results["results"]
+    ]
+
+
+def test_figures_are_there(written):
+    folder, results = written
+    names = [*results["figures"]["histograms"].values(), *results["figures"]["samples"].values()]
+    assert len(names) == 7 + 2
+    files = {f"{name}.{suffix}" for name in names for suffix in ("png", "svg")}
+    assert {path.name for path in folder.iterdir()} == files | {"ood.json", "ood.csv"}
+
+
+def test_thresholds_never_see_what_is_judged(workdir, monkeypatch):
+    """Every threshold is chosen on scores of other images than those that it is applied to."""
+    chosen_on, judged_on = [], []
+    best, accuracy_at = detection.best_threshold, detection.accuracy_at
+
+    def choose(inside, outside):
+        chosen_on.append((set(inside), set(outside), best(inside, outside)))
+        return chosen_on[-1][-1]
+
+    def judge(inside, outside, threshold):
+        judged_on.append((set(inside), set(outside), threshold))
+        return accuracy_at(inside, outside, threshold)
+
+    monkeypatch.setattr(detection, "best_threshold", choose)
+    monkeypatch.setattr(detection, "accuracy_at", judge)
+    run = trained.open_run(workdir)
+    ood.detect(run, ["uniform_noise"], ["fc2"], count=50, train_count=99)
+    honest = [judged for judged in judged_on if judged[2] == chosen_on[0][2]]
+    assert len(chosen_on) == len(judged_on) == 2 * 6  # honest, then the report's way
+    inside, outside, _ = honest[0]
+    assert not inside & chosen_on[0][0] and not outside & chosen_on[0][1]
+    assert inside == chosen_on[1][0] and outside == chosen_on[1][1]
+
+
+def test_parts_of_the_run_are_what_they_are_called(workdir):
+    run = trained.open_run(workdir)
+    (_, held_out), (_, judged) = ood.in_distribution(run, 0)
+    for found, split in ((held_out, "validation"), (judged, "test")):
+        expected = trained.split(run, split)[0]
+        assert sorted(map(bytes, found)) == sorted(map(bytes, expected))
+
+
+def test_a_run_without_validation_halves_its_test_set(workdir, monkeypatch):
+    run = trained.open_run(workdir)
+    run.config.dataset.validation_fraction = 0.0
+    (held_from, held_out), (judged_from, judged) = ood.in_distribution(run, 0)
+    assert (held_from, len(held_out)) == ("half of the test split", 179)
+    assert (judged_from, len(judged)) == ("the other half of the test split", 180)
+    together = sorted(map(bytes, np.concatenate([held_out, judged])))
+    assert together == sorted(map(bytes, run.dataset.split("test")[0]))
+
+
+def test_the_seed_decides_everything(workdir):
+    run = trained.open_run(workdir)
+
+    def found(seed):
+        return ood.detect(
+            run, ["constant_colour"], ["penultimate"], count=30, train_count=99, seed=seed
+        )[0]
+
+    assert found(0) == found(0)
+    assert found(0)["results"] != found(1)["results"]
+
+
+def test_a_given_threshold_is_used_for_its_layer_alone(workdir, tmp_path, capsys, monkeypatch):
+    # Figures take most of the time.
+    monkeypatch.setattr(ood_results.style, "save", lambda *_: None)
+    options = ["--ood", "uniform_noise", "--threshold", "0.32", "--count", "30"]
+    options += ["--out", str(tmp_path), "--train_count", "100"]
+    assert ood.main(["--workdir", str(workdir), *options]) == 0
+    results = json.loads((tmp_path / "ood.json").read_text())
+    assert (
+        results["options"]["layers"] == ["penultimate"] and results["options"]["train_count"] == 100
+    )
+    given = [row["score"] for row in results["results"] if row["threshold_from"] == "given"]
+    assert given == ["mean_activation_penultimate"] and results["results"][0]["threshold"] == 0.32
+    shown = capsys.readouterr().out
+    *lines, folder = shown.splitlines()
+    assert max(map(len, lines)) <= 100 and folder.startswith(str(tmp_path))
+    assert "0.32*" in shown
+    assert "99.3 % (relu_9)" in shown and "on judged" in shown
+
+
+def test_layers():
+    assert ood.checked_layers(None, None, "resnet18") == ["penultimate"]
+    assert ood.checked_layers(None, None, "big_net_improved") == ["relu_9", "relu_10"]
+    assert ood.checked_layers(None, 0.32, "big_net") == ["relu_10"]
+    assert ood.checked_layers("fc1, fc2,fc1", None, "basic_net") == ["fc1", "fc2"]
+    with pytest.raises(UserError, match="one layer"):
+        ood.checked_layers("fc1,fc2", 0.3, "basic_net")
+    with pytest.raises(UserError, match="no layer"):
+        ood.checked_layers(" ,", None, "basic_net")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--ood", "digits"], "'digits' is what the run was trained on"),
+        (["--ood", "noise,suffled_patches"], "did you mean 'shuffled_patches'"),
+        (["--ood", ","], "name OOD sets"),
+        (["--ood", "noise", "--layer", "fc4"], "no layer 'fc4'; did you mean fc3"),
+        (["--ood", "noise", "--count", "0"], "--count must be at least 1"),
+        (["--ood", "noise", "--seed", "-1"], "--seed must be at least 0"),
+        (["--ood", "noise", "--train_count", "-5"], "--train_count must be at least 0"),
+        (["--ood", "noise", "--threshold", "nan"], "finite"),
+        (["--ood", "noise", "--layer", "fc1,fc2", "--threshold", "1"], "one layer"),
+        (["--ood", "noise", "--checkpoint", "worst"], "best, last or a step"),
+        (["--ood", "noise", "--out", "/dev/null/x"], "can't make the folder"),
+    ],
+)
+def test_bad_command_lines(workdir, options, message, capsys):
+    assert ood.main(["--workdir", str(workdir), *options]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("error: ") and message in shown.err
+    assert not shown.out
+
+
+def test_what_is_no_run_is_refused(tmp_path, capsys):
+    assert ood.main(["--workdir", str(tmp_path), "--ood", "noise"]) == 2
+    assert "no workdir of a run" in capsys.readouterr().err
+
+
+def test_a_model_that_gives_no_numbers_is_refused(workdir):
+    run = trained.open_run(workdir)
+    run.variables["params"]["fc3"]["bias"] = np.full(10, np.nan, np.float32)
+    with pytest.raises(UserError, match="not finite"):
+        ood.detect(run, ["uniform_noise"], ["fc2"], count=10, train_count=20)
