@@ -162,7 +162,7 @@ def test_layers():
         (["--ood", "digits"], "'digits' is what the run was trained on"),
         (["--ood", "noise,suffled_patches"], "did you mean 'shuffled_patches'"),
         (["--ood", ","], "name OOD sets"),
-        (["--ood", "noise", "--layer", "fc4"], "no layer 'fc4'; did you mean fc3"),
+        (["--ood", "noise", "--layer", "fc4"], "no layer 'fc4'; did you mean `fc3`"),
         (["--ood", "noise", "--count", "0"], "--count must be at least 1"),
         (["--ood", "noise", "--seed", "-1"], "--seed must be at least 0"),
         (["--ood", "noise", "--train_count", "-5"], "--train_count must be at least 0"),

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cifar_jax.analysis._layer_outputs import activations
+from cifar_jax.analysis.named_layers import activations
 from cifar_jax.analysis.ood import mean_activation
 from cifar_jax.models.layers import Linear
 

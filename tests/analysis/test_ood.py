@@ -8,8 +8,7 @@ from quick_jit import quick_jit
 
 from cifar_jax import models
 from cifar_jax.analysis import features, ood, ood_figures
-from cifar_jax.analysis._layer_outputs import activations
-from cifar_jax.errors import UserError
+from cifar_jax.analysis.named_layers import activations
 
 RNG = np.random.default_rng(0)
 
@@ -142,18 +141,6 @@ def test_relus_of_report_004(name):
     assert relu_9.shape == (2, 7, 7, 64) and (convolved < 0).any()
     np.testing.assert_array_equal(relu_9, np.maximum(convolved, 0))
     np.testing.assert_array_equal(relu_10, penultimate)
-
-
-def test_layers_by_name():
-    model, shapes = models.create("resnet10"), models.registry.shapes("resnet10")
-    images = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
-
-    def shape(layer):
-        return jax.eval_shape(lambda v, x: activations(model, v, x, layer), shapes, images).shape
-
-    assert shape("fc") == (2, 10) and shape("stem/conv") == (2, 32, 32, 64)
-    with pytest.raises(UserError, match="no layer 'stem/conf'; did you mean stem/conv"):
-        shape("stem/conf")
 
 
 def test_outputs_do_not_depend_on_the_batch_size():
