@@ -14,6 +14,10 @@ from cifar_jax.analysis import curves, scores
 MANY_CLASSES = 12  # of more than so many a confusion matrix' cells hold no counts
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 DASHES = ([1, 0], [6, 3], [2, 2], [6, 2, 2, 2])  # of lines, beside their colours
+SHAPES = (
+    *(("circle", "●"), ("diamond", "◆"), ("square", "■")),
+    *(("triangle-up", "▲"), ("cross", "✚"), ("triangle-down", "▼")),
+)
 EPOCHS = 10  # so many make a curve of epochs; of fewer the log intervals are drawn
 
 CONFIG = {
@@ -59,6 +63,11 @@ def colour(number):
     return f"var(--c{number % 7})"
 
 
+def shape(number):
+    """The number'th marker: Vega's name of it, and a character that looks like it."""
+    return SHAPES[number % len(SHAPES)]
+
+
 def _chart(values):
     return alt.Chart(alt.Data(values=values))
 
@@ -98,13 +107,15 @@ def training(rows, chosen, selected_on):
             for row in found
             if isinstance(row.get(column), int | float)
         ]
-        drawn[column] = _lines(values, list(series), title, 240, _mark(chosen, per_epoch, values))
+        # Where the curve leaves room: a loss falls, an accuracy rises.
+        mark = _mark(chosen, per_epoch, values, 6 if column == "loss" else 232)
+        drawn[column] = _lines(values, list(series), title, 240, mark)
     rates = [
         _point(row, per_epoch, "learning rate", row["learning_rate"])
         for row in _thinned(intervals)
         if isinstance(row.get("learning_rate"), int | float)
     ]
-    mark = _mark(chosen, per_epoch, rates, label=False)
+    mark = _mark(chosen, per_epoch, rates)
     drawn["learning_rate"] = _lines(rates, ["learning rate"], "Learning rate", 110, mark, first=2)
     return drawn, "mean of an epoch" if by_epoch else "mean of a log interval"
 
@@ -126,33 +137,42 @@ def _point(row, per_epoch, name, value):
     return {"x": place, "step": row["step"], "series": name, "value": value}
 
 
-def _mark(chosen, per_epoch, values, label=True):
-    """A dashed line where the chosen checkpoint is, with its name."""
+def _mark(chosen, per_epoch, values, height=None):
+    """A dashed line where the chosen checkpoint is; its name at a height in pixels, or without it."""
     place = chosen[1] / per_epoch if per_epoch else chosen[1]
     last = max([place, *(each["x"] for each in values)])
     rule = _chart([{"x": place, "label": f"checkpoint {chosen[0]}"}])
     layers = [
         rule.mark_rule(color="var(--muted)", strokeDash=[3, 3], strokeWidth=1.2).encode(x="x:Q")
     ]
-    if label:
+    if height is not None:
         side = {"align": "right", "dx": -6} if place > 0.6 * last else {"align": "left", "dx": 6}
         layers.append(
-            rule.mark_text(y=0, dy=6, fontSize=11, color="var(--muted)", **side).encode(
+            rule.mark_text(y=height, fontSize=11, color="var(--muted)", **side).encode(
                 x="x:Q", text="label:N"
             )
         )
     return layers, per_epoch
 
 
-def _lines(values, names, title, height, mark, first=0):
+def line_style(number):
+    """The CSS border style that looks like the number'th line."""
+    return ("solid", "dashed", "dotted", "dashed")[number % len(DASHES)]
+
+
+def _lines(values, names, title, height, mark, first=0, key=True):
     marked, per_epoch = mark
     unit = "Epoch" if per_epoch else "Step"
     numbers = range(first, first + len(names))
-    legend = alt.Legend(title=None, orient="top", symbolType="stroke") if len(names) > 1 else None
+    legend = (
+        alt.Legend(title=None, orient="top", symbolType="stroke")
+        if key and len(names) > 1
+        else None
+    )
     colours = alt.Scale(domain=names, range=[colour(i) for i in numbers])
     dashes = alt.Scale(domain=names, range=[DASHES[(i - first) % len(DASHES)] for i in numbers])
     least = alt.Scale(zero=title == "Learning rate", nice=True)
-    exponent = alt.Axis(title=title, tickCount=4, **({"format": "~e"} if first == 2 else {}))
+    exponent = alt.Axis(title=title, tickCount=4, **({"format": "~g"} if first == 2 else {}))
     base = _chart(values).encode(
         x=alt.X(
             "x:Q",
@@ -204,15 +224,14 @@ def confusion(matrix, class_names):
     sizes = {"labelFontSize": 11 if few else 7, "labelOverlap": False, "labelLimit": 110}
     numbers = list(range(len(names)))
     axis = {"domain": False, "labelExpr": said, **sizes}
+    angle = 0 if max(map(len, names)) <= 2 else -90
     base = _chart(values).encode(
         x=alt.X(
             "p:O",
             scale=alt.Scale(domain=numbers),
-            axis=alt.Axis(title="Predicted class", orient="top", labelAngle=-90, **axis),
+            axis=alt.Axis(title="Predicted class", orient="top", labelAngle=angle, **axis),
         ),
-        y=alt.Y(
-            "t:O", scale=alt.Scale(domain=numbers), axis=alt.Axis(title="True class", **axis)
-        ),
+        y=alt.Y("t:O", scale=alt.Scale(domain=numbers), axis=alt.Axis(title="True class", **axis)),
         tooltip=[
             alt.Tooltip("true:N", title="True class"),
             alt.Tooltip("predicted:N", title="Predicted class"),
@@ -367,7 +386,7 @@ def calibration(found):
         y=alt.Y(
             "images:Q",
             scale=alt.Scale(type="log", domainMin=0.7, nice=False),
-            axis=alt.Axis(title="Images (log)", tickCount=3, format="~s"),
+            axis=alt.Axis(title="Images (log)", tickCount=3, format="~s", grid=False),
         ),
         y2=alt.datum(0.7),
     )
@@ -429,17 +448,16 @@ def runs_validation(rows_of):
     Args:
         rows_of: name -> rows of writers.read_rows.
     """
-    values, last = [], 0
+    values = []
     for name, rows in rows_of.items():
         per_epoch = steps_per_epoch(rows)
         found = curves.by_step(rows, "validation")
         if per_epoch and found:
             values += [_point(row, per_epoch, name, 100 * row["accuracy"]) for row in found]
-            last = max(last, values[-1]["x"])
-    names = [name for name in rows_of if any(each["series"] == name for each in values)]
-    if len(names) < 2:
+    if len({each["series"] for each in values}) < 2:
         return None
-    return _lines(values, names, "Validation accuracy, %", 260, ([], 1))
+    # All names, so that a run has one colour in all charts.
+    return _lines(values, list(rows_of), "Validation accuracy, %", 260, ([], 1), key=False)
 
 
 def detection(results):
@@ -454,29 +472,35 @@ def detection(results):
         {"set": row["set"], "score": titles[row["score"]], "auroc": 100 * row["auroc"]}
         for row in results["results"]
     ]
-    shapes = ["circle", "diamond", "square", "triangle-up", "cross", "triangle-down"]
+    least = min(40, *(10 * (each["auroc"] // 10) for each in values))
+    scale = alt.Scale(domain=[least, 100], zero=False, nice=False)
     base = _chart(values).encode(
         x=alt.X(
             "auroc:Q",
-            scale=alt.Scale(domain=[min(40, *(each["auroc"] for each in values)), 100]),
+            scale=scale,
             axis=alt.Axis(title="AUROC, %; chance is 50", tickCount=6),
         ),
         y=alt.Y(
             "score:N",
             sort=list(titles.values()),
             axis=alt.Axis(
-                title=None, grid=True, domain=False, labelColor="var(--ink)", labelLimit=150
+                title=None,
+                grid=True,
+                domain=False,
+                labelColor="var(--ink)",
+                labelLimit=150,
+                labelPadding=12,
             ),
         ),
         color=alt.Color(
             "set:N",
             scale=alt.Scale(domain=sets, range=[colour(i) for i in range(len(sets))]),
-            legend=alt.Legend(title=None, orient="top", symbolSize=70, columns=2),
+            legend=None,
         ),
         shape=alt.Shape(
             "set:N",
-            scale=alt.Scale(domain=sets, range=[shapes[i % 6] for i in range(len(sets))]),
-            legend=alt.Legend(title=None, orient="top", symbolSize=70, columns=2),
+            scale=alt.Scale(domain=sets, range=[shape(i)[0] for i in range(len(sets))]),
+            legend=None,
         ),
         tooltip=[
             alt.Tooltip("score:N", title="Score"),
@@ -484,6 +508,7 @@ def detection(results):
             alt.Tooltip("auroc:Q", title="AUROC, %", format=".2f"),
         ],
     )
-    chance = _chart([{"c": 50}]).mark_rule(strokeDash=[4, 3], color="var(--muted)").encode(x="c:Q")
+    rule = _chart([{"c": 50}]).mark_rule(strokeDash=[4, 3], color="var(--muted)")
+    chance = rule.encode(x=alt.X("c:Q", scale=scale))
     dots = base.mark_point(filled=True, size=80, opacity=0.9)
     return _specify(alt.layer(chance, dots), "AUROC by score and set", 32 * len(titles))

@@ -16,7 +16,8 @@ def of_runs(collected, specifications):
     """
     evaluations = {each.name: each.evaluation for each in collected}
     specifications["compare-accuracy"] = charts.runs_accuracy(evaluations)
-    if curves := charts.runs_validation({each.name: each.rows for each in collected}):
+    curves = charts.runs_validation({each.name: each.rows for each in collected})
+    if curves:
         specifications["compare-validation"] = curves
     tests, refused = None, ""
     try:
@@ -26,8 +27,12 @@ def of_runs(collected, specifications):
         refused = str(error)
     return {
         "summary": _summary(collected),
+        "key": [
+            {"name": each.name, "colour": charts.colour(i), "line": charts.line_style(i)}
+            for i, each in enumerate(collected)
+        ],
         "tests": tests,
-        "refused": refused[:1].upper() + refused[1:] + ".",
+        "refused": refused,
         "config": config_difference({each.name: each.evaluation["config"] for each in collected}),
     }
 

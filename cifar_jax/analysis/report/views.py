@@ -139,7 +139,7 @@ def tiles(found, summary):
     seconds = known(summary, "train_seconds", duration)
     epochs = known(summary, "epochs", lambda count: f"{count:,} epochs, ")
     steps = known(summary, "steps", lambda count: f"{count:,} steps")
-    speed = known(summary, "images_per_second", lambda rate: f"{rate:,.0f} images/s")
+    speed = known(summary, "images_per_second", lambda rate: f"{rate:,.0f}")
     hardware = str(summary.get("hardware", found["hardware"]))
     return [
         (
@@ -148,7 +148,7 @@ def tiles(found, summary):
             f"{model['multiply_adds'] / 1e6:,.2f} million multiply-adds an image",
         ),
         ("Training time", seconds, f"{epochs}{steps}".strip("–") or "compilation not counted"),
-        ("Training speed", speed, hardware),
+        ("Training, images/s", speed, hardware),
         ("F1", tables.percent(found["macro"]["f1"]), "mean over the classes"),
         (
             "Calibration error",
@@ -156,7 +156,7 @@ def tiles(found, summary):
             f"mean confidence {tables.percent(found['calibration']['confidence'])}",
         ),
         (
-            ("Top-5 accuracy", tables.percent(found["top5_accuracy"]), "true class among the first 5")
+            ("Top-5 accuracy", tables.percent(found["top5_accuracy"]), "true class in the first five")
             if found["top5_accuracy"] is not None
             else ("Cross entropy", f"{found['loss']:.4f}", "nats")
         ),
@@ -191,7 +191,9 @@ def reported_rows(found):
     if size := REPORTED.get(found["model"]["name"]):
         ours = found["model"]["params"]
         classes = len(found["dataset"]["class_names"])
-        source = f"report {size.source}" + ("" if classes == 10 else f"; ours with {classes} classes")
+        source = f"report {size.source}" + (
+            "" if classes == 10 else f"; ours with {classes} classes"
+        )
         rows.append(
             ("parameters", f"{size.params:,}", f"{ours:,}", "–", f"{ours - size.params:+,}", source)
         )  # fmt: skip
@@ -308,6 +310,10 @@ def detection(place, results, name, specifications):
         "place": place,
         "inside": results["in_distribution"]["name"],
         "chart": name,
+        "key": [
+            {"name": each, "colour": charts.colour(i), "marker": charts.shape(i)[1]}
+            for i, each in enumerate(results["sets"])
+        ],
         "table": table("Out-of-distribution detection", columns, rows, (0, 1)),
     }
 
@@ -316,7 +322,9 @@ def value(anything):
     """A config's value in words."""
     if isinstance(anything, list | tuple):
         return ", ".join(map(str, anything)) or "none"
-    return {None: "none", True: "yes", False: "no", "": "–"}.get(anything, str(anything))
+    if isinstance(anything, bool):
+        return "yes" if anything else "no"
+    return "none" if anything is None else str(anything) or "–"
 
 
 def affecting(config):

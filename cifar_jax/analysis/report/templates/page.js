@@ -1,6 +1,6 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
-const PAGE = 48; // images shown before a click on "Show more"
+const PAGE = innerWidth < 600 ? 18 : 45; // images shown before a click on "Show more"
 
 // The theme: the system's, until the button says otherwise.
 const button = document.getElementById("theme");
