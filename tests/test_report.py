@@ -27,7 +27,6 @@ def run(tmp_path_factory, module_config):
     """The folder of a run, whose name is hostile, with results of Grad-CAM and OOD detection."""
     folder = tmp_path_factory.mktemp("runs") / FOLDER
     module_config.reported.update({"value": 99.0, "metric": "test accuracy, %", "source": OTHER})
-    module_config.total_epochs = 3
     train.train_and_evaluate(module_config, folder, Console(file=io.StringIO()))
     write_gradcam(folder / "gradcam")
     write_detection(folder / "ood")
@@ -59,7 +58,8 @@ def write_detection(folder):
 
 @contextlib.contextmanager
 def hostile_classes():
-    """Digits whose classes have names that would run."""
+    """Digits whose classes have names that would run, of a model whose speed takes no time to measure."""
+    measured = {"batch": 1, "milliseconds": 2.5, "images_per_second": 400.0, "calls": 5}
     opened = trained.open_run
 
     def open_run(*arguments):
@@ -71,6 +71,7 @@ def hostile_classes():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trained, "open_run", open_run)
+        patch.setattr(result, "measure_speed", lambda *_: [measured])
         yield
 
 
@@ -218,6 +219,17 @@ def test_words():
     assert views.known({}, "x", str) == views.known({"x": float("nan")}, "x", str) == "–"
 
 
+def test_runs_of_different_data_are_shown_without_a_test(run, made):
+    found = collect.collect("run", run, "test")
+    dataset = found.evaluation["dataset"] | {"fingerprint": "0" * 64}
+    config = found.evaluation["config"] | {"batch_size": 7}
+    changed = found.evaluation | {"dataset": dataset, "config": config}
+    other = dataclasses.replace(found, name="other", evaluation=changed)
+    text = unescape(re.sub("<[^>]*>", " ", page.render([found, other]).decode()))
+    assert "needs the same images, but run and other are of different data" in text
+    assert re.search(r"batch_size\s+64\s+7\s", text)
+
+
 @pytest.mark.parametrize("num_classes", [3, 100])
 def test_a_page_of_few_and_of_many_classes(num_classes, run, made):
     """A hundred classes have a matrix without numbers and a table of the most confused pairs."""
@@ -258,18 +270,26 @@ def opened(chromium, path, width=1280, complaint=None, **options):
     context = chromium.new_context(
         viewport={"width": width, "height": 900}, reduced_motion="reduce", **options
     )
+    context.set_default_timeout(10_000)
     tab, wrong, asked = context.new_page(), [], []
     tab.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)  # fmt: skip
     tab.on("pageerror", lambda error: wrong.append(str(error)))
     tab.on("requestfailed", lambda request: wrong.append(request.url))
     tab.on("request", lambda request: asked.append(request.url))
     tab.goto(path.as_uri())
-    tab.wait_for_function("'ready' in document.documentElement.dataset", timeout=20_000)
+    tab.wait_for_function("'ready' in document.documentElement.dataset")
     yield tab
     assert complaint is not None or wrong == []
     assert all(complaint in each for each in wrong)
     assert [url for url in asked if not url.startswith("data:image/png")] == [path.as_uri()]
     context.close()
+
+
+@pytest.fixture(scope="module")
+def drawn(chromium, made):
+    """The page, for tests that leave it as it is."""
+    with opened(chromium, made) as tab:
+        yield tab
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -366,6 +386,17 @@ def test_hovering_tells_counts_and_a_click_shows_the_images(chromium, made, eval
         tab.wait_for_timeout(50)
         found = {(int(each["true"]), int(each["predicted"])) for each in shown(tab)}
         assert found == {(pair["true"], pair["predicted"])}
+
+
+@pytest.mark.parametrize("chart", ["loss", "accuracy", "learning_rate", "classes", "calibration"])
+def test_hovering_over_a_chart_tells_its_figures(chart, drawn):
+    tip = drawn.locator("#vg-tooltip-element.visible")
+    marks = drawn.locator(f"[data-chart=run-0-{chart}] .mark-symbol.role-mark path")
+    drawn.mouse.move(0, 0)
+    marks.last.hover(force=True)
+    tip.wait_for()
+    said = tip.inner_text()
+    assert re.search(r"\d", said) and "undefined" not in said and "NaN" not in said
 
 
 def light(tab):

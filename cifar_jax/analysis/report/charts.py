@@ -22,6 +22,7 @@ EPOCHS = 10  # so many make a curve of epochs; of fewer the log intervals are dr
 
 CONFIG = {
     "background": "transparent",
+    "customFormatTypes": True,
     "font": FONT,
     "view": {"stroke": None},
     "axis": {
@@ -182,7 +183,8 @@ def _lines(values, names, title, height, mark, first=0, key=True):
         y=alt.Y("value:Q", axis=exponent, scale=least),
         color=alt.Color("series:N", scale=colours, legend=legend),
         tooltip=[
-            alt.Tooltip("series:N", title="Curve"),
+            # Vega-Lite 6 looks for a nearest point's text in the wrong place, unless it is to format it.
+            alt.Tooltip("series:N", title="Curve", format="", formatType="asText"),
             alt.Tooltip("x:Q", title=unit, format="~r" if per_epoch is None else ".2~f"),
             alt.Tooltip("step:Q", title="Step", format=","),
             alt.Tooltip("value:Q", title=title, format=".4~r"),
@@ -263,7 +265,7 @@ def confusion(matrix, class_names):
             .encode(text=alt.Text("images:Q", format=","), color=ink)
         )
     description = "Confusion matrix: rows are true classes, columns predicted ones"
-    return _specify(alt.layer(*layers), description, (34 if few else 7.6) * len(names))
+    return _specify(alt.layer(*layers), description, (34 if few else 9) * len(names))
 
 
 def classes(per_class, accuracy):

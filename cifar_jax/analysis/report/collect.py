@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 import zipfile
 from typing import Any
@@ -159,6 +160,9 @@ def read_gradcam(path, run):
     if arrays["maps"].ndim != 3 or any(len(arrays[name]) != count for name in names[:-1]):
         raise ValueError("its arrays are not of as many images")
     classes = len(run.dataset.class_names)
+    for name in ("index", "class", "predicted", "label"):
+        if arrays[name].dtype.kind not in "iu":
+            raise ValueError(f"its {name} is not of whole numbers")
     for name in ("class", "predicted", "label"):
         if ((arrays[name] >= classes) | (arrays[name] < (-1 if name == "label" else 0))).any():
             raise ValueError(f"it names classes that {run.dataset.name} does not have")
@@ -202,7 +206,8 @@ def read_detection(path):
     for row in found["results"]:
         found["scores"][row["score"]]["title"], found["sets"][row["set"]]["source"]
         for name in ("auroc", "fpr95", "accuracy", "accuracy_low", "accuracy_high", "threshold"):
-            float(row[name])
-    if not found["results"]:
+            if not math.isfinite(row[name]):
+                raise ValueError(f"its {name} is not finite")
+    if not found["results"] or not isinstance(found["in_distribution"]["name"], str):
         raise ValueError("it has no results")
     return found

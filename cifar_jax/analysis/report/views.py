@@ -90,6 +90,7 @@ def of_run(each, name, shots, specifications):
         ],
         "bins": bins(found["calibration"]["bins"]),
         "class_names": names,
+        "many": len(names) > charts.MANY_CLASSES,
         "shots": [shot_view(shot, names) for shot in shots],
         "shown_first": "right" if all(right) else "wrong",
         "embedded": {
@@ -357,14 +358,15 @@ def environment(each):
         ("Peak memory", memory),
         ("Compilation", known(summary, "compile_seconds", duration)),
         ("Evaluated on", found["hardware"]),
-        *(
-            (f"Batch of {speed['batch']}", f"{speed['milliseconds']:,.3f} ms, {speed['images_per_second']:,.0f} images/s")
-            for speed in found["speed"] or ()
-        ),
+        *((f"Batch of {each['batch']}", _speed(each)) for each in found["speed"] or ()),
         ("Data set", f"{found['dataset']['name']}, {found['split']} split"),
         ("Its fingerprint", found["dataset"]["fingerprint"]),
         ("Parameters' SHA-256", str(summary.get("params_sha256", "–"))),
     ]  # fmt: skip
+
+
+def _speed(measured):
+    return f"{measured['milliseconds']:,.3f} ms, {measured['images_per_second']:,.0f} images/s"
 
 
 def versions(each):

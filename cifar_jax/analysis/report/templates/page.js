@@ -92,7 +92,10 @@ for (const each of document.querySelectorAll("button[data-true]")) {
 }
 
 // The charts. `ast` lets Vega interpret its expressions, so that the page's policy can forbid eval.
-const options = { mode: "vega-lite", ast: true, renderer: "svg", actions: false, tooltip: { theme: "report" } };
+const options = {
+  mode: "vega-lite", ast: true, renderer: "svg", actions: false, tooltip: { theme: "report" },
+  expressionFunctions: { asText: (value) => String(value) },
+};
 async function draw(place) {
   const name = place.dataset.chart;
   try {
