@@ -14,7 +14,7 @@ from rich.console import Console
 
 from cifar_jax import report, train, trained
 from cifar_jax.analysis import result, scores
-from cifar_jax.analysis.report import collect, page, pictures, views
+from cifar_jax.analysis.report import collect, page, pictures, words
 
 # Names that would run if anything took them for HTML or for the end of a script.
 FOLDER = "<script>hacked=1<img src=x onerror=hacked=1>"
@@ -213,10 +213,10 @@ def test_a_map_is_put_over_its_image():
 
 
 def test_words():
-    assert views.value(0) == "0" and views.value(False) == "no" and views.value(None) == "none"
-    assert views.value((1, 2)) == "1, 2" and views.value("") == "–"
-    assert [views.duration(s) for s in (9.96, 125, 7300)] == ["10.0 s", "2 min 5 s", "2 h 1 min"]
-    assert views.known({}, "x", str) == views.known({"x": float("nan")}, "x", str) == "–"
+    assert words.value(0) == "0" and words.value(False) == "no" and words.value(None) == "none"
+    assert words.value((1, 2)) == "1, 2" and words.value("") == "–"
+    assert [words.duration(s) for s in (9.96, 125, 7300)] == ["10.0 s", "2 min 5 s", "2 h 1 min"]
+    assert words.known({}, "x", str) == words.known({"x": float("nan")}, "x", str) == "–"
 
 
 def test_runs_of_different_data_are_shown_without_a_test(run, made):

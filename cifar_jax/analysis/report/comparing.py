@@ -1,7 +1,7 @@
 """What the templates show of several runs side by side."""
 
 from cifar_jax.analysis import comparison, tables
-from cifar_jax.analysis.report import charts, views
+from cifar_jax.analysis.report import curve_charts, dot_charts, vega, words
 from cifar_jax.errors import UserError
 
 
@@ -15,8 +15,8 @@ def of_runs(collected, specifications):
         dict for page.html.
     """
     evaluations = {each.name: each.evaluation for each in collected}
-    specifications["compare-accuracy"] = charts.runs_accuracy(evaluations)
-    curves = charts.runs_validation({each.name: each.rows for each in collected})
+    specifications["compare-accuracy"] = dot_charts.runs_accuracy(evaluations)
+    curves = curve_charts.runs_validation({each.name: each.rows for each in collected})
     if curves:
         specifications["compare-validation"] = curves
     tests, refused = None, ""
@@ -28,7 +28,7 @@ def of_runs(collected, specifications):
     return {
         "summary": _summary(collected),
         "key": [
-            {"name": each.name, "colour": charts.colour(i), "line": charts.line_style(i)}
+            {"name": each.name, "colour": vega.colour(i), "line": vega.line_style(i)}
             for i, each in enumerate(collected)
         ],
         "tests": tests,
@@ -61,17 +61,17 @@ def _summary(collected):
         ),
         line("images", lambda found, _: f"{found['images']:,} of {found['dataset']['name']}"),
         line("checkpoint", lambda found, _: f"{found['checkpoint']}, step {found['step']:,}"),
-        line("epochs", lambda _, summary: views.known(summary, "epochs", "{:,}".format)),
+        line("epochs", lambda _, summary: words.known(summary, "epochs", "{:,}".format)),
         line(
-            "training time", lambda _, summary: views.known(summary, "train_seconds", views.duration)
+            "training time", lambda _, summary: words.known(summary, "train_seconds", words.duration)
         ),
         line(
             "training, images/s",
-            lambda _, summary: views.known(summary, "images_per_second", "{:,.0f}".format),
+            lambda _, summary: words.known(summary, "images_per_second", "{:,.0f}".format),
         ),
         line("hardware", lambda _, summary: str(summary.get("hardware", "–"))),
     ]  # fmt: skip
-    return views.table("Side by side", ("", *(each.name for each in collected)), rows)
+    return words.table("Side by side", ("", *(each.name for each in collected)), rows)
 
 
 def _reported(reported):
@@ -93,7 +93,7 @@ def _tests(found):
         for each in found["mcnemar"]
     ]
     columns = ("pair", "difference", "only first right", "only second right", "p", "p (Holm)")
-    return views.table("McNemar's test", columns, rows)
+    return words.table("McNemar's test", columns, rows)
 
 
 def config_difference(configs):
@@ -102,11 +102,10 @@ def config_difference(configs):
     Args:
         configs: name -> config as a dict.
     """
-    affecting = [views.affecting(config) for config in configs.values()]
+    affecting = [words.affecting(config) for config in configs.values()]
     rows = [
-        (name, *(views.value(each[name]) for each in affecting))
+        (name, *(words.value(each[name]) for each in affecting))
         for name in affecting[0]
         if any(each[name] != affecting[0][name] for each in affecting)
     ]
-    words = range(len(configs) + 1)
-    return views.table("Configs", ("field", *configs), rows, words)
+    return words.table("Configs", ("field", *configs), rows, range(len(configs) + 1))

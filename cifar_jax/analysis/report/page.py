@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 import cifar_jax
 from cifar_jax.analysis import style
-from cifar_jax.analysis.report import charts, comparing, pictures, views
+from cifar_jax.analysis.report import comparing, pictures, vega, views
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 IMAGES, IMAGE_BYTES = 240, 1_000_000  # embedded, of all runs together
@@ -47,7 +47,7 @@ def render(collected, images=IMAGES, now=None):
     compared = None
     if len(collected) > 1:
         compared = comparing.of_runs(collected, specifications)
-    scripts = [_script(charts.library()), _script(_text("page.js"))]
+    scripts = [_script(vega.library()), _script(_text("page.js"))]
     first = collected[0]
     names = [each.name for each in collected]
     now = now or datetime.datetime.now()

@@ -1,25 +1,10 @@
 """What the templates show of a run: text and figures in words, nothing that is HTML."""
 
-import math
-import shlex
-
-from cifar_jax import config as config_lib
 from cifar_jax.analysis import tables
-from cifar_jax.analysis.report import charts, pictures
-from cifar_jax.schema import fields
+from cifar_jax.analysis.report import charts, curve_charts, dot_charts, pictures, vega, words
 
 MOST_CELLS = 400  # of a confusion matrix' table
 PERCENT = " %"
-
-
-def table(title, columns, rows, words=(0,)):
-    """A table for the macro of that name: `words` are the numbers of the columns that hold no figures."""
-    return {
-        "title": title,
-        "columns": list(columns),
-        "rows": [[str(cell) for cell in row] for row in rows],
-        "words": list(words),
-    }
 
 
 def of_run(each, name, shots, specifications):
@@ -37,7 +22,7 @@ def of_run(each, name, shots, specifications):
     names = found["dataset"]["class_names"]
     selected_on = "test" if found["config"]["selection"] == "test" else "validation"
     chosen = (found["checkpoint"], found["step"])
-    drawn, words = charts.training(each.rows, chosen, selected_on)
+    drawn, of_points = curve_charts.training(each.rows, chosen, selected_on)
     diagram, counts = charts.calibration(found["calibration"])
     drawn |= {
         "confusion": charts.confusion(found["confusion"], names),
@@ -61,7 +46,7 @@ def of_run(each, name, shots, specifications):
         "width": f"{high - low:.3f}",
         "interval": f"{low:.2f} to {high:.2f}",
         "tiles": tiles(found, summary),
-        "reported": table(
+        "reported": words.table(
             "Reported and ours",
             ("", "reported", "ours", "95 % interval", "difference", "source"),
             reported,
@@ -70,7 +55,7 @@ def of_run(each, name, shots, specifications):
         "has_reported": found["config"]["reported"]["value"] is not None,
         "remarks": found["config"]["reported"]["remarks"],
         "curves": bool(drawn.get("loss")),
-        "interval_words": words,
+        "interval_words": of_points,
         "pairs": [
             {
                 **{"true": pair["true"], "predicted": pair["predicted"]},
@@ -98,49 +83,26 @@ def of_run(each, name, shots, specifications):
             **{"all_right": f"{hits:,}", "all_wrong": f"{found['images'] - hits:,}"},
         },
         "gradcams": [gradcam(cam, names) for cam in each.gradcams],
-        "gradcam_command": command("gradcam", each.run.workdir, "--images", "wrong"),
+        "gradcam_command": words.command("gradcam", each.run.workdir, "--images", "wrong"),
         "detections": [
             detection(place, results, f"{name}-ood-{i}", specifications)
             for i, (place, results) in enumerate(each.detections)
         ],
-        "ood_command": command("ood", each.run.workdir, "--ood", "noise,shuffled_patches"),
+        "ood_command": words.command("ood", each.run.workdir, "--ood", "noise,shuffled_patches"),
         "unreadable": each.unreadable,
-        "config": config_table(found["config"]),
+        "config": words.config_table(found["config"]),
         "environment": environment(each),
         "versions": versions(each),
     }
 
 
-def command(module, workdir, *options):
-    """A command line to paste."""
-    return shlex.join(["python", "-m", f"cifar_jax.{module}", "--workdir", str(workdir), *options])
-
-
-def duration(seconds):
-    """As "25.6 s", "12 min 5 s" or "3 h 20 min"."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {seconds} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def known(summary, key, form):
-    """A figure of summary.json in words; a dash where it is missing."""
-    value = summary.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return "–"
-    return form(value)
-
-
 def tiles(found, summary):
     """(label, value, note) of the figures beside the accuracy."""
     model = found["model"]
-    seconds = known(summary, "train_seconds", duration)
-    epochs = known(summary, "epochs", lambda count: f"{count:,} epochs, ")
-    steps = known(summary, "steps", lambda count: f"{count:,} steps")
-    speed = known(summary, "images_per_second", lambda rate: f"{rate:,.0f}")
+    seconds = words.known(summary, "train_seconds", words.duration)
+    epochs = words.known(summary, "epochs", lambda count: f"{count:,} epochs, ")
+    steps = words.known(summary, "steps", lambda count: f"{count:,} steps")
+    speed = words.known(summary, "images_per_second", lambda rate: f"{rate:,.0f}")
     hardware = str(summary.get("hardware", found["hardware"]))
     return [
         (
@@ -208,7 +170,7 @@ def matrix(confusion, names):
             (name, *(f"{count:,}" if count else "·" for count in row))
             for name, row in zip(names, confusion, strict=True)
         ]
-        found = table("Confusion matrix", ("true, predicted", *names), rows)
+        found = words.table("Confusion matrix", ("true, predicted", *names), rows)
         return {"matrix": found, "matrix_partly": False}
     wrong = [
         (images, true, predicted)
@@ -218,7 +180,7 @@ def matrix(confusion, names):
     ]
     wrong = sorted(wrong, key=lambda each: (-each[0], each[1:]))[:50]
     rows = [(names[true], names[predicted], f"{images:,}") for images, true, predicted in wrong]
-    found = table("Confusions", ("true", "predicted", "images"), rows, (0, 1))
+    found = words.table("Confusions", ("true", "predicted", "images"), rows, (0, 1))
     return {"matrix": found, "matrix_partly": True}
 
 
@@ -235,7 +197,7 @@ def classes(per_class):
         for each in per_class
     ]
     columns = ("class", "images", "accuracy (recall), %", "95 % interval", "precision, %", "F1, %")
-    return table("Figures of the classes", columns, rows)
+    return words.table("Figures of the classes", columns, rows)
 
 
 def bins(found):
@@ -250,23 +212,18 @@ def bins(found):
         for each in found
         if each["images"]
     ]
-    return table("Bins", ("confidence, %", "images", "its mean", "accuracy"), rows)
-
-
-def sure(confidence):
-    """As "98.4 %"; what would round to 100 is "> 99.9 %"."""
-    return "> 99.9 %" if confidence > 0.9995 else f"{100 * confidence:.1f} %"
+    return words.table("Bins", ("confidence, %", "images", "its mean", "accuracy"), rows)
 
 
 def shot_view(shot, names):
     """An image of the gallery."""
     name, answer = names[shot.true], names[shot.predicted]
-    said = f"{name}, recognised" if shot.right else f"{name}, taken for {answer}"
+    said, sure = "recognised" if shot.right else f"taken for {answer}", words.sure(shot.confidence)
     return {
         **{"uri": shot.uri, "index": shot.index, "true": shot.true, "predicted": shot.predicted},
         **{"confidence": f"{shot.confidence:.4f}", "right": shot.right, "name": name},
-        **{"answer": answer, "sure": sure(shot.confidence), "words": f"{said}, {sure(shot.confidence)}"},
-    }  # fmt: skip
+        **{"answer": answer, "sure": sure, "words": f"{name}, {said}, {sure}"},
+    }
 
 
 def gradcam(cam, names):
@@ -281,7 +238,7 @@ def gradcam(cam, names):
                 "image": None if image is None else pictures.data_uri(image),
                 "map": pictures.data_uri(mapped),
                 "words": true if true == answer else f"{true} → {answer}",
-                "sure": sure(float(cam.confidence[i])),
+                "sure": words.sure(float(cam.confidence[i])),
                 "explained": explained,
                 "explains": explained != answer,
             }
@@ -295,7 +252,7 @@ def gradcam(cam, names):
 
 def detection(place, results, name, specifications):
     """The results of an ood.json."""
-    specifications[name] = charts.detection(results)
+    specifications[name] = dot_charts.detection(results)
     rows = [
         (
             row["set"],
@@ -312,51 +269,22 @@ def detection(place, results, name, specifications):
         "inside": results["in_distribution"]["name"],
         "chart": name,
         "key": [
-            {"name": each, "colour": charts.colour(i), "marker": charts.shape(i)[1]}
+            {"name": each, "colour": vega.colour(i), "marker": vega.shape(i)[1]}
             for i, each in enumerate(results["sets"])
         ],
-        "table": table("Out-of-distribution detection", columns, rows, (0, 1)),
+        "table": words.table("Out-of-distribution detection", columns, rows, (0, 1)),
     }
-
-
-def value(anything):
-    """A config's value in words."""
-    if isinstance(anything, list | tuple):
-        return ", ".join(map(str, anything)) or "none"
-    if isinstance(anything, bool):
-        return "yes" if anything else "no"
-    return "none" if anything is None else str(anything) or "–"
-
-
-def affecting(config):
-    """name -> value of the fields that decide a run's result, with the defaults of those it does not have."""
-    defaults = {name: field.default for name, field in fields().items() if field.affects_result}
-    known = {name: each for name, each in config_lib.flatten(config).items() if name in defaults}
-    # JSON has lists for tuples.
-    known = {name: tuple(each) if isinstance(each, list) else each for name, each in known.items()}
-    return defaults | known
-
-
-def config_table(config):
-    """What a config changes."""
-    defaults = {name: field.default for name, field in fields().items()}
-    rows = [
-        (name, value(each), value(defaults[name]))
-        for name, each in affecting(config).items()
-        if each != defaults[name]
-    ]
-    return table("Config", ("field", "value", "default"), rows, (0, 1, 2))
 
 
 def environment(each):
     """Where and with what a run was trained and evaluated."""
     found, summary = each.evaluation, each.summary
-    memory = known(summary, "peak_memory_bytes", lambda size: f"{size / 2**20:,.0f} MiB")
+    memory = words.known(summary, "peak_memory_bytes", lambda size: f"{size / 2**20:,.0f} MiB")
     return [
         ("Folder", str(each.run.workdir)),
         ("Trained on", str(summary.get("hardware", "–"))),
         ("Peak memory", memory),
-        ("Compilation", known(summary, "compile_seconds", duration)),
+        ("Compilation", words.known(summary, "compile_seconds", words.duration)),
         ("Evaluated on", found["hardware"]),
         *((f"Batch of {each['batch']}", _speed(each)) for each in found["speed"] or ()),
         ("Data set", f"{found['dataset']['name']}, {found['split']} split"),
@@ -377,4 +305,4 @@ def versions(each):
     rows = [
         (name, trained.get(name, "–"), now.get(name, "–")) for name in dict.fromkeys([*trained, *now])
     ]  # fmt: skip
-    return table("Versions", ("package", "in training", "in evaluation"), rows, (0, 1, 2))
+    return words.table("Versions", ("package", "in training", "in evaluation"), rows, (0, 1, 2))
