@@ -85,6 +85,7 @@ def detection(results):
                 labelPadding=12,
             ),
         ),
+        yOffset=alt.YOffset("set:N", sort=sets),  # so that equal figures don't hide each other
         color=alt.Color(
             "set:N",
             scale=alt.Scale(domain=sets, range=[vega.colour(i) for i in range(len(sets))]),
@@ -103,5 +104,6 @@ def detection(results):
     )
     rule = vega.chart([{"c": 50}]).mark_rule(strokeDash=[4, 3], color="var(--muted)")
     chance = rule.encode(x=alt.X("c:Q", scale=scale))
-    dots = base.mark_point(filled=True, size=80, opacity=0.9)
-    return vega.specify(alt.layer(chance, dots), "AUROC by score and set", 32 * len(titles))
+    dots = base.mark_point(filled=True, size=60, opacity=1)
+    height = 22 + 9 * len(sets)
+    return vega.specify(alt.layer(chance, dots), "AUROC by score and set", height * len(titles))
