@@ -230,6 +230,13 @@ def test_runs_of_different_data_are_shown_without_a_test(run, made):
     assert re.search(r"batch_size\s+64\s+7\s", text)
 
 
+def test_a_run_that_was_interrupted_has_a_page_too(run, made):
+    found = collect.collect("run", run, "test")
+    html = page.render([dataclasses.replace(found, summary={}, rows=[])], images=0).decode()
+    assert "no metrics.jsonl with curves" in html and "no summary.json" in html
+    assert "Embedded: 0 of " in html and "<img" not in html.partition("Grad-CAM</h3>")[0]
+
+
 @pytest.mark.parametrize("num_classes", [3, 100])
 def test_a_page_of_few_and_of_many_classes(num_classes, run, made):
     """A hundred classes have a matrix without numbers and a table of the most confused pairs."""

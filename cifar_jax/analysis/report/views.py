@@ -100,17 +100,19 @@ def tiles(found, summary):
     """(label, value, note) of the figures beside the accuracy."""
     model = found["model"]
     seconds = words.known(summary, "train_seconds", words.duration)
-    epochs = words.known(summary, "epochs", lambda count: f"{count:,} epochs, ")
-    steps = words.known(summary, "steps", lambda count: f"{count:,} steps")
+    length = "the folder has no summary.json"
+    if summary:
+        epochs, steps = (words.known(summary, key, "{:,}".format) for key in ("epochs", "steps"))
+        length = f"{epochs} epochs, {steps} steps"
     speed = words.known(summary, "images_per_second", lambda rate: f"{rate:,.0f}")
-    hardware = str(summary.get("hardware", found["hardware"]))
+    hardware = str(summary.get("hardware", "–"))
     return [
         (
             "Parameters",
             f"{model['params']:,}",
             f"{model['multiply_adds'] / 1e6:,.2f} million multiply-adds an image",
         ),
-        ("Training time", seconds, f"{epochs}{steps}".strip("–") or "compilation not counted"),
+        ("Training time", seconds, length),
         ("Training, images/s", speed, hardware),
         ("F1", tables.percent(found["macro"]["f1"]), "mean over the classes"),
         (
