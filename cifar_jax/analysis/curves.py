@@ -20,11 +20,11 @@ def draw(rows, axis, chosen=None, selected_on="validation"):
     Returns:
         matplotlib.figure.Figure; None where there is nothing to draw.
     """
-    train = _by_step(rows, "train_epoch" if axis == "epoch" else "train")
-    intervals, validation = _by_step(rows, "train"), _by_step(rows, "validation")
+    train = by_step(rows, "train_epoch" if axis == "epoch" else "train")
+    intervals, validation = by_step(rows, "train"), by_step(rows, "validation")
     if not (train and intervals):
         return None
-    ends = _by_step(rows, "train_epoch")
+    ends = by_step(rows, "train_epoch")
     per_epoch = ends[0]["step"] / ends[0]["epoch"] if ends else None
 
     def place(steps):
@@ -32,7 +32,7 @@ def draw(rows, axis, chosen=None, selected_on="validation"):
 
     figure = style.new(7.2, 7.0)
     parts = figure.subplots(3, sharex=True, height_ratios=(2, 2, 1))
-    series = [("training", _without_short(train)), (selected_on, validation)]
+    series = [("training", without_short(train)), (selected_on, validation)]
     for axes, column, label, scale in (
         (parts[0], "loss", "Loss, nats", 1),
         (parts[1], "accuracy", "Accuracy, %", 100),
@@ -70,13 +70,13 @@ def draw(rows, axis, chosen=None, selected_on="validation"):
     return figure
 
 
-def _by_step(rows, split):
+def by_step(rows, split):
     """The rows of a split in order, the last one of each step."""
     found = {row["step"]: row for row in rows if row["split"] == split}
     return [found[step] for step in sorted(found)]
 
 
-def _without_short(rows):
+def without_short(rows):
     """Rows in order; one of a short interval, as an epoch's last may be, is merged into the one before it.
 
     The mean of three steps is too noisy to stand beside means of a hundred.

@@ -1,0 +1,111 @@
+"""What the templates show of several runs side by side."""
+
+from cifar_jax.analysis import comparison, tables
+from cifar_jax.analysis.report import curve_charts, dot_charts, vega, words
+from cifar_jax.errors import UserError
+
+
+def of_runs(collected, specifications):
+    """The view of a comparison; its charts are put into `specifications`.
+
+    Args:
+        collected: list of collect.Collected, two or more.
+        specifications: name -> Vega-Lite specification.
+    Returns:
+        dict for page.html.
+    """
+    evaluations = {each.name: each.evaluation for each in collected}
+    specifications["compare-accuracy"] = dot_charts.runs_accuracy(evaluations)
+    curves = curve_charts.runs_validation({each.name: each.rows for each in collected})
+    if curves:
+        specifications["compare-validation"] = curves
+    tests, refused = None, ""
+    try:
+        found = comparison.compare(evaluations, {each.name: each.predictions for each in collected})
+        tests = _tests(found)
+    except UserError as error:
+        refused = str(error)
+    return {
+        "summary": _summary(collected),
+        "key": [
+            {"name": each.name, "colour": vega.colour(i), "line": vega.line_style(i)}
+            for i, each in enumerate(collected)
+        ],
+        "tests": tests,
+        "refused": refused,
+        "config": config_difference({each.name: each.evaluation["config"] for each in collected}),
+    }
+
+
+def _summary(collected):
+    """A line a figure, a column a run."""
+
+    def line(title, form):
+        return (title, *(form(each.evaluation, each.summary) for each in collected))
+
+    rows = [
+        line("accuracy", lambda found, _: tables.percent(found["accuracy"])),
+        line(
+            "95 % interval, %", lambda found, _: tables.percent_range(found["accuracy_interval"])
+        ),
+        line("F1, mean over classes", lambda found, _: tables.percent(found["macro"]["f1"])),
+        line("cross entropy, nats", lambda found, _: f"{found['loss']:.4f}"),
+        line(
+            "calibration error", lambda found, _: tables.percent(found["calibration"]["error"])
+        ),
+        line("reported", lambda found, _: _reported(found["config"]["reported"])),
+        line("model", lambda found, _: found["model"]["name"]),
+        line("parameters", lambda found, _: f"{found['model']['params']:,}"),
+        line(
+            "million multiply-adds", lambda found, _: f"{found['model']['multiply_adds'] / 1e6:,.2f}"
+        ),
+        line("images", lambda found, _: f"{found['images']:,} of {found['dataset']['name']}"),
+        line("checkpoint", lambda found, _: f"{found['checkpoint']}, step {found['step']:,}"),
+        line("epochs", lambda _, summary: words.known(summary, "epochs", "{:,}".format)),
+        line(
+            "training time", lambda _, summary: words.known(summary, "train_seconds", words.duration)
+        ),
+        line(
+            "training, images/s",
+            lambda _, summary: words.known(summary, "images_per_second", "{:,.0f}".format),
+        ),
+        line("hardware", lambda _, summary: str(summary.get("hardware", "–"))),
+    ]  # fmt: skip
+    return words.table("Side by side", ("", *(each.name for each in collected)), rows)
+
+
+def _reported(reported):
+    if reported["value"] is None:
+        return "–"
+    return f"{reported['value']:.2f}" + (" (F1)" if "F1" in reported["metric"] else "")
+
+
+def _tests(found):
+    rows = [
+        (
+            f"{each['first']} – {each['second']}",
+            f"{100 * each['difference']:+.2f}",
+            f"{each['only_first']:,}",
+            f"{each['only_second']:,}",
+            tables.p_value(each["p"]),
+            tables.p_value(each["p_holm"]),
+        )
+        for each in found["mcnemar"]
+    ]
+    columns = ("pair", "difference", "only first right", "only second right", "p", "p (Holm)")
+    return words.table("McNemar's test", columns, rows)
+
+
+def config_difference(configs):
+    """The fields that decide a result and are not the same in all configs.
+
+    Args:
+        configs: name -> config as a dict.
+    """
+    affecting = [words.affecting(config) for config in configs.values()]
+    rows = [
+        (name, *(words.value(each[name]) for each in affecting))
+        for name in affecting[0]
+        if any(each[name] != affecting[0][name] for each in affecting)
+    ]
+    return words.table("Configs", ("field", *configs), rows, range(len(configs) + 1))

@@ -1,0 +1,113 @@
+"""Images inside a page: which of them, and as data URIs."""
+
+import base64
+import io
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cifar_jax.analysis import scores
+
+SEED = 0
+LARGEST = 96  # pixels of a side; greater images are made smaller
+
+
+class Shot(NamedTuple):
+    """A classified image."""
+
+    uri: str
+    index: int  # in the data set's own training or test images
+    true: int
+    predicted: int
+    confidence: float  # fraction
+    right: bool
+
+
+def data_uri(image):
+    """A PNG of an image, uint8 [H, W, C] with one or three channels, as a data URI."""
+    image = np.asarray(image, np.uint8)
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    picture.thumbnail((LARGEST, LARGEST))
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def chosen(labels, predicted, right, most, seed=SEED):
+    """Images to show: drawn at random, each pair of true and predicted class in turn.
+
+    Args:
+        labels, predicted: int [N].
+        right: whether those that are right, or those that are wrong.
+        most: how many at most.
+        seed: of the draw.
+    Returns:
+        int [M]; a longer choice begins with a shorter one.
+    """
+    labels, predicted = np.asarray(labels, np.int64), np.asarray(predicted, np.int64)
+    found = np.flatnonzero((labels == predicted) == right)
+    found = np.random.default_rng(seed).permutation(found)
+    pairs = labels[found] * (1 + max(predicted.max(initial=0), labels.max(initial=0)))
+    pairs += predicted[found]
+    turns, seen = np.zeros(len(found), np.int64), {}
+    for i, pair in enumerate(pairs.tolist()):
+        turns[i] = seen[pair] = seen.get(pair, -1) + 1
+    return found[np.argsort(turns, kind="stable")][:most]
+
+
+def gallery(images, predictions, most, most_bytes):
+    """Right and wrong images, half and half where there are as many of both.
+
+    Args:
+        images: uint8 [N, H, W, C], in the order of the predictions.
+        predictions: {"index", "label", "logits"}.
+        most: how many at most.
+        most_bytes: of their data URIs together.
+    Returns:
+        list of Shot, the most confident first.
+    """
+    labels, logits = predictions["label"], predictions["logits"]
+    probabilities = scores.probabilities(logits)
+    answers = logits.argmax(axis=1)
+    wrong, right = (chosen(labels, answers, which, most) for which in (False, True))
+    half = max(most // 2, most - len(right))
+    wrong = wrong[:half]
+    turns = list(zip(np.linspace(0, 1, len(wrong)), wrong, strict=True))
+    right = right[: most - len(wrong)]
+    turns += zip(np.linspace(0, 1, len(right)), right, strict=True)
+    shots, size = [], 0
+    for _, i in sorted(turns, key=lambda turn: turn[0]):
+        uri = data_uri(images[i])
+        size += len(uri)
+        if size > most_bytes:
+            break
+        true, answer = int(labels[i]), int(answers[i])
+        confidence = float(probabilities[i, answer])
+        index = int(predictions["index"][i])
+        shots.append(Shot(uri, index, true, answer, confidence, true == answer))
+    return sorted(shots, key=lambda shot: -shot.confidence)
+
+
+def heat(maps, height, width):
+    """Grad-CAM maps as pictures, in Matplotlib's "inferno": uint8 [N, height, width, 3].
+
+    Args:
+        maps: float [N, h, w], at least 0; each is divided by its greatest value.
+    """
+    import matplotlib
+
+    colours = matplotlib.colormaps["inferno"]
+    found = []
+    for each in np.asarray(maps, np.float32):
+        greatest = each.max(initial=0)
+        scaled = Image.fromarray(each / greatest if greatest > 0 else each)
+        grown = np.asarray(scaled.resize((width, height), Image.Resampling.BILINEAR))
+        found.append((255 * colours(np.clip(grown, 0, 1))[..., :3]).astype(np.uint8))
+    return np.stack(found) if found else np.zeros((0, height, width, 3), np.uint8)
+
+
+def over(image, heated, share=0.55):
+    """A map's picture over its image: uint8 [H, W, 3]."""
+    grey = np.broadcast_to(np.asarray(image, np.float32), heated.shape)
+    return (share * heated + (1 - share) * grey).astype(np.uint8)

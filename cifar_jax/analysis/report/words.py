@@ -1,0 +1,74 @@
+"""Figures and configs in words, and tables of them, for the templates."""
+
+import math
+import shlex
+
+from cifar_jax import config as config_lib
+from cifar_jax.schema import fields
+
+
+def table(title, columns, rows, words=(0,)):
+    """A table for the macro of that name: `words` are the numbers of the columns that hold no figures."""
+    return {
+        "title": title,
+        "columns": list(columns),
+        "rows": [[str(cell) for cell in row] for row in rows],
+        "words": list(words),
+    }
+
+
+def command(module, workdir, *options):
+    """A command line to paste."""
+    return shlex.join(["python", "-m", f"cifar_jax.{module}", "--workdir", str(workdir), *options])
+
+
+def duration(seconds):
+    """As "25.6 s", "12 min 5 s" or "3 h 20 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def known(summary, key, form):
+    """A figure of summary.json in words; a dash where it is missing."""
+    value = summary.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    return form(value)
+
+
+def sure(confidence):
+    """As "98.4 %"; what would round to 100 is "> 99.9 %"."""
+    return "> 99.9 %" if confidence > 0.9995 else f"{100 * confidence:.1f} %"
+
+
+def value(anything):
+    """A config's value in words."""
+    if isinstance(anything, list | tuple):
+        return ", ".join(map(str, anything)) or "none"
+    if isinstance(anything, bool):
+        return "yes" if anything else "no"
+    return "none" if anything is None else str(anything) or "–"
+
+
+def affecting(config):
+    """name -> value of the fields that decide a run's result, with the defaults of those it does not have."""
+    defaults = {name: field.default for name, field in fields().items() if field.affects_result}
+    known = {name: each for name, each in config_lib.flatten(config).items() if name in defaults}
+    # JSON has lists for tuples.
+    known = {name: tuple(each) if isinstance(each, list) else each for name, each in known.items()}
+    return defaults | known
+
+
+def config_table(config):
+    """What a config changes."""
+    defaults = {name: field.default for name, field in fields().items()}
+    rows = [
+        (name, value(each), value(defaults[name]))
+        for name, each in affecting(config).items()
+        if each != defaults[name]
+    ]
+    return table("Config", ("field", "value", "default"), rows, (0, 1, 2))

@@ -1,0 +1,99 @@
+"""One HTML page about runs, for a browser without network, to send or to keep:
+
+  python -m cifar_jax.report runs/modified_net
+  python -m cifar_jax.report runs/origin_net runs/modified_net --out comparison.html
+
+Accuracy and its interval, what was reported, curves, confusion matrix, classes, calibration, images that are right
+and wrong, config and environment; Grad-CAM and out-of-distribution detection where cifar_jax.gradcam and
+cifar_jax.ood left results in the run's folder. Of several runs also their differences. It is made of
+WORKDIR/evaluation/SPLIT_CHECKPOINT; what is not evaluated yet is evaluated first, as by cifar_jax.evaluate.
+The page holds some of the data set's images; whoever gets it sees them.
+"""
+
+import argparse
+import pathlib
+import sys
+
+from cifar_jax.errors import UserError
+
+MOST_IMAGES = 2000
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(
+        "python -m cifar_jax.report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("workdirs", metavar="WORKDIR", nargs="+", help="of a run")
+    parser.add_argument(
+        "--out", metavar="FILE", default="report.html", help="the page; report.html"
+    )
+    parser.add_argument("--split", default="test", help="test (the default), validation or train")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="WHICH",
+        help="best, last or a step; by default what the config's selection names",
+    )
+    parser.add_argument("--data_dir", metavar="FOLDER", help="where the data set is now")
+    parser.add_argument(
+        "--images", type=int, metavar="N", default=240, help="embedded at most; 240"
+    )
+    return parser.parse_args(argv)
+
+
+def write_report(arguments, say=print):
+    """Writes the page; returns its path.
+
+    Args:
+        arguments: of `parse`.
+        say: takes a line of text.
+    Raises:
+        UserError: no such run, data that is not there, a file that can't be written.
+    """
+    from cifar_jax import evaluate
+
+    path = pathlib.Path(arguments.out).expanduser()
+    if not 0 <= arguments.images <= MOST_IMAGES:
+        raise UserError(f"--images is 0 to {MOST_IMAGES:,}, not {arguments.images}")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file with --out")
+    runs = evaluate.short_names(arguments.workdirs)
+
+    from cifar_jax.analysis import result
+    from cifar_jax.analysis.report import collect, page
+
+    result.open_folder(path.parent)  # said before anything is computed
+    collected = [
+        collect.collect(
+            name, workdir, arguments.split, arguments.checkpoint, arguments.data_dir, say
+        )
+        for name, workdir in runs.items()
+    ]
+    found = page.render(collected, arguments.images)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(found)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"can't write {path} ({error.strerror}); choose another --out") from error
+    say(f"Report: {path} ({len(found) / 1e6:.2f} MB, opens without network)")
+    return path
+
+
+def main(argv=None):
+    """Runs a command line and returns its exit code."""
+    arguments = parse(argv)
+    try:
+        write_report(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
