@@ -1,9 +1,11 @@
-"""What the command lines that take a config share: their flags, and how they end.
+"""What the command lines share: their flags, and how they end.
 
 This imports little, so that a wrong word is refused, and Ctrl-C understood, before JAX is there.
 """
 
+import argparse
 import contextlib
+import functools
 import os
 import re
 import sys
@@ -11,6 +13,34 @@ import sys
 from cifar_jax.errors import ConfigError, UserError
 
 OVERRIDE = re.compile(r"--?config\.([^=]*)")
+GOES_ON = "interrupted; the same command goes on from the last checkpoint, if any"
+
+# What several command lines ask of a run.
+RUN_ARGUMENTS = {
+    "--workdir": {"metavar": "FOLDER", "required": True, "help": "of the run"},
+    "--split": {"default": "test", "help": "test (the default), validation or train"},
+    "--checkpoint": {
+        "metavar": "WHICH",
+        "help": "best, last or a step; by default what the config's selection names",
+    },
+    "--data_dir": {"metavar": "FOLDER", "help": "where the data set is now"},
+}
+
+
+def make_parser(name, description, **options):
+    """An argparse.ArgumentParser of `python -m cifar_jax.NAME`, with the description's own lines."""
+    return argparse.ArgumentParser(
+        f"python -m cifar_jax.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **options,
+    )
+
+
+def add_run_arguments(parser, *names):
+    """Adds arguments of RUN_ARGUMENTS to a parser."""
+    for name in names:
+        parser.add_argument(name, **RUN_ARGUMENTS[name])
 
 
 def read_flags(argv, define=None):
@@ -96,26 +126,42 @@ def asks_for_help(argv):
 
 
 def run(main):
-    """Calls main(sys.argv) and ends the process: 0, an error's exit code, or 130 after Ctrl-C."""
-    try:
-        exit_code = _exit_code(main)
-        sys.stdout.flush()
-    except BrokenPipeError:  # such as `--help | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        exit_code = 128 + 13  # SIGPIPE's
-    sys.exit(exit_code)
+    """Calls main(sys.argv), which trains, and ends the process; see `guarded`."""
+    sys.exit(guarded(main, GOES_ON)(sys.argv))
 
 
-def _exit_code(main):
+def guarded(main, interrupted="interrupted"):
+    """A decorator: how a command line ends.
+
+    Args:
+        main: takes the arguments of a command line, if any.
+        interrupted: what Ctrl-C is answered with.
+    Returns:
+        main with an exit code: 0, that of a UserError, whose message goes to stderr, 130 after Ctrl-C, or
+        141 (SIGPIPE's) where nobody reads what is printed; where rich notices that first, it exits with 1.
+    """
+
+    @functools.wraps(main)
+    def guarded_main(*arguments):
+        try:
+            try:
+                return _exit_code(main, arguments, interrupted)
+            finally:  # argparse's SystemExit comes by, too
+                sys.stdout.flush()
+        except BrokenPipeError:  # such as `--help | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + 13
+
+    return guarded_main
+
+
+def _exit_code(main, arguments, interrupted):
     try:
-        main(sys.argv)
+        main(*arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(
-            "interrupted; the same command goes on from the last checkpoint, if any",
-            file=sys.stderr,
-        )
+        print(interrupted, file=sys.stderr)
         return 130
     return 0

@@ -10,29 +10,19 @@ comparison.json, comparison.md and the confusion matrices side by side. Images a
 its test-time augmentation.
 """
 
-import argparse
 import pathlib
 import sys
 
+from cifar_jax import command_line
 from cifar_jax.errors import UserError
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(
-        "python -m cifar_jax.evaluate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.make_parser("evaluate", __doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--workdir", metavar="FOLDER", help="of a run")
     what.add_argument("--compare", metavar="FOLDER", nargs="+", help="of two runs or more")
-    parser.add_argument("--split", default="test", help="test (the default), validation or train")
-    parser.add_argument(
-        "--checkpoint",
-        metavar="WHICH",
-        help="best, last or a step; by default what the config's selection names",
-    )
-    parser.add_argument("--data_dir", metavar="FOLDER", help="where the data set is now")
+    command_line.add_run_arguments(parser, "--split", "--checkpoint", "--data_dir")
     parser.add_argument("--out", metavar="FOLDER", help="for the results; of --compare: comparison")
     parser.add_argument("--no-speed", action="store_true", help="measure no latency")
     parser.add_argument("--no-figures", action="store_true", help="draw none")
@@ -138,21 +128,14 @@ def _sayer(console):
     return lambda text: console.print(text, markup=False, soft_wrap=True)
 
 
+@command_line.guarded
 def main(argv=None):
     """Runs a command line and returns its exit code."""
     arguments = parse(argv)
-    try:
-        from rich.console import Console
+    from rich.console import Console
 
-        console = Console(highlight=False)
-        (evaluate_run if arguments.workdir else compare_runs)(arguments, console)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    console = Console(highlight=False)
+    (evaluate_run if arguments.workdir else compare_runs)(arguments, console)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,13 @@
 Train one with: python -m cifar_jax.main --config CONFIG --workdir W
 """
 
-import argparse
 import json
 import pathlib
 import sys
 from typing import NamedTuple
 
+from cifar_jax import command_line, models
 from cifar_jax import config as config_lib
-from cifar_jax import models
 from cifar_jax.errors import UserError
 
 
@@ -103,31 +102,23 @@ def print_table(descriptions):
     Console(width=max(console.width, 200)).print(table)
 
 
+@command_line.guarded
 def main(argv=None):
     """Runs a command line and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        "python -m cifar_jax.experiments",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.make_parser("experiments", __doc__)
     parser.add_argument("--json", action="store_true", help="a list of objects")
     parser.add_argument("--configs", metavar="FOLDER", help="of the config files")
     arguments = parser.parse_args(argv)
     folder = pathlib.Path(arguments.configs or CONFIGS)
     if folder.is_relative_to(pathlib.Path.cwd()):
         folder = folder.relative_to(pathlib.Path.cwd())
-    try:
-        if not folder.is_dir():
-            raise UserError(f"no folder {folder}: name that of the config files with --configs")
-        found = [describe(each, folder) for each in EXPERIMENTS]
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}: name that of the config files with --configs")
+    found = [describe(each, folder) for each in EXPERIMENTS]
     if arguments.json:
         print(json.dumps(found, indent=1))
     else:
         print_table(found)
-    return 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ explained, `maps` in units of its logit, `label` (-1 of a file), `predicted`, `c
 The prediction is the run's own evaluation, mirrored if the run mirrors; the map is the image's as it is.
 """
 
-import argparse
 import dataclasses
 import itertools
 import pathlib
@@ -20,6 +19,7 @@ import sys
 
 import numpy as np
 
+from cifar_jax import command_line
 from cifar_jax.errors import UserError
 
 MOST = 60  # images in a figure
@@ -222,19 +222,8 @@ def _shortened(text, most=18):
 
 
 def _parse(argv):
-    parser = argparse.ArgumentParser(
-        "python -m cifar_jax.gradcam",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--workdir", metavar="FOLDER", required=True, help="of the run")
-    parser.add_argument(
-        "--checkpoint",
-        metavar="WHICH",
-        help="best, last or a step (default: what the config selects)",
-    )
-    parser.add_argument("--data_dir", metavar="FOLDER", help="of the data set (default: the run's)")
-    parser.add_argument("--split", default="test", help="train, validation or test (default: test)")
+    parser = command_line.make_parser("gradcam", __doc__)
+    command_line.add_run_arguments(parser, *command_line.RUN_ARGUMENTS)
     parser.add_argument(
         "--class",
         dest="explained",
@@ -297,16 +286,11 @@ def _run(arguments):
         yield str(path)
 
 
+@command_line.guarded
 def main(argv=None):
     """Runs a command line and returns its exit code."""
-    arguments = _parse(argv)
-    try:
-        for line in _run(arguments):
-            print(line)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    for line in _run(_parse(argv)):
+        print(line)
 
 
 if __name__ == "__main__":

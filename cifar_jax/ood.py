@@ -13,25 +13,21 @@ other name is a TFDS set of images: svhn_cropped, cifar100, ... Every image is s
 test-time augmentation.
 """
 
-import argparse
 import math
 import pathlib
 import sys
 
 import numpy as np
 
+from cifar_jax import command_line
 from cifar_jax.errors import UserError
 
 COUNT = 2000
 
 
 def parser():
-    found = argparse.ArgumentParser(
-        "python -m cifar_jax.ood",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    found.add_argument("--workdir", metavar="FOLDER", required=True, help="of the run")
+    found = command_line.make_parser("ood", __doc__)
+    command_line.add_run_arguments(found, "--workdir", "--checkpoint", "--data_dir")
     found.add_argument("--ood", metavar="SETS", required=True, help="names, with commas between")
     found.add_argument(
         "--layer",
@@ -45,8 +41,6 @@ def parser():
         metavar="X",
         help="of the mean activation of one layer, not chosen",
     )
-    found.add_argument("--checkpoint", metavar="WHICH", help="best, last or a step")
-    found.add_argument("--data_dir", metavar="FOLDER", help="of the data sets")
     found.add_argument("--out", metavar="FOLDER", help="for the results; by default WORKDIR/ood")
     found.add_argument(
         "--count", type=int, default=COUNT, metavar="N", help=f"judged of each set; {COUNT}"
@@ -227,41 +221,37 @@ def _load(run, names, count, seed, data_dir):
     return sets
 
 
+@command_line.guarded
 def main(argv=None):
     """Runs a command line and returns its exit code."""
     arguments = parser().parse_args(argv)
-    try:
-        for name, least in (("count", 1), ("train_count", 0), ("seed", 0)):
-            if getattr(arguments, name) < least:
-                raise UserError(f"--{name} must be at least {least}")
-        if arguments.threshold is not None and not math.isfinite(arguments.threshold):
-            raise UserError("--threshold must be a finite number")
-        from cifar_jax import runtime, trained
-        from cifar_jax.analysis import ood_results
-        from cifar_jax.data import outliers
+    for name, least in (("count", 1), ("train_count", 0), ("seed", 0)):
+        if getattr(arguments, name) < least:
+            raise UserError(f"--{name} must be at least {least}")
+    if arguments.threshold is not None and not math.isfinite(arguments.threshold):
+        raise UserError("--threshold must be a finite number")
+    from cifar_jax import runtime, trained
+    from cifar_jax.analysis import ood_results
+    from cifar_jax.data import outliers
 
-        runtime.enable_compilation_cache("auto")
-        run = trained.open_run(arguments.workdir, arguments.checkpoint, arguments.data_dir)
-        names = [name.strip() for name in arguments.ood.split(",")]
-        names = outliers.expand(filter(None, names), run.dataset.name)
-        layers = checked_layers(arguments.layer, arguments.threshold, run.config.model.name)
-        folder = pathlib.Path(arguments.out or run.workdir / "ood").expanduser()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"can't make the folder {folder} ({error.strerror})") from error
-        results, judged = detect(
-            run, names, layers, arguments.threshold, arguments.count, arguments.train_count,
-            arguments.seed, arguments.data_dir,
-        )  # fmt: skip
-        ood_results.write(folder, results, judged)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    runtime.enable_compilation_cache("auto")
+    run = trained.open_run(arguments.workdir, arguments.checkpoint, arguments.data_dir)
+    names = [name.strip() for name in arguments.ood.split(",")]
+    names = outliers.expand(filter(None, names), run.dataset.name)
+    layers = checked_layers(arguments.layer, arguments.threshold, run.config.model.name)
+    folder = pathlib.Path(arguments.out or run.workdir / "ood").expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"can't make the folder {folder} ({error.strerror})") from error
+    results, judged = detect(
+        run, names, layers, arguments.threshold, arguments.count, arguments.train_count,
+        arguments.seed, arguments.data_dir,
+    )  # fmt: skip
+    ood_results.write(folder, results, judged)
     # After the files: a closed pipe such as head's costs none of them.
     ood_results.show(results)
     print(f"\n{folder}: ood.json, ood.csv and figures")
-    return 0
 
 
 if __name__ == "__main__":

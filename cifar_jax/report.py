@@ -10,32 +10,22 @@ WORKDIR/evaluation/SPLIT_CHECKPOINT; what is not evaluated yet is evaluated firs
 The page holds some of the data set's images; whoever gets it sees them.
 """
 
-import argparse
 import pathlib
 import sys
 
+from cifar_jax import command_line
 from cifar_jax.errors import UserError
 
 MOST_IMAGES = 2000
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(
-        "python -m cifar_jax.report",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.make_parser("report", __doc__)
     parser.add_argument("workdirs", metavar="WORKDIR", nargs="+", help="of a run")
     parser.add_argument(
         "--out", metavar="FILE", default="report.html", help="the page; report.html"
     )
-    parser.add_argument("--split", default="test", help="test (the default), validation or train")
-    parser.add_argument(
-        "--checkpoint",
-        metavar="WHICH",
-        help="best, last or a step; by default what the config's selection names",
-    )
-    parser.add_argument("--data_dir", metavar="FOLDER", help="where the data set is now")
+    command_line.add_run_arguments(parser, "--split", "--checkpoint", "--data_dir")
     parser.add_argument(
         "--images", type=int, metavar="N", default=240, help="embedded at most; 240"
     )
@@ -81,18 +71,10 @@ def write_report(arguments, say=print):
     return path
 
 
+@command_line.guarded
 def main(argv=None):
     """Runs a command line and returns its exit code."""
-    arguments = parse(argv)
-    try:
-        write_report(arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    write_report(parse(argv))
 
 
 if __name__ == "__main__":

@@ -7,16 +7,16 @@ data; appends each result to benchmarks/results/reproduction.jsonl and rebuilds 
 begins once the budget is spent; one that was interrupted goes on from its checkpoint the next time.
 """
 
-import argparse
 import datetime
+import functools
 import json
 import pathlib
 import statistics
 import sys
 import time
 
+from cifar_jax import command_line, experiments, models
 from cifar_jax import config as config_lib
-from cifar_jax import experiments, models
 from cifar_jax.errors import UserError
 from cifar_jax.models import cost
 
@@ -197,13 +197,10 @@ def run(todo, arguments, records):
     return done
 
 
+@functools.partial(command_line.guarded, interrupted=command_line.GOES_ON)
 def main(argv=None):
     """Runs a command line and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        "python -m cifar_jax.reproduce",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.make_parser("reproduce", __doc__)
     parser.add_argument("--reports", default="", help="such as 001,004; default: all")
     parser.add_argument("--experiments", default="", help="ids, such as lr_0.01,adam; default: all")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each, from seed 0")
@@ -214,25 +211,17 @@ def main(argv=None):
     parser.add_argument("--list", action="store_true", help="only say what would be run")
     parser.add_argument("--table", action="store_true", help="only rebuild the table of README.md")
     arguments = parser.parse_args(argv)
-    try:
-        records = read_records()
-        if arguments.table:
-            write_table(ROOT / "README.md", records)
-            return 0
-        selected = select(arguments.reports, arguments.experiments)
-        todo = pending(selected, arguments.seeds, records)
-        if arguments.list:
-            print("\n".join(f"{each.config} seed {seed}" for each, seed in todo))
-            return 0
-        done = run(todo, arguments, records)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return 130
+    records = read_records()
+    if arguments.table:
+        write_table(ROOT / "README.md", records)
+        return
+    selected = select(arguments.reports, arguments.experiments)
+    todo = pending(selected, arguments.seeds, records)
+    if arguments.list:
+        print("\n".join(f"{each.config} seed {seed}" for each, seed in todo))
+        return
+    done = run(todo, arguments, records)
     print(f"{done} runs recorded, {len(todo) - done} to do")
-    return 0
 
 
 def select(reports, ids):

@@ -9,7 +9,6 @@ of 128 images keeps for the backward pass. Multiply-adds: of the convolutions an
 image's evaluation, without those with the zeros of the padding.
 """
 
-import argparse
 import json
 import sys
 from typing import NamedTuple
@@ -18,8 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cifar_jax import models
-from cifar_jax.errors import UserError
+from cifar_jax import command_line, models
 from cifar_jax.models import cost
 
 BATCH = 128
@@ -119,31 +117,23 @@ def print_table(descriptions):
     Console(width=max(console.width, 150)).print(table)
 
 
+@command_line.guarded
 def main(argv=None):
     """Runs a command line and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        "python -m cifar_jax.summary",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.make_parser("summary", __doc__)
     parser.add_argument("--model", metavar="NAME", help="one model: its layers, or its object")
     parser.add_argument("--json", action="store_true", help="a list of objects")
     arguments = parser.parse_args(argv)
     jax.config.update("jax_platforms", "cpu")  # Nothing is run.
-    try:
-        if arguments.model:
-            models.lookup(arguments.model)
-        names = [arguments.model] if arguments.model else models.names()
-        if arguments.json:
-            print(json.dumps([describe(name) for name in names], indent=1))
-        elif arguments.model:
-            print(layers(arguments.model))
-        else:
-            print_table([describe(name) for name in names])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    if arguments.model:
+        models.lookup(arguments.model)
+    names = [arguments.model] if arguments.model else models.names()
+    if arguments.json:
+        print(json.dumps([describe(name) for name in names], indent=1))
+    elif arguments.model:
+        print(layers(arguments.model))
+    else:
+        print_table([describe(name) for name in names])
 
 
 if __name__ == "__main__":

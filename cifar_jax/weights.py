@@ -9,13 +9,13 @@ PyTorch, `safetensors.torch.save_file(model.state_dict(), "weights.safetensors")
 To train from the weights: python -m cifar_jax.main ... --config.model.weights=weights.safetensors
 """
 
-import argparse
 import pathlib
 import sys
 import zipfile
 
 import numpy as np
 
+from cifar_jax import command_line
 from cifar_jax.errors import UserError
 
 
@@ -115,13 +115,10 @@ def _array(file, name):
     return file.get_tensor(name)
 
 
+@command_line.guarded
 def main(argv=None):
     """Runs a command line and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        "python -m cifar_jax.weights",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.make_parser("weights", __doc__)
     parser.add_argument("--model", metavar="NAME", help="of the source; see cifar_jax.summary")
     parser.add_argument("--source", metavar="FILE", help=".safetensors or .npz")
     parser.add_argument("--num_classes", type=int, metavar="N", help="of the source's last layer")
@@ -135,24 +132,19 @@ def main(argv=None):
         help="of the target: cifar_jax, kuangliu or torchvision, where the model has such",
     )
     arguments = parser.parse_args(argv)
-    try:
-        from cifar_jax import models
+    from cifar_jax import models
 
-        name = arguments.model
-        if arguments.workdir and not (name or arguments.source):
-            name, variables = from_run(arguments.workdir, arguments.checkpoint)
-        elif name and arguments.source and not arguments.workdir:
-            variables = load(arguments.source, name, arguments.num_classes)
-        else:
-            raise UserError("give --model and --source, or --workdir")
-        arrays = models.to_torch(name, variables, arguments.names)
-        write(arguments.target, arrays)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    name = arguments.model
+    if arguments.workdir and not (name or arguments.source):
+        name, variables = from_run(arguments.workdir, arguments.checkpoint)
+    elif name and arguments.source and not arguments.workdir:
+        variables = load(arguments.source, name, arguments.num_classes)
+    else:
+        raise UserError("give --model and --source, or --workdir")
+    arrays = models.to_torch(name, variables, arguments.names)
+    write(arguments.target, arrays)
     count = sum(array.size for array in arrays.values())
     print(f"{arguments.target}: {len(arrays)} arrays, {count:,} numbers")
-    return 0
 
 
 if __name__ == "__main__":

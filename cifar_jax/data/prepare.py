@@ -5,17 +5,17 @@ python -m cifar_jax.data.prepare --archive cifar-10-binary.tar.gz
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import shutil
 import sys
 from pathlib import Path
 
+from cifar_jax import command_line
 from cifar_jax.data import archive as archives
 from cifar_jax.data import cache, folders, load, provenance
 from cifar_jax.data.layouts import TFDS_SHA256
-from cifar_jax.errors import DataError, UserError
+from cifar_jax.errors import DataError
 
 DESCRIPTION = """\
 Prepare CIFAR-10 or CIFAR-100 from an official archive, without network.
@@ -93,14 +93,10 @@ def _write(records, archive, root: Path, log) -> None:
         os.rename(made, final)
 
 
-def main(arguments=None) -> int:
-    """The command line. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cifar_jax.data.prepare",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+@command_line.guarded
+def main(argv=None):
+    """Runs a command line and returns its exit code."""
+    parser = command_line.make_parser("data.prepare", DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--archive", required=True, help="the archive, or its extracted folder")
     parser.add_argument(
         "--data_dir",
@@ -110,21 +106,16 @@ def main(arguments=None) -> int:
     parser.add_argument(
         "--name", default="", choices=sorted(TFDS_SHA256), help="refuse an archive of another set"
     )
-    flags = parser.parse_args(arguments)
-    try:
-        name = prepare(flags.archive, folders.data_root(flags.data_dir), flags.name, print)
-        dataset = load(name, flags.data_dir, flags.archive)
-        found = folders.find(folders.data_root(flags.data_dir), name)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return error.exit_code
+    flags = parser.parse_args(argv)
+    name = prepare(flags.archive, folders.data_root(flags.data_dir), flags.name, print)
+    dataset = load(name, flags.data_dir, flags.archive)
+    found = folders.find(folders.data_root(flags.data_dir), name)
     print(
         f"Ready: '{name}' with {dataset.sizes['train']:,} training and "
         f"{dataset.sizes['test']:,} test images of {len(dataset.class_names)} classes in "
         f"{found.prepared}."
     )
     print(f"Next: {_next_command(name, flags.data_dir)}")
-    return 0
 
 
 def _next_command(name: str, data_dir: str) -> str:

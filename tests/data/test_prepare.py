@@ -48,7 +48,7 @@ def test_a_bad_archive_leaves_nothing(archives, tmp_path, snapshot, exists, caps
     before = snapshot(tmp_path)
     assert prepare.main(["--archive", str(path), "--data_dir", str(data)]) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("Error: data_batch_5.bin")
+    assert captured.err.startswith("error: data_batch_5.bin")
     assert "Traceback" not in captured.err
     assert snapshot(tmp_path) == before
 
@@ -114,7 +114,7 @@ sys.exit(main(["--archive", sys.argv[1], "--data_dir", sys.argv[2]]))
 def test_command_line(python, tmp_path):
     result = python("-m", "cifar_jax.data.prepare", "--archive", tmp_path / "none.tar.gz")
     assert result.returncode == 2
-    assert result.stderr.startswith("Error: The archive") and "Traceback" not in result.stderr
+    assert result.stderr.startswith("error: The archive") and "Traceback" not in result.stderr
     assert python("-m", "cifar_jax.data.prepare").returncode == 2
     text = python("-m", "cifar_jax.data.prepare", "--help")
     assert text.returncode == 0

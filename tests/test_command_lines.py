@@ -1,0 +1,91 @@
+"""How every command line ends: wrong flags, Ctrl-C, and a reader that goes away."""
+
+import os
+import runpy
+import sys
+
+import pytest
+from command_line import ROOT
+
+RUN = ("--workdir", "unused")
+QUICKSTART = ROOT / "configs/quickstart.py"
+
+# module -> (arguments that it takes, a function that it then calls).
+COMMANDS = {
+    "main": (("--config", str(QUICKSTART), *RUN), "train.train_and_evaluate"),
+    "sweep.__main__": (
+        ("--config", str(ROOT / "configs/sweeps/quickstart.py"), *RUN),
+        "sweep.driver.train_sweep",
+    ),
+    "evaluate": (RUN, "trained.open_run"),
+    "gradcam": (RUN, "trained.open_run"),
+    "ood": ((*RUN, "--ood", "noise"), "trained.open_run"),
+    "report": (("unused", "--out", "report.html"), "trained.open_run"),
+    "weights": ((*RUN, "--target", "weights.npz"), "checkpoints.read_run"),
+    "summary": ((), "models.names"),
+    "experiments": ((), "config.load"),
+    "reproduce": (("--list",), "config.load"),
+    "data.prepare": (("--archive", "cifar-10-binary.tar.gz"), "data.archive.read"),
+}
+# Another process' half of writers.TensorBoard, which nobody types.
+INTERNAL = {"events"}
+
+every_command = pytest.mark.parametrize("name", COMMANDS)
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """(name, arguments) -> the exit code of `python -m cifar_jax.NAME ARGUMENTS`, in this process."""
+
+    def run(name, *arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        monkeypatch.delitem(sys.modules, f"cifar_jax.{name}", raising=False)
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module(f"cifar_jax.{name}", run_name="__main__")
+        return ended.value.code
+
+    return run
+
+
+def test_every_command_line_is_tested():
+    package = ROOT / "cifar_jax"
+    modules = {
+        ".".join(path.relative_to(package).with_suffix("").parts)
+        for path in package.rglob("*.py")
+        if '__name__ == "__main__"' in path.read_text()
+    }
+    assert modules == COMMANDS.keys() | INTERNAL
+
+
+@every_command
+def test_an_unknown_flag_is_refused(run, name, capsys):
+    assert run(name, *COMMANDS[name][0], "--no_such_flag") == 2
+    shown = capsys.readouterr().err
+    assert shown.count("error: ") == 1 and "no_such_flag" in shown.splitlines()[-1]
+    assert shown.startswith(("error: ", "usage: ")) and "Traceback" not in shown
+
+
+@every_command
+def test_ctrl_c_ends_it_without_a_traceback(run, name, capsys, monkeypatch):
+    arguments, inside = COMMANDS[name]
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"cifar_jax.{inside}", interrupt)
+    assert run(name, *arguments) == 130
+    shown = capsys.readouterr().err
+    assert shown.startswith("interrupted") and shown.count("\n") == 1
+    assert ("goes on" in shown) == (name in ("main", "sweep.__main__", "reproduce"))
+
+
+@every_command
+def test_a_reader_that_goes_away_ends_it_quietly(run, name, capsys, monkeypatch):
+    """As `| head -1` does."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert run(name, "--help") == 141
+    assert not capsys.readouterr().err
