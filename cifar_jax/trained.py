@@ -41,11 +41,12 @@ def open_run(workdir, checkpoint=None, data_dir=None):
         UserError: no such run or checkpoint, a damaged one, or data that is not there or not the run's.
     """
     workdir = pathlib.Path(workdir).expanduser()
-    if checkpoint is None:
-        _, about, _ = checkpoints.read_run(workdir, "last")
-        checkpoint = "last" if _config(workdir, about).selection == "last" else "best"
-    variables, about, step = checkpoints.read_run(workdir, checkpoint)
+    chosen = "best" if checkpoint is None else checkpoint
+    variables, about, step = checkpoints.read_run(workdir, chosen)
     config = _config(workdir, about)
+    if checkpoint is None and config.selection == "last":
+        chosen = "last"
+        variables, _, step = checkpoints.read_run(workdir, chosen)
     if data_dir is not None:
         config.dataset.data_dir = str(data_dir)
     dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
@@ -56,7 +57,7 @@ def open_run(workdir, checkpoint=None, data_dir=None):
             "folder of that data with --data_dir"
         )
     recipe = make_recipe(config, dataset, steps_per_epoch=1)
-    return Trained(workdir, config, dataset, recipe, variables, str(checkpoint), step)
+    return Trained(workdir, config, dataset, recipe, variables, str(chosen), step)
 
 
 def _config(workdir, about):

@@ -45,6 +45,35 @@ def test_the_checkpoint_is_the_one_that_the_config_chose(finished):
     assert trained.open_run(folder, run.step).step == run.step
 
 
+@pytest.mark.parametrize(
+    ("selection", "expected"), [("validation", ["best"]), ("last", ["best", "last"])]
+)
+def test_a_checkpoint_is_read_once_unless_it_is_the_last(
+    finished, monkeypatch, selection, expected
+):
+    folder, summary = finished
+    read, asked = trained.checkpoints.read_run, []
+
+    def selected(workdir, which):
+        asked.append(which)
+        variables, about, step = read(workdir, which)
+        return variables, about | {"config": about["config"] | {"selection": selection}}, step
+
+    monkeypatch.setattr(trained.checkpoints, "read_run", selected)
+    run = trained.open_run(folder)
+    assert asked == expected and run.checkpoint == expected[-1]
+    assert run.step == summary["checkpoints"][expected[-1]]["step"]
+
+
+def test_a_run_without_validation_has_its_last_checkpoint(tmp_path, quick_config):
+    """Whose "best" is the last."""
+    quick_config.update({"selection": "last", "total_epochs": 1})
+    quick_config.dataset.validation_fraction = 0.0
+    summary = train.train_and_evaluate(quick_config, tmp_path, Console(file=io.StringIO()))
+    run = trained.open_run(tmp_path)
+    assert run.checkpoint == "last" and run.step == summary["steps"]
+
+
 def test_splits_are_those_of_the_training(finished):
     run = trained.open_run(finished[0])
     parts = [trained.split(run, name) for name in ("train", "validation")]
