@@ -96,15 +96,18 @@ def maps_of(run, images, classes, layer):
         classes: int [N].
         layer: name.
     """
+    import jax
+
+    from cifar_jax import batches
     from cifar_jax.analysis import gradcam
 
-    size, found = min(BATCH, len(images)), []
-    for start in range(0, len(images), size):
-        places = np.minimum(np.arange(start, start + size), len(images) - 1)
-        inputs = run.recipe.normalize(images[places])
-        maps = gradcam.maps(run.recipe.model, run.variables, inputs, classes[places], layer)
-        found.append(np.asarray(maps)[: len(images) - start])
-    return np.concatenate(found)
+    variables = jax.device_put(run.variables)
+
+    def step(images, classes):
+        inputs = run.recipe.normalize(images)
+        return gradcam.maps(run.recipe.model, variables, inputs, classes, layer)
+
+    return batches.apply(step, min(BATCH, len(images)), images, classes)
 
 
 def class_number(run, name):

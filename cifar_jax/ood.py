@@ -13,6 +13,7 @@ other name is a TFDS set of images: svhn_cropped, cifar100, ... Every image is s
 test-time augmentation.
 """
 
+import functools
 import math
 import pathlib
 import sys
@@ -126,16 +127,17 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
     """
     import jax
 
-    from cifar_jax import trained
+    from cifar_jax import batches, trained
     from cifar_jax.analysis import detection, features, ood, ood_results
 
     step = features.make_step(run.recipe.model, run.recipe.normalize, tuple(layers))
     (held_from, held_images), (judged_from, judged_images) = in_distribution(run, seed)
     jax.eval_shape(step, run.variables, judged_images[:1])  # A wrong layer's name stops here.
     sets = _load(run, names, count, seed, data_dir)
+    variables = jax.device_put(run.variables)
 
     def outputs(images):
-        found = features.collect(step, run.variables, images, batch_size)
+        found = batches.apply(functools.partial(step, variables), batch_size, images)
         if not (np.isfinite(found.logits).all() and np.isfinite(found.features).all()):
             raise UserError(f"the model of {run.workdir} gives values that are not finite")
         return found

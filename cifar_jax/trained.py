@@ -9,7 +9,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from cifar_jax import checkpoints, data, steps
+from cifar_jax import batches, checkpoints, data, steps
 from cifar_jax import config as config_lib
 from cifar_jax.errors import ConfigError, UserError
 from cifar_jax.run import make_recipe
@@ -105,14 +105,11 @@ def logits(trained, images, batch_size=None):
     Returns:
         float32 [N, num_classes], NumPy.
     """
-    batch_size = min(batch_size or trained.recipe.eval_batch_size, max(len(images), 1))
-    step, variables = logits_step(trained.recipe), jax.device_put(trained.variables)
-    found = [np.zeros((0, trained.recipe.num_classes), np.float32)]
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        padded = np.concatenate([batch, np.repeat(batch[:1], batch_size - len(batch), axis=0)])
-        found.append(np.asarray(step(variables, padded))[: len(batch)])
-    return np.concatenate(found)
+    if not len(images):
+        return np.zeros((0, trained.recipe.num_classes), np.float32)
+    batch_size = min(batch_size or trained.recipe.eval_batch_size, len(images))
+    step = functools.partial(logits_step(trained.recipe), jax.device_put(trained.variables))
+    return batches.apply(step, batch_size, images)
 
 
 @functools.lru_cache(maxsize=8)

@@ -51,7 +51,7 @@ def penultimate(model, variables, images):
 
 @functools.lru_cache(maxsize=8)
 def make_step(model, normalize, layers=()):
-    """A compiled (variables, uint8 [B, H, W, C]) -> Outputs, for `collect`.
+    """A compiled (variables, uint8 [B, H, W, C]) -> Outputs.
 
     Args:
         model: Flax module.
@@ -71,24 +71,3 @@ def make_step(model, normalize, layers=()):
         return Outputs(logits.astype(jnp.float32), features.astype(jnp.float32), means)
 
     return step
-
-
-def collect(step, variables, images, batch_size):
-    """The step's Outputs for any number of images, as NumPy arrays.
-
-    Args:
-        step: of `make_step`.
-        variables: of the model.
-        images: uint8 [N, H, W, C], at least one.
-        batch_size: images a step; the last batch is padded, so that one program does for any number.
-    Returns:
-        Outputs.
-    """
-    found = []
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        n = len(batch)
-        padded = np.concatenate([batch, np.repeat(batch[:1], batch_size - n, axis=0)])
-        outputs = step(variables, padded)
-        found.append(jax.tree.map(lambda leaf, n=n: np.asarray(leaf)[:n], outputs))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)

@@ -1,12 +1,14 @@
 """Scores of out-of-distribution detection, their features, and figures."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from quick_jit import quick_jit
 
-from cifar_jax import models
+from cifar_jax import batches, models
 from cifar_jax.analysis import features, ood, ood_figures
 from cifar_jax.analysis.named_layers import activations
 
@@ -147,7 +149,8 @@ def test_outputs_do_not_depend_on_the_batch_size():
     model, variables = initialised("big_net_improved")
     images = RNG.integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
     step = features.make_step(model, lambda x: x / 255, ("relu_10", features.PENULTIMATE, "bn"))
-    whole, parts = (features.collect(step, variables, images, size) for size in (100, 3))
+    step = functools.partial(step, variables)
+    whole, parts = (batches.apply(step, size, images) for size in (100, 3))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), whole, parts)
     np.testing.assert_allclose(whole.means["relu_10"], whole.features.mean(axis=1), rtol=1e-5)
     assert not np.allclose(whole.means["relu_10"], whole.means["bn"])
