@@ -156,11 +156,11 @@ def explain(run, chosen, layer, explained, folder):
         UserError: the folder can't be written.
     """
     from cifar_jax import weights
-    from cifar_jax.analysis import gradcam, overlays, style
+    from cifar_jax.analysis import gradcam, overlays, result, scores, style
 
+    folder = result.open_folder(folder)  # said before maps are computed
     predicted = chosen.logits.argmax(1)
-    likelihoods = np.exp(chosen.logits - chosen.logits.max(1, keepdims=True))
-    confidence = likelihoods.max(1) / likelihoods.sum(1)
+    confidence = scores.probabilities(chosen.logits).max(1).astype(np.float32)
     classes = predicted if explained is None else np.full_like(predicted, explained)
     maps = maps_of(run, chosen.images, classes, layer)
     arrays = {
@@ -192,13 +192,7 @@ def explain(run, chosen, layer, explained, folder):
         overlays.Example, zip(chosen.images, heat, large, titles, strict=True)
     )
     figure = overlays.draw(list(examples), title)
-    folder = pathlib.Path(folder).expanduser()
-    try:
-        paths = style.save(figure, folder, "gradcam")
-    except OSError as error:
-        raise UserError(
-            f"can't write to {folder} ({error.strerror}); choose another --out"
-        ) from error
+    paths = style.save(figure, folder, "gradcam")
     weights.write(folder / "gradcam.npz", arrays)
     return [*paths, folder / "gradcam.npz"]
 

@@ -15,7 +15,6 @@ test-time augmentation.
 
 import functools
 import math
-import pathlib
 import sys
 
 import numpy as np
@@ -233,7 +232,7 @@ def main(argv=None):
     if arguments.threshold is not None and not math.isfinite(arguments.threshold):
         raise UserError("--threshold must be a finite number")
     from cifar_jax import runtime, trained
-    from cifar_jax.analysis import ood_results
+    from cifar_jax.analysis import ood_results, result
     from cifar_jax.data import outliers
 
     runtime.enable_compilation_cache("auto")
@@ -241,11 +240,7 @@ def main(argv=None):
     names = [name.strip() for name in arguments.ood.split(",")]
     names = outliers.expand(filter(None, names), run.dataset.name)
     layers = checked_layers(arguments.layer, arguments.threshold, run.config.model.name)
-    folder = pathlib.Path(arguments.out or run.workdir / "ood").expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"can't make the folder {folder} ({error.strerror})") from error
+    folder = result.open_folder(arguments.out or run.workdir / "ood")
     results, judged = detect(
         run, names, layers, arguments.threshold, arguments.count, arguments.train_count,
         arguments.seed, arguments.data_dir,

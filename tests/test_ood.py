@@ -169,7 +169,7 @@ def test_layers():
         (["--ood", "noise", "--threshold", "nan"], "finite"),
         (["--ood", "noise", "--layer", "fc1,fc2", "--threshold", "1"], "one layer"),
         (["--ood", "noise", "--checkpoint", "worst"], "best, last or a step"),
-        (["--ood", "noise", "--out", "/dev/null/x"], "can't make the folder"),
+        (["--ood", "noise", "--out", "/dev/null/x"], "can't write to /dev/null/x"),
     ],
 )
 def test_bad_command_lines(workdir, options, message, capsys):

@@ -8,8 +8,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
+
+from cifar_jax.analysis.scores import interval
 
 LEVEL = 0.95  # of the intervals
 
@@ -116,27 +117,10 @@ def accuracy_at(inside, outside, threshold):
     _joined(inside, outside)
     accepted, wrong = np.asarray(inside) >= threshold, np.asarray(outside) >= threshold
     n, correct = len(accepted) + len(wrong), int(accepted.sum() + (~wrong).sum())
-    low, high = wilson(correct, n)
+    low, high = interval(correct, n, LEVEL)
     return Accuracy(
         float(threshold), n, correct / n, low, high, float(accepted.mean()), float(wrong.mean())
     )
-
-
-def wilson(correct, n, level=LEVEL):
-    """Wilson's score interval of a share.
-
-    Args:
-        correct: int, at most n.
-        n: int, at least 1.
-        level: of the interval.
-    Returns:
-        (low, high) in [0, 1].
-
-    Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927,
-    https://doi.org/10.1080/01621459.1927.10502953
-    """
-    interval = stats.binomtest(correct, n).proportion_ci(level, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def _joined(inside, outside):

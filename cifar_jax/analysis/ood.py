@@ -6,7 +6,9 @@ Each returns float [N]; greater = more in-distribution.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+from scipy.special import logsumexp
+
+from cifar_jax.analysis import scores
 
 NEIGHBOURS = 50  # what Sun et al. take for CIFAR-10
 
@@ -37,7 +39,7 @@ def max_softmax(logits):
     Hendrycks and Gimpel, A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural
     Networks, 2017, https://arxiv.org/abs/1610.02136
     """
-    return softmax(np.asarray(logits, float), axis=1).max(axis=1)
+    return scores.probabilities(logits).max(axis=1)
 
 
 def energy(logits, temperature=1.0):
