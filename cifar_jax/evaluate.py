@@ -72,9 +72,7 @@ def evaluate_run(arguments, console):
 
 def compare_runs(arguments, console):
     """Compares runs, writes the files and prints the tables; returns the folder."""
-    import json
-
-    from cifar_jax import runtime, trained
+    from cifar_jax import files, runtime, trained
     from cifar_jax.analysis import comparison, figures, result, style, tables
 
     if len(arguments.compare) < 2:
@@ -89,7 +87,7 @@ def compare_runs(arguments, console):
         comparison.check_same_images(evaluations)
     found = comparison.compare(evaluations, predictions)
     shown, remarks = tables.of_comparison(found), tables.remarks(found)
-    result.write_text(out / "comparison.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    files.write_json(out / "comparison.json", found)
     listed = "\n".join(f"- {each}" for each in remarks)
     parts = ["# Comparison", *map(tables.to_markdown, shown), listed]
     written = f"{out}/comparison.json, {out}/comparison.md"
@@ -97,7 +95,7 @@ def compare_runs(arguments, console):
         style.save(figures.confusions(found), out, "confusion")
         parts.append("![Confusion matrices side by side](confusion.png)")
         written += f", {out}/confusion.png"
-    result.write_text(out / "comparison.md", "\n\n".join(parts) + "\n")
+    files.write_text(out / "comparison.md", "\n\n".join(parts) + "\n")
     for table in shown:
         console.print(tables.to_rich(table))
         console.print()

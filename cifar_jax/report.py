@@ -13,7 +13,7 @@ The page holds some of the data set's images; whoever gets it sees them.
 import pathlib
 import sys
 
-from cifar_jax import command_line
+from cifar_jax import command_line, files
 from cifar_jax.errors import UserError
 
 MOST_IMAGES = 2000
@@ -61,10 +61,9 @@ def write_report(arguments, say=print):
         for name, workdir in runs.items()
     ]
     found = page.render(collected, arguments.images)
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_bytes(found)
-        partial.replace(path)
+        with files.replacing(path) as partial:
+            partial.write_bytes(found)
     except OSError as error:
         raise UserError(f"can't write {path} ({error.strerror}); choose another --out") from error
     say(f"Report: {path} ({len(found) / 1e6:.2f} MB, opens without network)")

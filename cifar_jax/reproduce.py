@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 
-from cifar_jax import command_line, experiments, models
+from cifar_jax import command_line, experiments, files, models
 from cifar_jax import config as config_lib
 from cifar_jax.errors import UserError
 from cifar_jax.models import cost
@@ -159,12 +159,12 @@ def write_table(path, records):
     Raises:
         UserError: the file has no such marks.
     """
-    text = pathlib.Path(path).read_text()
+    text = path.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise UserError(f"{path} has no lines {BEGIN} and {END} to put the table between")
-    pathlib.Path(path).write_text(f"{before}{begin}\n{table(records)}\n{end}{after}")
+    files.write_text(path, f"{before}{begin}\n{table(records)}\n{end}{after}")
 
 
 def run(todo, arguments, records):

@@ -11,6 +11,7 @@ from cifar_jax import (
     checkpoints,
     data,
     early_stopping,
+    files,
     metrics,
     models,
     parallel,
@@ -83,7 +84,7 @@ def train_and_evaluate(config, folder, console=None):
             summary = final_evaluation(run, train_state, record, manager, log)
         finally:
             log.close()
-    workdir.write_json(folder / "summary.json", summary)
+    files.write_json(folder / "summary.json", summary)
     progress.print_summary(display.console, summary, dataset.class_names)
     display.say(progress.next_commands(folder, config, summary))
     return summary

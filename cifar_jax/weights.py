@@ -15,7 +15,7 @@ import zipfile
 
 import numpy as np
 
-from cifar_jax import command_line
+from cifar_jax import command_line, files
 from cifar_jax.errors import UserError
 
 
@@ -53,15 +53,14 @@ def write(path, arrays):
         UserError: another kind of file, or a folder that can't be written.
     """
     path = _checked_kind(path)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        if path.suffix == ".npz":
-            np.savez(partial, **arrays)
-        else:
-            from safetensors.numpy import save_file
+        with files.replacing(path) as partial:
+            if path.suffix == ".npz":
+                np.savez(partial, **arrays)
+            else:
+                from safetensors.numpy import save_file
 
-            save_file(arrays, partial)
-        partial.replace(path)
+                save_file(arrays, partial)
     except OSError as error:
         raise UserError(f"can't write {path} ({error.strerror})") from error
 

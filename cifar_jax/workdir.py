@@ -4,7 +4,7 @@ import json
 import pathlib
 
 from cifar_jax import config as config_lib
-from cifar_jax import runtime
+from cifar_jax import files, runtime
 from cifar_jax.errors import ConfigError, UserError
 
 
@@ -56,7 +56,7 @@ def open_folder(folder, name, mine, check):
         if path.exists():
             check(folder, json.loads(path.read_text()), mine)
         else:
-            write_json(path, mine)
+            files.write_json(path, mine)
     except OSError as error:
         raise UserError(
             f"can't use {folder} as workdir ({error.strerror}); choose another --workdir"
@@ -101,7 +101,7 @@ def check_same_data(folder, theirs, mine, name):
 
 
 def read_json(path):
-    """What write_json wrote.
+    """What files.write_json wrote.
 
     Raises:
         UserError: it can't be read.
@@ -110,10 +110,3 @@ def read_json(path):
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"{path} can't be read ({error}); choose another --workdir") from error
-
-
-def write_json(path, value):
-    """Writes whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-    partial.replace(path)

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 
+from cifar_jax import files
+
 
 class JsonLines:
     """Appends one JSON object a line: {"step": ..., "split": ..., "loss": ...}."""
@@ -22,9 +24,7 @@ class JsonLines:
         self._path = pathlib.Path(path)
         rows = read_rows(self._path)
         self.rows = [row for row in rows if row["step"] <= resume_step and row["split"] != "test"]
-        partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
-        partial.replace(self._path)
+        files.write_text(self._path, "".join(json.dumps(row) + "\n" for row in self.rows))
         self._file = self._path.open("a")
 
     def write(self, row):

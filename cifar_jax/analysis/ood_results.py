@@ -14,7 +14,6 @@ ood.json has, all shares in [0, 1]:
 ood.csv has the rows of `results`.
 """
 
-import csv
 import pathlib
 from typing import NamedTuple
 
@@ -22,9 +21,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from cifar_jax import files
 from cifar_jax.analysis import ood_figures, style
 from cifar_jax.errors import UserError
-from cifar_jax.workdir import write_json
 
 VERSION = 1
 
@@ -108,14 +107,6 @@ def row(name, score, found, decided, itself, given):
     }
 
 
-def write_csv(path, rows):
-    """Writes the rows; the folder is there."""
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(COLUMNS))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def heading(name, results):
     """What a set is, for the line over its table."""
     about = results["sets"][name]
@@ -190,8 +181,8 @@ def write(folder, results, judged):
             figures["samples"][name] = f"samples_{name.replace('/', '_').replace(':', '_')}"
             style.save(figure, folder, figures["samples"][name])
         results["figures"] = figures
-        write_csv(folder / "ood.csv", results["results"])
-        write_json(folder / "ood.json", results)
+        files.write_csv(folder / "ood.csv", COLUMNS, results["results"])
+        files.write_json(folder / "ood.json", results)
     except OSError as error:
         raise UserError(f"can't write {folder} ({error.strerror})") from error
 

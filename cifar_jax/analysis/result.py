@@ -33,13 +33,12 @@ images), `label` int32 [N] and `logits` float32 [N, C].
 """
 
 import functools
-import json
 import pathlib
 
 import jax
 import numpy as np
 
-from cifar_jax import metrics, runtime, trained
+from cifar_jax import files, metrics, runtime, trained
 from cifar_jax.analysis import calibration, scores, speed
 from cifar_jax.errors import UserError
 from cifar_jax.models import cost
@@ -217,14 +216,6 @@ def open_folder(folder):
 
 def write(folder, evaluation, predictions):
     """Writes evaluation.json and predictions.npz, each whole or not at all."""
-    partial = folder / ".predictions.partial.npz"
-    np.savez(partial, **predictions)
-    partial.replace(folder / "predictions.npz")
-    write_text(folder / "evaluation.json", json.dumps(evaluation, indent=1, allow_nan=False) + "\n")
-
-
-def write_text(path, text):
-    """Writes whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with files.replacing(folder / "predictions.npz") as partial:
+        np.savez(partial, **predictions)
+    files.write_json(folder / "evaluation.json", evaluation)

@@ -7,7 +7,7 @@ import functools
 import jax
 from rich.console import Console
 
-from cifar_jax import checkpoints, data, models, runtime, workdir, writers
+from cifar_jax import checkpoints, data, files, models, runtime, workdir, writers
 from cifar_jax import config as config_lib
 from cifar_jax.analysis import style
 from cifar_jax.errors import ConfigError
@@ -56,10 +56,10 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
                 job = Job(folder, mine, dataset, turns, f"group {index + 1}/{len(planned)}", index)
                 finished += train_group(job, group, epochs, caught, say)
     finally:
-        results.write_csv(folder / "results.csv", results.EPOCH_COLUMNS, epochs)
+        files.write_csv(folder / "results.csv", results.EPOCH_COLUMNS, epochs)
     order = {run.name: i for i, run in enumerate(runs)}
     finished.sort(key=lambda row: order[f"{row['cell']}/{row['seed']}"])
-    results.write_csv(folder / "runs.csv", results.RUN_COLUMNS, finished)
+    files.write_csv(folder / "runs.csv", results.RUN_COLUMNS, finished)
     reported = {run.cell: run.config.reported.value for run in runs}
     made = [
         f"{dataset.name}; {runtime.hardware()}; jax {jax.__version__}. Every run: `runs.csv`; every epoch: "
@@ -67,7 +67,7 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
         "`.svg`."
     ]
     text = summary.markdown(sweep, reported, finished, made)
-    (folder / "summary.md").write_text(text)
+    files.write_text(folder / "summary.md", text)
     figures.write(folder, epochs, list(sweep.cells))
     accuracies = {cell: list(summary.accuracies(finished, cell).values()) for cell in sweep.cells}
     if bars := figures.bars(accuracies, _in_accuracy(runs)):

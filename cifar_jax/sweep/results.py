@@ -1,7 +1,5 @@
 """Rows of a sweep's tables: one for each run and epoch, and one for each run."""
 
-import csv
-
 import jax
 import numpy as np
 
@@ -122,13 +120,3 @@ def run_rows(run, group, population, train_seconds):
             row["stopped_early"] = early_stopping.describe(reasons[i], run.config.early_stopping)
         rows.append(dict.fromkeys(RUN_COLUMNS) | row)
     return rows
-
-
-def write_csv(path, columns, rows):
-    """A table with a header line; None is an empty field. Written whole or not at all."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)
