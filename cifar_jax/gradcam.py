@@ -174,7 +174,7 @@ def explain(run, chosen, layer, explained, folder):
         "layer": np.array(layer),
     }
     heat = np.asarray(gradcam.normalized(maps))
-    large = np.clip(gradcam.resized(heat, *chosen.images.shape[1:3]), 0, 1)
+    large = np.asarray(gradcam.resized(heat, *chosen.images.shape[1:3]))
     names = [_shortened(str(name)) for name in run.dataset.class_names]
     titles = [
         _title(source, names[label] if label >= 0 else None, names[guess], sure)

@@ -1,5 +1,6 @@
 """The report page, as a file and in a real browser. Without a Chromium on this machine the latter are skipped."""
 
+import base64
 import contextlib
 import dataclasses
 import io
@@ -10,11 +11,12 @@ from html import unescape
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from cifar_jax import report, train, trained
-from cifar_jax.analysis import result, scores
-from cifar_jax.analysis.report import collect, page, pictures, words
+from cifar_jax.analysis import gradcam, overlays, result, scores
+from cifar_jax.analysis.report import collect, page, pictures, views, words
 
 # Names that would run if anything took them for HTML or for the end of a script.
 FOLDER = "<script>hacked=1<img src=x onerror=hacked=1>"
@@ -202,14 +204,25 @@ def test_the_gallery_keeps_to_its_limits():
     assert pictures.gallery(images, predictions, 0, 10**6) == []
 
 
-def test_a_map_is_put_over_its_image():
+def test_a_map_is_put_over_its_image_as_in_the_figures_of_gradcam():
     maps = np.zeros((2, 2, 2), np.float32)
     maps[0, 0, 0] = 3
-    heated = pictures.heat(maps, 8, 8)
-    assert heated.shape == (2, 8, 8, 3) and heated[0, 0, 0].sum() > 500 > heated[0, 7, 7].sum()
-    assert (heated[1] == heated[1, 0, 0]).all()  # a map of zeros
-    grey = np.full((8, 8, 1), 100, np.uint8)
-    assert pictures.over(grey, heated[0]).shape == (8, 8, 3)
+    image, zeros = np.full((8, 8, 3), 100, np.uint8), np.zeros(2, np.int64)
+    cam = collect.GradCam(
+        **{"place": "gradcam", "layer": "conv2", "images": [image, None], "size": (8, 8)},
+        **{"maps": maps, "labels": zeros, "predicted": zeros, "explained": zeros},
+        **{"confidence": np.ones(2), "sources": ["test 0", "a.png"], "count": 2},
+    )
+    over, alone = (picture(each["map"]) for each in views.gradcam(cam, ["cat"])["examples"])
+    heat = np.asarray(gradcam.resized(gradcam.normalized(maps), 8, 8))
+    np.testing.assert_array_equal(over, np.uint8(255 * overlays.overlay(image, heat[0])))
+    np.testing.assert_array_equal(alone, np.uint8(255 * overlays.colours(heat[1])))
+    assert over[0, 0].sum() > 400 > over[7, 7].sum() > alone.max()
+
+
+def picture(uri):
+    """The pixels of a data URI."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
 def test_words():

@@ -25,6 +25,11 @@ class Example:
     title: str
 
 
+def colours(heat):
+    """The colours of a map, float [..., 3] of float [...], both 0 to 1."""
+    return colormaps[COLOUR_MAP](heat)[..., :3]
+
+
 def overlay(image, heat):
     """The colours of a map laid over its image in grey, the more the higher it is.
 
@@ -36,7 +41,7 @@ def overlay(image, heat):
     """
     grey = DIMMED * (image @ np.array([0.2126, 0.7152, 0.0722])) / 255  # ITU-R BT.709's luma
     share = OPAQUE * heat[..., None]
-    return (1 - share) * grey[..., None] + share * colormaps[COLOUR_MAP](heat)[..., :3]
+    return (1 - share) * grey[..., None] + share * colours(heat)
 
 
 def draw(examples, title):

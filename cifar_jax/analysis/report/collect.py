@@ -22,7 +22,7 @@ class GradCam:
     place: str  # its folder within the run's
     layer: str
     images: list  # uint8 [H, W, C] each, None of a file's
-    heights: tuple  # (H, W) of the images
+    size: tuple  # (H, W) of the images
     maps: np.ndarray  # float [N, h, w]
     labels: np.ndarray  # int [N], -1 where unknown
     predicted: np.ndarray  # int [N]

@@ -25,7 +25,7 @@ class Shot(NamedTuple):
 
 
 def data_uri(image):
-    """A PNG of an image, uint8 [H, W, C] with one or three channels, as a data URI."""
+    """A PNG of an image, 0 to 255, [H, W, C] with one or three channels, as a data URI."""
     image = np.asarray(image, np.uint8)
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     picture.thumbnail((LARGEST, LARGEST))
@@ -87,27 +87,3 @@ def gallery(images, predictions, most, most_bytes):
         index = int(predictions["index"][i])
         shots.append(Shot(uri, index, true, answer, confidence, true == answer))
     return sorted(shots, key=lambda shot: -shot.confidence)
-
-
-def heat(maps, height, width):
-    """Grad-CAM maps as pictures, in Matplotlib's "inferno": uint8 [N, height, width, 3].
-
-    Args:
-        maps: float [N, h, w], at least 0; each is divided by its greatest value.
-    """
-    import matplotlib
-
-    colours = matplotlib.colormaps["inferno"]
-    found = []
-    for each in np.asarray(maps, np.float32):
-        greatest = each.max(initial=0)
-        scaled = Image.fromarray(each / greatest if greatest > 0 else each)
-        grown = np.asarray(scaled.resize((width, height), Image.Resampling.BILINEAR))
-        found.append((255 * colours(np.clip(grown, 0, 1))[..., :3]).astype(np.uint8))
-    return np.stack(found) if found else np.zeros((0, height, width, 3), np.uint8)
-
-
-def over(image, heated, share=0.55):
-    """A map's picture over its image: uint8 [H, W, 3]."""
-    grey = np.broadcast_to(np.asarray(image, np.float32), heated.shape)
-    return (share * heated + (1 - share) * grey).astype(np.uint8)

@@ -1,6 +1,9 @@
 """What the templates show of a run: text and figures in words, nothing that is HTML."""
 
-from cifar_jax.analysis import tables
+import numpy as np
+
+from cifar_jax.analysis import overlays, tables
+from cifar_jax.analysis.gradcam import normalized, resized
 from cifar_jax.analysis.report import charts, curve_charts, dot_charts, pictures, vega, words
 
 MOST_CELLS = 400  # of a confusion matrix' table
@@ -230,15 +233,15 @@ def shot_view(shot, names):
 
 def gradcam(cam, names):
     """The results of a gradcam.npz."""
-    heated, examples = pictures.heat(cam.maps, *cam.heights), []
-    for i, image in enumerate(cam.images):
+    large, examples = np.asarray(resized(normalized(cam.maps), *cam.size)), []
+    for i, (image, heat) in enumerate(zip(cam.images, large, strict=True)):
         answer, explained = names[cam.predicted[i]], names[cam.explained[i]]
         true = names[cam.labels[i]] if cam.labels[i] >= 0 else cam.sources[i]
-        mapped = heated[i] if image is None else pictures.over(image, heated[i])
+        mapped = overlays.colours(heat) if image is None else overlays.overlay(image, heat)
         examples.append(
             {
                 "image": None if image is None else pictures.data_uri(image),
-                "map": pictures.data_uri(mapped),
+                "map": pictures.data_uri(255 * mapped),
                 "words": true if true == answer else f"{true} → {answer}",
                 "sure": words.sure(float(cam.confidence[i])),
                 "explained": explained,
