@@ -22,6 +22,23 @@ def no_programs_left_behind():
         jax.clear_caches()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_compilation_cache(request):
+    """Of tests that compile hundreds of programs, for one process only: XLA crashed writing some into the cache."""
+    if request.path.parent.name not in ("analysis", "models"):
+        yield
+        return
+    import jax
+    from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+    enabled = jax.config.jax_enable_compilation_cache
+    jax.config.update("jax_enable_compilation_cache", False)
+    reset_cache()  # JAX looks at the setting once
+    yield
+    jax.config.update("jax_enable_compilation_cache", enabled)
+    reset_cache()
+
+
 def _quick_config():
     from cifar_jax import main
 
