@@ -24,7 +24,7 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
         folder: the workdir.
         memory_gb: for all devices together, in 10^9 bytes; None = memory.available_bytes.
         console: rich.console.Console to print on.
-        turns: of population.functions; None = population.takes_turns.
+        turns: of population.make_programs; None = population.takes_turns.
     Returns:
         rows of runs.csv: a list of dicts, cell by cell.
     Raises:
