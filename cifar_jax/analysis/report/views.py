@@ -4,10 +4,15 @@ import numpy as np
 
 from cifar_jax.analysis import overlays, tables
 from cifar_jax.analysis.gradcam import normalized, resized
-from cifar_jax.analysis.report import charts, curve_charts, dot_charts, pictures, vega, words
-
-MOST_CELLS = 400  # of a confusion matrix' table
-PERCENT = " %"
+from cifar_jax.analysis.report import (
+    charts,
+    curve_charts,
+    dot_charts,
+    pictures,
+    run_tables,
+    vega,
+    words,
+)
 
 
 def of_run(each, name, shots, specifications):
@@ -35,7 +40,6 @@ def of_run(each, name, shots, specifications):
     }
     specifications |= {f"{name}-{key}": value for key, value in drawn.items()}
     low, high = (100 * end for end in found["accuracy_interval"])
-    reported = reported_rows(found)
     right = [shot.right for shot in shots]
     hits = sum(found["confusion"][i][i] for i in range(len(names)))
     return {
@@ -49,12 +53,7 @@ def of_run(each, name, shots, specifications):
         "width": f"{high - low:.3f}",
         "interval": f"{low:.2f} to {high:.2f}",
         "tiles": tiles(found, summary),
-        "reported": words.table(
-            "Reported and ours",
-            ("", "reported", "ours", "95 % interval", "difference", "source"),
-            reported,
-            (0, 5),
-        ),
+        "reported": run_tables.reported(found),
         "has_reported": found["config"]["reported"]["value"] is not None,
         "remarks": found["config"]["reported"]["remarks"],
         "curves": bool(drawn.get("loss")),
@@ -68,15 +67,15 @@ def of_run(each, name, shots, specifications):
             }
             for pair in found["confused_pairs"]
         ],
-        **matrix(found["confusion"], names),
-        "classes": classes(found["per_class"]),
+        **run_tables.matrix(found["confusion"], names),
+        "classes": run_tables.classes(found["per_class"]),
         "calibration_facts": [
             ("Calibration error", tables.percent(found["calibration"]["error"])),
             ("Mean confidence", tables.percent(found["calibration"]["confidence"])),
             ("Accuracy", tables.percent(found["accuracy"])),
             ("Cross entropy", f"{found['loss']:.4f} nats"),
         ],
-        "bins": bins(found["calibration"]["bins"]),
+        "bins": run_tables.bins(found["calibration"]["bins"]),
         "class_names": names,
         "many": len(names) > charts.MANY_CLASSES,
         "shots": [shot_view(shot, names) for shot in shots],
@@ -95,7 +94,7 @@ def of_run(each, name, shots, specifications):
         "unreadable": each.unreadable,
         "config": words.config_table(found["config"]),
         "environment": environment(each),
-        "versions": versions(each),
+        "versions": run_tables.versions(each),
     }
 
 
@@ -129,95 +128,6 @@ def tiles(found, summary):
             else ("Cross entropy", f"{found['loss']:.4f}", "nats")
         ),
     ]  # fmt: skip
-
-
-def reported_rows(found):
-    """Rows of what the config says is reported, beside ours, and of the model's size."""
-    from cifar_jax.summary import REPORTED
-
-    reported, rows = found["config"]["reported"], []
-    if reported["value"] is not None:
-        metric, interval = reported["metric"], "–"
-        if metric.startswith("test accuracy"):
-            ours = 100 * found["accuracy"]
-            interval = tables.percent_range(found["accuracy_interval"])
-        else:  # the schema knows no third; see cifar_jax.reproduce.METRICS
-            ours = 100 * found["macro"]["f1"] if metric.startswith("test F1") else None
-        metric = metric or "reported figure"
-        if found["split"] != "test":
-            metric += f" (ours: {found['split']})"
-        rows.append(
-            (
-                metric,
-                f"{reported['value']:.2f}",
-                "–" if ours is None else f"{ours:.2f}",
-                interval,
-                "–" if ours is None else f"{ours - reported['value']:+.2f}",
-                reported["source"],
-            )
-        )
-    if size := REPORTED.get(found["model"]["name"]):
-        ours = found["model"]["params"]
-        classes = len(found["dataset"]["class_names"])
-        source = f"report {size.source}" + (
-            "" if classes == 10 else f"; ours with {classes} classes"
-        )
-        rows.append(
-            ("parameters", f"{size.params:,}", f"{ours:,}", "–", f"{ours - size.params:+,}", source)
-        )  # fmt: skip
-    return rows
-
-
-def matrix(confusion, names):
-    """The table of a confusion matrix; of a great one the most confused pairs."""
-    if len(names) ** 2 <= MOST_CELLS:
-        rows = [
-            (name, *(f"{count:,}" if count else "·" for count in row))
-            for name, row in zip(names, confusion, strict=True)
-        ]
-        found = words.table("Confusion matrix", ("true, predicted", *names), rows)
-        return {"matrix": found, "matrix_partly": False}
-    wrong = [
-        (images, true, predicted)
-        for true, row in enumerate(confusion)
-        for predicted, images in enumerate(row)
-        if images and true != predicted
-    ]
-    wrong = sorted(wrong, key=lambda each: (-each[0], each[1:]))[:50]
-    rows = [(names[true], names[predicted], f"{images:,}") for images, true, predicted in wrong]
-    found = words.table("Confusions", ("true", "predicted", "images"), rows, (0, 1))
-    return {"matrix": found, "matrix_partly": True}
-
-
-def classes(per_class):
-    """The table of all classes."""
-    rows = [
-        (
-            each["name"],
-            f"{each['images']:,}",
-            tables.percent(each["accuracy"]).removesuffix(PERCENT),
-            tables.percent_range(each["accuracy_interval"]),
-            *(f"{100 * each[key]:.2f}" for key in ("precision", "f1")),
-        )
-        for each in per_class
-    ]
-    columns = ("class", "images", "accuracy (recall), %", "95 % interval", "precision, %", "F1, %")
-    return words.table("Figures of the classes", columns, rows)
-
-
-def bins(found):
-    """The table of a calibration's bins."""
-    rows = [
-        (
-            f"{100 * each['low']:.1f} to {100 * each['high']:.1f}",
-            f"{each['images']:,}",
-            f"{100 * each['confidence']:.2f}",
-            f"{100 * each['accuracy']:.2f}",
-        )
-        for each in found
-        if each["images"]
-    ]
-    return words.table("Bins", ("confidence, %", "images", "its mean", "accuracy"), rows)
 
 
 def shot_view(shot, names):
@@ -300,14 +210,3 @@ def environment(each):
 
 def _speed(measured):
     return f"{measured['milliseconds']:,.3f} ms, {measured['images_per_second']:,.0f} images/s"
-
-
-def versions(each):
-    """Versions of packages in training and in evaluation."""
-    trained = each.summary.get("versions") or each.started.get("versions") or {}
-    trained = trained if isinstance(trained, dict) else {}
-    now = each.evaluation["versions"]
-    rows = [
-        (name, trained.get(name, "–"), now.get(name, "–")) for name in dict.fromkeys([*trained, *now])
-    ]  # fmt: skip
-    return words.table("Versions", ("package", "in training", "in evaluation"), rows, (0, 1, 2))
