@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from cifar_jax.analysis.statistics import holm
 from cifar_jax.errors import UserError
-from cifar_jax.sweep.statistics import holm
 
 FEW = 25  # discordant pairs below which the exact test is taken
 

@@ -3,8 +3,7 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from cifar_jax.analysis import style
-from cifar_jax.sweep import statistics
+from cifar_jax.analysis import statistics, style
 
 FIGURES = {
     "validation_accuracy": ("Validation accuracy, %", 100),

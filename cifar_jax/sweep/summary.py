@@ -1,6 +1,6 @@
 """summary.md: each cell's result beside the reported one, and beside the baseline's."""
 
-from cifar_jax.sweep import statistics
+from cifar_jax.analysis import statistics
 
 
 def markdown(sweep, reported, rows, about):

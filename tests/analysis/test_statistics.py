@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cifar_jax.sweep import statistics
+from cifar_jax.analysis import statistics
 
 A, B = [71.2, 70.1, 72.5, 71.9], [70.0, 70.3, 71.1, 70.2]
 

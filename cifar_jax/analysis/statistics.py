@@ -60,20 +60,15 @@ def compare(values, baseline):
     Raises:
         ValueError: not as many of each.
     """
-    differences = np.subtract(*(np.asarray(each, float) for each in _paired(values, baseline)))
-    found = estimate(differences)
+    if len(values) != len(baseline):
+        raise ValueError(f"{len(values)} values can't be paired with {len(baseline)}")
+    found = estimate(np.subtract(values, baseline, dtype=float))
     if found.n == 1:
         return Comparison(found, None)
     if found.std == 0:
         return Comparison(found, 1.0 if found.mean == 0 else 0.0)
     t = found.mean / (found.std / math.sqrt(found.n))
     return Comparison(found, float(2 * stats.t.sf(abs(t), found.n - 1)))
-
-
-def _paired(values, baseline):
-    if len(values) != len(baseline):
-        raise ValueError(f"{len(values)} values can't be paired with {len(baseline)}")
-    return values, baseline
 
 
 def holm(p_values):
