@@ -24,8 +24,7 @@ def draw(rows, axis, chosen=None, selected_on="validation"):
     intervals, validation = by_step(rows, "train"), by_step(rows, "validation")
     if not (train and intervals):
         return None
-    ends = by_step(rows, "train_epoch")
-    per_epoch = ends[0]["step"] / ends[0]["epoch"] if ends else None
+    per_epoch = steps_per_epoch(rows)
 
     def place(steps):
         return np.array(steps) / per_epoch if axis == "epoch" else np.array(steps)
@@ -74,6 +73,12 @@ def by_step(rows, split):
     """The rows of a split in order, the last one of each step."""
     found = {row["step"]: row for row in rows if row["split"] == split}
     return [found[step] for step in sorted(found)]
+
+
+def steps_per_epoch(rows):
+    """How many steps an epoch has; None of a run that did not end one."""
+    ends = by_step(rows, "train_epoch")
+    return ends[0]["step"] / ends[0]["epoch"] if ends and ends[0].get("epoch") else None
 
 
 def without_short(rows):

@@ -4,10 +4,8 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 
 from cifar_jax.analysis import curves, scores, style
+from cifar_jax.analysis.tables import FEW_CLASSES, confidence
 
-PERCENT_CLASSES = (
-    12  # of so many a confusion matrix' cells hold counts and per cent; of more nothing
-)
 GRID = (4, 6)  # rows and columns of example images
 
 
@@ -99,15 +97,15 @@ def confusions(comparison):
 
 def _side(count):
     """Inches of a confusion matrix of so many classes, with its labels."""
-    return 9.2 if count > PERCENT_CLASSES else max(4.6, 2.2 + 0.48 * count)
+    return 9.2 if count > FEW_CLASSES else max(4.6, 2.2 + 0.48 * count)
 
 
 def _draw_confusion(figure, parts, matrices, class_names, titles):
     figure.set_layout_engine("compressed")  # room for squares
     count = len(class_names)
-    ticks = 9 if count <= PERCENT_CLASSES else max(3.5, min(8, 420 / count))
+    ticks = 9 if count <= FEW_CLASSES else max(3.5, min(8, 420 / count))
     # Among many classes each confusion is rare: more shades for small shares.
-    norm = PowerNorm(1 if count <= PERCENT_CLASSES else 0.5, 0, 100)
+    norm = PowerNorm(1 if count <= FEW_CLASSES else 0.5, 0, 100)
     for axes, matrix, title in zip(parts, matrices, titles, strict=True):
         shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         shown = axes.imshow(100 * shares, cmap="Blues", norm=norm)
@@ -117,7 +115,7 @@ def _draw_confusion(figure, parts, matrices, class_names, titles):
         axes.tick_params(length=2)
         axes.set_xlabel("Predicted class")
         axes.set_ylabel("True class")
-        if count <= PERCENT_CLASSES:
+        if count <= FEW_CLASSES:
             for true, predicted in zip(*np.nonzero(matrix), strict=True):
                 share = shares[true, predicted]
                 axes.text(
@@ -259,10 +257,5 @@ def image_grid(images, labels, probabilities, class_names):
         axes.imshow(image, interpolation="nearest")
         said = class_names[label], class_names[predicted]
         true, answer = (name if len(name) <= 13 else f"{name[:12]}…" for name in said)
-        axes.set_title(f"{true}\n→ {answer}, {_confidence(found[predicted])}", fontsize=7)
+        axes.set_title(f"{true}\n→ {answer}, {confidence(found[predicted])}", fontsize=7)
     return figure
-
-
-def _confidence(probability):
-    """As "98.4 %"; what would round to 100 is "> 99.9 %"."""
-    return "> 99.9 %" if probability > 0.9995 else f"{100 * probability:.1f} %"

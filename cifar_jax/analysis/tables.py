@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-FEW_CLASSES = 12  # so many fit into a line
+FEW_CLASSES = 12  # of so many there is room for all, and for a confusion matrix with its numbers
 WORST = 10  # classes shown of more
 
 
@@ -56,6 +56,11 @@ def percent(fraction, digits=2):
 def percent_range(interval, digits=2):
     """As "60.57 to 62.48"; "-" for None."""
     return "-" if interval is None else " to ".join(f"{100 * end:.{digits}f}" for end in interval)
+
+
+def confidence(probability):
+    """As "98.4 %"; what would round to 100 is "> 99.9 %"."""
+    return "> 99.9 %" if probability > 0.9995 else percent(probability, 1)
 
 
 def of_evaluation(evaluation):

@@ -7,8 +7,7 @@ import numpy as np
 
 from cifar_jax.analysis import scores
 from cifar_jax.analysis.report import vega
-
-MANY_CLASSES = 12  # of more than so many a confusion matrix' cells hold no counts
+from cifar_jax.analysis.tables import FEW_CLASSES
 
 
 def confusion(matrix, class_names):
@@ -20,7 +19,7 @@ def confusion(matrix, class_names):
     """
     matrix, names = np.asarray(matrix), list(class_names)
     totals = np.maximum(matrix.sum(axis=1), 1)
-    few = len(names) <= MANY_CLASSES
+    few = len(names) <= FEW_CLASSES
     cells = np.ndindex(matrix.shape) if few else zip(*np.nonzero(matrix), strict=True)
     values = [
         {
@@ -85,7 +84,7 @@ def classes(per_class, accuracy):
         per_class: of an evaluation.
         accuracy: of all images, a fraction.
     """
-    few = len(per_class) <= MANY_CLASSES
+    few = len(per_class) <= FEW_CLASSES
     values = [
         {
             **{"i": i, "name": each["name"], "images": each["images"]},

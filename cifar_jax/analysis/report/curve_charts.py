@@ -26,7 +26,7 @@ def training(rows, chosen, selected_on):
     trained = ends if by_epoch else curves.without_short(intervals)
     series = {"training": trained, selected_on: curves.by_step(rows, "validation")}
     series = {name: found for name, found in series.items() if found}
-    per_epoch = steps_per_epoch(rows)
+    per_epoch = curves.steps_per_epoch(rows)
     drawn = {}
     for column, title, scale in (("loss", "Loss, nats", 1), ("accuracy", "Accuracy, %", 100)):
         values = [
@@ -46,12 +46,6 @@ def training(rows, chosen, selected_on):
     mark = _mark(chosen, per_epoch, rates)
     drawn["learning_rate"] = _lines(rates, ["learning rate"], "Learning rate", 110, mark, first=2)
     return drawn, "mean of an epoch" if by_epoch else "mean of a log interval"
-
-
-def steps_per_epoch(rows):
-    """How many steps an epoch has; None of a run that did not end one."""
-    ends = curves.by_step(rows, "train_epoch")
-    return ends[0]["step"] / ends[0]["epoch"] if ends and ends[0].get("epoch") else None
 
 
 def _thinned(rows, most=600):
@@ -133,7 +127,7 @@ def runs_validation(rows_of):
     """
     values = []
     for name, rows in rows_of.items():
-        per_epoch = steps_per_epoch(rows)
+        per_epoch = curves.steps_per_epoch(rows)
         found = curves.by_step(rows, "validation")
         if per_epoch and found:
             values += [_point(row, per_epoch, name, 100 * row["accuracy"]) for row in found]

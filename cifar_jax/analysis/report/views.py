@@ -77,7 +77,7 @@ def of_run(each, name, shots, specifications):
         ],
         "bins": run_tables.bins(found["calibration"]["bins"]),
         "class_names": names,
-        "many": len(names) > charts.MANY_CLASSES,
+        "many": len(names) > tables.FEW_CLASSES,
         "shots": [shot_view(shot, names) for shot in shots],
         "shown_first": "right" if all(right) else "wrong",
         "embedded": {
@@ -133,7 +133,8 @@ def tiles(found, summary):
 def shot_view(shot, names):
     """An image of the gallery."""
     name, answer = names[shot.true], names[shot.predicted]
-    said, sure = "recognised" if shot.right else f"taken for {answer}", words.sure(shot.confidence)
+    said = "recognised" if shot.right else f"taken for {answer}"
+    sure = tables.confidence(shot.confidence)
     return {
         **{"uri": shot.uri, "index": shot.index, "true": shot.true, "predicted": shot.predicted},
         **{"confidence": f"{shot.confidence:.4f}", "right": shot.right, "name": name},
@@ -153,7 +154,7 @@ def gradcam(cam, names):
                 "image": None if image is None else pictures.data_uri(image),
                 "map": pictures.data_uri(255 * mapped),
                 "words": true if true == answer else f"{true} → {answer}",
-                "sure": words.sure(float(cam.confidence[i])),
+                "sure": tables.confidence(cam.confidence[i]),
                 "explained": explained,
                 "explains": explained != answer,
             }

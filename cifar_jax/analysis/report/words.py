@@ -40,11 +40,6 @@ def known(summary, key, form):
     return form(value)
 
 
-def sure(confidence):
-    """As "98.4 %"; what would round to 100 is "> 99.9 %"."""
-    return "> 99.9 %" if confidence > 0.9995 else f"{100 * confidence:.1f} %"
-
-
 def value(anything):
     """A config's value in words."""
     if isinstance(anything, list | tuple):
