@@ -55,10 +55,6 @@ def _trace(momentum, nesterov):
     return optax.identity() if momentum is None else optax.trace(momentum, nesterov)
 
 
-def _sgd(momentum, nesterov):
-    return _trace(momentum, nesterov)
-
-
 def _adam(momentum, nesterov):
     return optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
 
@@ -155,7 +151,7 @@ def _airbench_project(params):
 
 
 OPTIMIZERS = {
-    "sgd": Entry(_sgd, takes_momentum=True),
+    "sgd": Entry(_trace, takes_momentum=True),
     "adam": Entry(_adam),
     "adamw": Entry(_adam, decay="decoupled"),
     "rmsprop": Entry(_rmsprop, takes_momentum=True),

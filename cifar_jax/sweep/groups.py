@@ -1,6 +1,7 @@
 """Which runs of a sweep are one program: those that differ in numbers only."""
 
 import copy
+import itertools
 from typing import NamedTuple
 
 import ml_collections
@@ -63,6 +64,4 @@ def split(group, most):
     """The group as several of at most so many runs, as even as can be: a list of Group."""
     parts = -(-len(group.runs) // most)
     bounds = [len(group.runs) * i // parts for i in range(parts + 1)]
-    return [
-        make_group(group.runs[start:stop]) for start, stop in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [make_group(group.runs[start:stop]) for start, stop in itertools.pairwise(bounds)]
