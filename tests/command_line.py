@@ -1,4 +1,4 @@
-"""The main job as a process of its own."""
+"""Command lines as processes of their own."""
 
 import os
 import pathlib
@@ -22,13 +22,15 @@ def command(workdir, *overrides, config="configs/quickstart.py"):
     return [*start, *overrides]
 
 
-def run_main(workdir, *overrides, config="configs/quickstart.py", timeout=300, **environment):
+def run_main(workdir, *overrides, config="configs/quickstart.py", **environment):
     """Runs the main job in a process of its own; returns a CompletedProcess with text output."""
-    return subprocess.run(
-        command(workdir, *overrides, config=config),
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+    return _run(command(workdir, *overrides, config=config), env=os.environ | environment)
+
+
+def run_module(name, *arguments, cwd=ROOT):
+    """Runs `python -m cifar_jax.NAME ARGUMENTS`; returns a CompletedProcess with text output."""
+    return _run([sys.executable, "-m", f"cifar_jax.{name}", *map(str, arguments)], cwd=cwd)
+
+
+def _run(arguments, cwd=ROOT, env=None):
+    return subprocess.run(arguments, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)

@@ -1,11 +1,9 @@
 """The configs of the reports' trainings, and python -m cifar_jax.experiments."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from command_line import ROOT
+from command_line import ROOT, run_module
 
 from cifar_jax import config as config_lib
 from cifar_jax import experiments, models
@@ -51,17 +49,12 @@ REPORTED = {
 }
 
 
-def run(*arguments, **options):
-    command = [sys.executable, "-m", "cifar_jax.experiments", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
-
-
 def load(name):
     return config_lib.load(ROOT / "configs" / name)
 
 
 def test_json_lists_every_training_with_its_reported_figure():
-    found = json.loads(run("--json", cwd=ROOT).stdout)
+    found = json.loads(run_module("experiments", "--json").stdout)
     assert len(found) == 34
     values = {report: {} for report in REPORTED}
     for each in found:
@@ -74,10 +67,10 @@ def test_json_lists_every_training_with_its_reported_figure():
 
 
 def test_table_and_a_folder_that_is_none(tmp_path):
-    lines = run(cwd=tmp_path).stdout.splitlines()
+    lines = run_module("experiments", cwd=tmp_path).stdout.splitlines()
     assert len(lines) == 35
     assert "modified_net.py:adagrad" in lines[12] and "53.48" in lines[12]
-    missing = run("--configs", "none", cwd=tmp_path)
+    missing = run_module("experiments", "--configs", "none", cwd=tmp_path)
     assert missing.returncode == 2 and "--configs" in missing.stderr
 
 

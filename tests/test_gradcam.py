@@ -3,12 +3,10 @@
 import dataclasses
 import io
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from command_line import ROOT
+from command_line import run_module
 from PIL import Image
 from rich.console import Console
 
@@ -49,8 +47,7 @@ def arrays(folder):
 
 def test_as_a_user_types_it(workdir):
     """Into the folder of the run; the maps are those of the method, of the predicted classes."""
-    command = [sys.executable, "-m", "cifar_jax.gradcam", "--workdir", str(workdir), "--count", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    done = run_module("gradcam", "--workdir", workdir, "--count", 3)
     assert done.returncode == 0 and not done.stderr, done.stderr
     folder = workdir / "gradcam"
     assert (folder / "gradcam.png").read_bytes().startswith(b"\x89PNG")

@@ -1,18 +1,11 @@
 """python -m cifar_jax.summary."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from command_line import ROOT
+from command_line import run_module
 
 from cifar_jax import models, summary
-
-
-def run(*arguments):
-    command = [sys.executable, "-m", "cifar_jax.summary", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
 
 
 def test_json_lists_the_models_with_the_reports_counts(monkeypatch, capsys):
@@ -37,7 +30,7 @@ def test_json_lists_the_models_with_the_reports_counts(monkeypatch, capsys):
 
 
 def test_layers_of_a_model_with_their_shapes():
-    lines = run("--model", "modified_net").stdout.splitlines()
+    lines = run_module("summary", "--model", "modified_net").stdout.splitlines()
     rows = {line.split("│")[1].strip(): line for line in lines if line.count("│") > 3}
     assert "float32[1,32,32,8]" in rows["conv1"]
     assert "float32[1,8,8,16]" in rows["conv3"] and "float32[1,64]" in rows["fc2"]
@@ -46,7 +39,7 @@ def test_layers_of_a_model_with_their_shapes():
 
 
 def test_unknown_model():
-    found = run("--model", "resnet81")
+    found = run_module("summary", "--model", "resnet81")
     assert found.returncode == 2 and "did you mean" in found.stderr
     assert "Traceback" not in found.stderr
 

@@ -1,13 +1,10 @@
 """Files of weights: what is read, what is refused, and the command line."""
 
-import subprocess
-import sys
-
 import jax
 import ml_dtypes
 import numpy as np
 import pytest
-from command_line import ROOT
+from command_line import run_module
 from safetensors.numpy import save_file
 
 from cifar_jax import models, train, weights
@@ -69,24 +66,20 @@ def test_wrong_paths(tmp_path):
 
 
 def test_command_line_renames(tmp_path):
-    def run(*arguments):
-        command = [sys.executable, "-m", "cifar_jax.weights", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
-
     source, target = tmp_path / "kuangliu.safetensors", tmp_path / "torchvision.npz"
     arrays = state_dict("resnet10")
     save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, source)
     options = ("--model", "resnet10", "--source", source, "--target", target)
-    found = run(*options, "--names", "torchvision")
+    found = run_module("weights", *options, "--names", "torchvision")
     assert found.returncode == 0, found.stderr
     assert "4,909,002 numbers" in found.stdout  # Parameters and the statistics beside them.
     renamed = weights.read(target)
     np.testing.assert_array_equal(renamed["fc.weight"], arrays["linear.weight"])
 
-    found = run("--model", "resnet18", "--source", source, "--target", target)
+    found = run_module("weights", "--model", "resnet18", "--source", source, "--target", target)
     assert found.returncode == 2 and "layer1.1.conv1.weight" in found.stderr
     assert "Traceback" not in found.stderr
-    assert run("--target", target).returncode == 2
+    assert run_module("weights", "--target", target).returncode == 2
 
 
 def test_out_of_a_run_and_into_another(quick_config, tmp_path):

@@ -70,6 +70,8 @@ def test_markdown_keeps_its_columns():
     [
         (tables.percent(0.61534), "61.53 %"),
         (tables.percent(None), "-"),
+        (tables.confidence(0.98412), "98.4 %"),
+        (tables.confidence(0.99951), "> 99.9 %"),
         (tables.percent_range((0.6057, 0.62479)), "60.57 to 62.48"),
         (tables.percent_range(None), "-"),
         (tables.p_value(0.01312), "0.0131"),
