@@ -106,7 +106,7 @@ def tiles(found, summary):
     if summary:
         epochs, steps = (words.known(summary, key, "{:,}".format) for key in ("epochs", "steps"))
         length = f"{epochs} epochs, {steps} steps"
-    speed = words.known(summary, "images_per_second", lambda rate: f"{rate:,.0f}")
+    speed = words.known(summary, "images_per_second", "{:,.0f}".format)
     hardware = str(summary.get("hardware", "–"))
     return [
         (
