@@ -20,7 +20,7 @@ SUFFIXES = (
 )
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 200_000_000
-TOO_MANY = f"more than {MAX_PIXELS // 10**6} million; make it smaller first"
+LIMIT = f"{MAX_PIXELS // 10**6} million"
 
 
 class Unreadable(UserError):
@@ -89,7 +89,9 @@ def read(path) -> np.ndarray:
         raise
     except Exception as error:  # Damaged files make Pillow raise almost anything.
         if type(error).__name__ == "DecompressionBombError":
-            raise Unreadable(path, f"has far {TOO_MANY}") from error
+            raise Unreadable(
+                path, f"has far more than {LIMIT} pixels; make it smaller first"
+            ) from error
         is_systems = isinstance(error, OSError) and error.strerror
         reason = error.strerror if is_systems else "damaged, or no picture"
         kinds = ", ".join(FORMATS)
@@ -122,7 +124,8 @@ def _decode(path):
     with Image.open(path, formats=FORMATS) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
-            raise Unreadable(path, f"has {width} x {height} pixels, {TOO_MANY}")
+            size = f"{width} x {height} pixels"
+            raise Unreadable(path, f"has {size}, more than {LIMIT}; make it smaller first")
         if image.mode == "F":
             raise Unreadable(path, "has pixels of floating point, whose range nothing tells")
         image = ImageOps.exif_transpose(image)

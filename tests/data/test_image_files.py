@@ -149,7 +149,7 @@ def bomb(width, height):
 @pytest.mark.parametrize("side", [8_000, 10_000, 50_000])
 def test_a_small_file_that_claims_many_pixels_is_too_large(tmp_path, side):
     (tmp_path / "bomb.png").write_bytes(bomb(side, side))
-    with pytest.raises(image_files.Unreadable, match="more than 50 million; make it smaller"):
+    with pytest.raises(image_files.Unreadable, match="more than 50 million.*; make it smaller"):
         image_files.read(tmp_path / "bomb.png")
 
 
