@@ -137,7 +137,8 @@ def guarded(main, interrupted="interrupted"):
         main: takes the arguments of a command line, if any.
         interrupted: what Ctrl-C is answered with.
     Returns:
-        main with an exit code: 0, that of a UserError, whose message goes to stderr, 130 after Ctrl-C, or
+        main with an exit code: its own or 0, that of a UserError, whose message goes to stderr, 130 after
+        Ctrl-C, or
         141 (SIGPIPE's) where nobody reads what is printed; where rich notices that first, it exits with 1.
     """
 
@@ -157,11 +158,10 @@ def guarded(main, interrupted="interrupted"):
 
 def _exit_code(main, arguments, interrupted):
     try:
-        main(*arguments)
+        return main(*arguments) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
-    return 0

@@ -129,6 +129,7 @@ def train(run, train_state, record, manager, log, caught):
         due = step % per_epoch == 0 and (epoch + 1) % config.checkpoint.every_epochs == 0
         if due or last or stop:
             about = workdir.about(config, run.dataset.fingerprint)
+            about["dataset"] = run.dataset.facts()  # with which the model can do without its data
             # A checkpoint that only a signal made is no candidate for the best one: an
             # uninterrupted run would not have it.
             candidate = score if due or last else None

@@ -40,13 +40,8 @@ def open_run(workdir, checkpoint=None, data_dir=None):
     Raises:
         UserError: no such run or checkpoint, a damaged one, or data that is not there or not the run's.
     """
-    workdir = pathlib.Path(workdir).expanduser()
-    chosen = "best" if checkpoint is None else checkpoint
-    variables, about, step = checkpoints.read_run(workdir, chosen)
-    config = _config(workdir, about)
-    if checkpoint is None and config.selection == "last":
-        chosen = "last"
-        variables, _, step = checkpoints.read_run(workdir, chosen)
+    found = _read(workdir, checkpoint)
+    workdir, config, about = found.workdir, found.config, found.about
     if data_dir is not None:
         config.dataset.data_dir = str(data_dir)
     dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
@@ -56,8 +51,60 @@ def open_run(workdir, checkpoint=None, data_dir=None):
             f"{str(about['dataset_fingerprint'])[:12]} there, {dataset.fingerprint[:12]} here); give the "
             "folder of that data with --data_dir"
         )
-    recipe = make_recipe(config, dataset, steps_per_epoch=1)
-    return Trained(workdir, config, dataset, recipe, variables, str(chosen), step)
+    return found.with_data(dataset)
+
+
+def open_model(workdir, checkpoint=None, data_dir=None):
+    """As open_run, for images of one's own: the data set need not be there.
+
+    What a model has to know of its data, the classes' names and the normalisation, stands in its
+    checkpoint. In one of an older version it does not: the data set is then opened after all.
+
+    Args:
+        workdir, checkpoint, data_dir: of open_run.
+    Returns:
+        Trained, whose data set has no arrays.
+    Raises:
+        UserError: as open_run.
+    """
+    found = _read(workdir, checkpoint)
+    if "dataset" not in found.about:
+        return open_run(workdir, found.checkpoint, data_dir)
+
+    def read(split):
+        raise UserError(f"the images of {found.workdir} were not opened; open_run does that")
+
+    about = found.about
+    return found.with_data(data.from_facts(about["dataset"], about["dataset_fingerprint"], read))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Checkpoint:
+    """A checkpoint as it lies on disk."""
+
+    workdir: pathlib.Path
+    config: ml_collections.ConfigDict
+    about: dict
+    variables: Any
+    checkpoint: str
+    step: int
+
+    def with_data(self, dataset):
+        recipe = make_recipe(self.config, dataset, steps_per_epoch=1)
+        return Trained(
+            self.workdir, self.config, dataset, recipe, self.variables, self.checkpoint, self.step
+        )
+
+
+def _read(workdir, checkpoint):
+    workdir = pathlib.Path(workdir).expanduser()
+    chosen = "best" if checkpoint is None else checkpoint
+    variables, about, step = checkpoints.read_run(workdir, chosen)
+    config = _config(workdir, about)
+    if checkpoint is None and config.selection == "last":
+        chosen = "last"
+        variables, _, step = checkpoints.read_run(workdir, chosen)
+    return _Checkpoint(workdir, config, about, variables, str(chosen), step)
 
 
 def _config(workdir, about):

@@ -21,6 +21,8 @@ COMMANDS = {
     "gradcam": (RUN, "trained.open_run"),
     "ood": ((*RUN, "--ood", "noise"), "trained.open_run"),
     "report": (("unused", "--out", "report.html"), "trained.open_run"),
+    "predict": ((*RUN, "picture.png"), "trained.open_model"),
+    "export": ((*RUN, "--out", "model.jaxexport"), "trained.open_model"),
     "weights": ((*RUN, "--target", "weights.npz"), "checkpoints.read_run"),
     "summary": ((), "models.names"),
     "experiments": ((), "config.load"),

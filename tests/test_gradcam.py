@@ -121,8 +121,8 @@ def test_layers_are_listed(call):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--images", "none.png"], "there is no file none.png"),
-        (["--images", "correct", "wrong"], "there is no file correct"),
+        (["--images", "none.png"], "none.png: there is no such file"),
+        (["--images", "correct", "wrong"], "correct: there is no such file"),
         (["--images", *["a.png"] * 61], "61 files are too many"),
         (["--class", "eleven"], "digits has no class 'eleven'"),
         (["--class", "10"], "digits has no class '10'"),

@@ -10,6 +10,12 @@ import numpy as np
 SPLITS = ("train", "test")
 
 
+def from_facts(facts, fingerprint, read) -> Dataset:
+    """A Dataset out of `Dataset.facts` again."""
+    tuples = {name: tuple(facts[name]) for name in ("class_names", "mean", "std")}
+    return Dataset(**{**facts, **tuples}, fingerprint=fingerprint, read=read)
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """An image-classification set whose facts are known before its arrays are read.
@@ -28,6 +34,16 @@ class Dataset:
     sizes: dict
     fingerprint: str
     read: Callable = dataclasses.field(repr=False, compare=False)
+
+    def facts(self) -> dict:
+        """All but fingerprint and arrays, JSON-able: what a trained model still has to know of its data."""
+        return {
+            "name": self.name,
+            "class_names": list(self.class_names),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "sizes": dict(self.sizes),
+        }
 
     def split(self, name) -> tuple[np.ndarray, np.ndarray]:
         """The arrays of one split; only that split's files are read.

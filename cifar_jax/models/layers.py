@@ -37,7 +37,7 @@ MANY_CHANNELS = 64
 ACTIVATIONS = {"relu": nn.relu, "leaky_relu": nn.leaky_relu}
 
 
-_plain = contextvars.ContextVar("plain", default=False)
+_cpu = contextvars.ContextVar("cpu", default=None)  # None: as the process's own platform
 
 
 def on_cpu() -> bool:
@@ -46,17 +46,27 @@ def on_cpu() -> bool:
     `lax.platform_dependent` would choose at lowering instead, but its gradient carries the residuals of
     every branch. A program put on the CPU of a machine with an accelerator is right either way.
     """
-    return jax.default_backend() == "cpu" and not _plain.get()
+    chosen = _cpu.get()
+    return jax.default_backend() == "cpu" if chosen is None else chosen
 
 
 @contextlib.contextmanager
-def plain_formulations():
-    """What is traced inside uses XLA's own convolution and pooling, whose operations can be counted."""
-    token = _plain.set(True)
+def _formulations(cpu):
+    token = _cpu.set(cpu)
     try:
         yield
     finally:
-        _plain.reset(token)
+        _cpu.reset(token)
+
+
+def plain_formulations():
+    """What is traced inside uses XLA's own convolution and pooling: accelerators', whose operations can be counted."""
+    return _formulations(cpu=False)
+
+
+def cpu_formulations():
+    """What is traced inside uses the CPU's formulations, whatever the machine that traces it."""
+    return _formulations(cpu=True)
 
 
 def conv(x, kernel, stride=1, padding=0, groups=1):

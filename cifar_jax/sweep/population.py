@@ -185,9 +185,10 @@ def stacked_functions(recipe, runs):
 def takes_turns():
     """Whether the runs take turns, interval by interval, rather than being one batched program.
 
-    So on one CPU device: batched, four runs of basic_net and modified_net took 1.5 to 1.9 times as
-    long as one after the other at batch 128, and about as long at batch 8 (benchmarks/sweep.py,
-    median of 3 rounds on 2 shared cores of an AMD EPYC, jax 0.10.2).
+    So on one CPU device: batched, runs of basic_net and modified_net took 1.9 to 2.8 times as long as
+    one after the other at batch 128, from four runs on; at batch 8 four took 0.80 to 0.95 times as long,
+    but sixteen 1.1 and sixty-four 1.6 to 1.8 (benchmarks/results/sweep.jsonl, median of 5 rounds on 2
+    cores of an AMD EPYC, jax 0.10.2, before max pooling was made faster).
     """
     return jax.default_backend() == "cpu" and jax.device_count() == 1
 

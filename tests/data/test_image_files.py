@@ -1,5 +1,7 @@
 """Pictures of the user's own."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -66,7 +68,7 @@ def whole():
 def test_what_is_no_picture_is_refused(tmp_path, content):
     path = tmp_path / "picture.png"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="picture.png can't be read as a picture"):
+    with pytest.raises(UserError, match="picture.png: can't be read as a picture"):
         image_files.read(path)
 
 
@@ -88,5 +90,92 @@ def test_huge_pictures_and_files_are_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["none.png", ".", "x" * 5000, "a\0b"])
 def test_what_is_no_file_is_refused(tmp_path, name):
-    with pytest.raises(UserError, match="there is no file|can't read"):
+    with pytest.raises(UserError, match="there is no such file|a folder, not a file|can't be read"):
         image_files.read(f"{tmp_path}/{name}")
+
+
+def saved(tmp_path, image, suffix="png", **options):
+    path = tmp_path / f"picture.{suffix}"
+    image.save(path, **options)
+    return image_files.read(path)
+
+
+def test_palettes_cmyk_and_black_and_white(tmp_path):
+    rgb = Image.fromarray(PICTURE)
+    cmyk = rgb.convert("CMYK")
+    np.testing.assert_array_equal(saved(tmp_path, cmyk, "tiff"), PICTURE)
+    black_white = rgb.convert("1")
+    np.testing.assert_array_equal(
+        saved(tmp_path, black_white), np.asarray(black_white.convert("RGB"))
+    )
+    palette = rgb.quantize(16)
+    np.testing.assert_array_equal(saved(tmp_path, palette), np.asarray(palette.convert("RGB")))
+    clear = saved(tmp_path, palette, transparency=palette.getpixel((0, 0)))
+    assert np.all(clear[0, 0] == 255)
+
+
+def test_half_transparent_is_half_white(tmp_path):
+    grey = Image.new("LA", (8, 8), (0, 128))
+    np.testing.assert_allclose(saved(tmp_path, grey), 127, atol=1)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tiff"])
+def test_of_several_frames_the_first_is_taken(tmp_path, suffix):
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("blue", "red")]
+    options = {"lossless": True} if suffix == "webp" else {}
+    found = saved(tmp_path, frames[0], suffix, save_all=True, append_images=frames[1:], **options)
+    np.testing.assert_array_equal(found, np.asarray(frames[0]))
+
+
+def test_pixels_of_floating_point_are_refused(tmp_path):
+    with pytest.raises(image_files.Unreadable, match="whose range nothing tells"):
+        saved(tmp_path, Image.fromarray(np.zeros((8, 8), np.float32)), "tiff")
+
+
+def bomb(width, height):
+    """A PNG of 66 bytes that claims to be large."""
+    import struct
+    import zlib
+
+    def chunk(name, content):
+        checksum = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = (b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize("side", [8_000, 10_000, 50_000])
+def test_a_small_file_that_claims_many_pixels_is_too_large(tmp_path, side):
+    (tmp_path / "bomb.png").write_bytes(bomb(side, side))
+    with pytest.raises(image_files.Unreadable, match="more than 50 million.*; make it smaller"):
+        image_files.read(tmp_path / "bomb.png")
+
+
+def test_pipes_devices_and_links_to_nothing_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to("nothing.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    for name, why in (
+        (tmp_path / "pipe.png", "a device or a pipe"),
+        ("/dev/zero", "a device or a pipe"),
+        (tmp_path / "link.png", "a link to nothing"),
+        (tmp_path / "loop.png", "can't be read"),
+    ):
+        with pytest.raises(image_files.Unreadable, match=why) as caught:
+            image_files.read(name)
+        assert str(caught.value) == f"{name}: {caught.value.why}"
+
+
+def test_a_folder_stands_for_the_pictures_in_it(tmp_path):
+    (tmp_path / "b" / ".git").mkdir(parents=True)
+    for name in ("z.JPG", "a.png", "b/c.tif", "b/.git/d.png", ".e.png", "f.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "b" / "up").symlink_to(tmp_path)
+    found, refused = image_files.find(tmp_path)
+    assert found == [f"{tmp_path}/{name}" for name in ("a.png", "b/c.tif", "z.JPG")] and not refused
+    assert image_files.find(tmp_path / "f.txt") == ([f"{tmp_path}/f.txt"], [])
+    (tmp_path / "empty").mkdir()
+    found, (refused,) = image_files.find(tmp_path / "empty")
+    assert not found and refused.path == str(tmp_path / "empty")

@@ -1,0 +1,271 @@
+"""python -m cifar_jax.export."""
+
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from command_line import ROOT
+from jax import export as jax_export
+from quick_jit import quick_jit
+from rich.console import Console
+from scipy import special
+
+from cifar_jax import config, data, export, models, train, trained
+from cifar_jax.errors import DataError, UserError
+from cifar_jax.run import make_recipe
+
+BATCHES = (1, 3, 8)
+RNG = np.random.default_rng(0)
+
+# Neither our code nor Flax can be imported after this.
+ALONE = (
+    "import sys\nfor name in ('cifar_jax', 'flax', 'orbax', 'optax'): sys.modules[name] = None\n"
+)
+
+
+needs_tensorflow = pytest.mark.skipif(
+    not importlib.util.find_spec("tensorflow"), reason="TensorFlow is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory, module_config):
+    """Of a run of basic_net on the digits, whose evaluation mirrors."""
+    folder = tmp_path_factory.mktemp("export") / "run"
+    module_config.evaluation.flip = True
+    train.train_and_evaluate(module_config, folder, Console(file=io.StringIO()))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(workdir):
+    return trained.open_run(workdir)
+
+
+@pytest.fixture(scope="module")
+def exported(workdir, tmp_path_factory):
+    """(the file, what the command printed); a SavedModel lies beside it where there is TensorFlow."""
+    path = tmp_path_factory.mktemp("exported") / "model.jaxexport"
+    command = [sys.executable, "-m", "cifar_jax.export", "--workdir", workdir, "--out", path]
+    if importlib.util.find_spec("tensorflow"):
+        command += ["--savedmodel", path.parent / "saved"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    return path, done.stdout
+
+
+@pytest.fixture
+def call(workdir, capsys):
+    """A command line -> its exit code, what it prints, its errors."""
+
+    def call(*arguments):
+        code = export.main(["--workdir", str(workdir), *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def expected(run, images):
+    return special.softmax(trained.logits(run, images), axis=1)
+
+
+def answers(program, folder, images):
+    """What `model` of a program says of the first images, in a process that has not our code: batch -> array.
+
+    The machine code is not optimised, which compiles in half the time.
+    """
+    np.save(folder / "images.npy", images)
+    program += f"\nimages = np.load('images.npy')\nfor n in {BATCHES}:\n"
+    program += "    np.save(f'{n}.npy', np.asarray(model(images[:n])))\n"
+    command = [sys.executable, "-c", program]
+    quick = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, env=quick, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return {n: np.load(folder / f"{n}.npy") for n in BATCHES}
+
+
+def test_the_file_alone_says_what_the_run_says(run, exported, tmp_path):
+    """Loaded by the very lines that are printed."""
+    images = run.dataset.split("test")[0][:8]
+    lines = exported[1].split("\n\n")[-1]
+    found = answers(ALONE + lines, tmp_path, images)
+    for n, probabilities in found.items():
+        assert probabilities.shape == (n, 10) and probabilities.dtype == np.float32
+        np.testing.assert_allclose(probabilities, expected(run, images)[:n], atol=1e-6)
+        np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
+
+
+def test_what_stands_beside_it(run, exported):
+    path, printed = exported
+    about = json.loads((path.parent / "model.jaxexport.json").read_text())
+    assert printed.splitlines()[:2] == [str(path), f"{path}.json"]
+    names = {each.name for each in path.parent.iterdir()}
+    assert names - {"saved"} == {"model.jaxexport", "model.jaxexport.json"}
+    assert about["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert about["class_names"] == list("0123456789")
+    assert about["input"]["shape"] == ["b", 32, 32, 3] and about["input"]["dtype"] == "uint8"
+    assert about["output"]["shape"] == ["b", 10] and about["platforms"] == ["cpu", "cuda", "tpu"]
+    assert about["dataset"] == {"name": "digits", "fingerprint": run.dataset.fingerprint}
+    assert (about["step"], about["checkpoint"]) == (run.step, run.checkpoint)
+    assert about["versions"]["jax"] == jax.__version__
+
+
+def test_the_file_holds_every_platform_and_no_other_input_is_taken(exported):
+    model = jax_export.deserialize(exported[0].read_bytes())
+    assert model.platforms == ("cpu", "cuda", "tpu")
+    (images,) = model.in_avals
+    assert str(images.shape) == "(b, 32, 32, 3)" and images.dtype == np.uint8
+    for wrong in (np.zeros((2, 32, 32, 3), np.float32), np.zeros((2, 28, 28, 3), np.uint8)):
+        with pytest.raises(ValueError, match="mismatch|shape|dtype"):
+            model.call(wrong)
+
+
+def test_the_machine_that_exports_does_not_matter(run, exported, monkeypatch):
+    """One with a GPU writes the same bytes, and no folder of it is in them."""
+    content = exported[0].read_bytes()
+    assert str(ROOT).encode() not in content and b"basic_net.py" not in content
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert bytes(export.export(run).serialize()) == content
+
+
+def test_each_platform_has_its_own_operations(exported):
+    """XLA's pooling, which is slow on the CPU, is for the others and gone when it is compiled here."""
+    model = jax_export.deserialize(exported[0].read_bytes())
+    assert "reduce_window" in model.mlir_module()
+    images = jax.ShapeDtypeStruct((2, 32, 32, 3), np.uint8)
+    compiled = quick_jit(model.call).lower(images).compile().as_text()
+    assert "reduce-window" not in compiled and "conditional" not in compiled
+
+
+def untrained(name, dtype="float32"):
+    """What trained.open_run gives of a model, without a run: weights and statistics at random."""
+    c = config.default()
+    c.update({"dtype": dtype, "model": {"name": name}, "dataset": {"name": "digits"}})
+
+    def draw(path, leaf):
+        if path[-1].key in ("scale", "var"):
+            return RNG.uniform(0.5, 1.5, leaf.shape).astype(leaf.dtype)
+        bound = np.sqrt(6 / np.prod(leaf.shape[:-1])) if leaf.ndim > 1 else 0.1
+        return RNG.uniform(-bound, bound, leaf.shape).astype(leaf.dtype)
+
+    variables = jax.tree_util.tree_map_with_path(draw, models.registry.shapes(name, 10))
+    dataset = data.load("digits")
+    recipe = make_recipe(config.check(c), dataset, steps_per_epoch=1)
+    return trained.Trained(None, c, dataset, recipe, variables, "last", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "tolerance"),
+    [
+        ("modified_net_separable", "bfloat16", 0.02),
+        ("big_net_improved", "float32", 1e-6),
+        ("attention_net", "float32", 1e-5),  # in other blocks
+        ("airbench_net", "float32", 1e-6),
+    ],
+)
+def test_models_of_every_structure(name, dtype, tolerance):
+    """Compiled without much optimisation, hence the tolerance for bfloat16."""
+    run = untrained(name, dtype)
+    images = RNG.integers(0, 256, (3, 32, 32, 3), np.uint8)
+    wanted = np.asarray(quick_jit(partial(export.probabilities, run.recipe))(run.variables, images))
+    assert np.ptp(wanted, axis=1).min() > 0.005 and wanted.max() < 0.999
+    content = export.export(run, ("cpu",)).serialize()
+    found = quick_jit(jax_export.deserialize(content).call)(images)
+    np.testing.assert_allclose(found, wanted, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18_dw", "mobilenet_v2", "vgg16_bn", "selective_kernel_net"]
+)
+def test_models_that_take_long_to_compile_are_lowered_for_any_batch(name):
+    found = export.export(untrained(name))
+    assert str(found.out_avals[0].shape) == "(b, 10)"
+
+
+def test_the_data_set_is_not_needed(call, tmp_path, monkeypatch):
+    def gone(*arguments):
+        raise DataError("the data set is gone")
+
+    monkeypatch.setattr(data, "load", gone)
+    assert call("--out", tmp_path / "model", "--platforms", "cpu")[0] == 0
+    assert json.loads((tmp_path / "model.json").read_text())["platforms"] == ["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "none/model"], "there is no folder none"),
+        (["--out", "."], "is a folder; give a file"),
+        (["--out", "file/model"], "there is no folder file"),
+        (["--out", "x" * 250], "File name too long"),
+        (["--out", "model", "--checkpoint", "7"], "no checkpoint 7"),
+        (["--out", "model", "--workdir", "."], "no workdir of a run"),
+        (["--out", "model", "--platforms", "cpu,abacus"], "some of cpu, cuda, rocm, tpu"),
+        (["--out", "model", "--platforms", ","], "some of cpu, cuda, rocm, tpu"),
+    ],
+)
+def test_what_can_not_be_done_is_said_and_nothing_is_left(
+    call, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    code, printed, errors = call(*arguments)
+    assert code == 2 and not printed and errors.count("\n") == 1
+    assert errors.startswith("error: ") and message in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_both_files_or_none(tmp_path):
+    """Here a folder is in the way of the second."""
+    (tmp_path / "model.json").mkdir()
+    with pytest.raises(UserError, match="can't write"):
+        export.write(tmp_path / "model", b"content", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
+
+
+def test_without_tensorflow_a_saved_model_is_refused(call, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    code, _, errors = call("--out", tmp_path / "model", "--savedmodel", tmp_path / "saved")
+    assert code == 2 and "pip install tensorflow-cpu" in errors and not list(tmp_path.iterdir())
+
+
+@needs_tensorflow
+def test_a_saved_model_says_the_same(run, exported, tmp_path):
+    """In TensorFlow alone."""
+    images = run.dataset.split("test")[0][:8]
+    load = (
+        "import numpy as np, tensorflow as tf\n"
+        f"saved = tf.saved_model.load({str(exported[0].parent / 'saved')!r})\n"
+        "classify = saved.signatures['serving_default']\n"
+        "model = lambda images: classify(images=tf.constant(images))['probabilities']\n"
+    )
+    found = answers(ALONE + "sys.modules['jax'] = None\n" + load, tmp_path, images)
+    for n, probabilities in found.items():
+        np.testing.assert_allclose(probabilities, expected(run, images)[:n], atol=1e-5)
+
+
+@needs_tensorflow
+def test_where_a_saved_model_can_not_be(call, tmp_path, monkeypatch):
+    monkeypatch.setattr("cifar_jax.saved_model.tensorflow", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    for folder, message in (
+        ("there", "is there already"),
+        ("none/saved", "can't write none/saved"),
+        ("model", "are both model"),
+    ):
+        code, _, errors = call("--out", "model", "--savedmodel", folder)
+        assert code == 2 and message in errors
+    code, _, errors = call("--out", "model", "--savedmodel", "saved", "--checkpoint", "7")
+    assert code == 2 and "no checkpoint 7" in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]

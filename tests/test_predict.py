@@ -1,0 +1,241 @@
+"""python -m cifar_jax.predict."""
+
+import errno
+import io
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from command_line import ROOT
+from PIL import Image
+from rich.console import Console
+from scipy import special
+
+from cifar_jax import data, predict, train, trained
+from cifar_jax.errors import DataError, UserError
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory, module_config):
+    """Of a run of basic_net on the digits, whose evaluation mirrors."""
+    folder = tmp_path_factory.mktemp("predict") / "run"
+    module_config.evaluation.flip = True
+    train.train_and_evaluate(module_config, folder, Console(file=io.StringIO()))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(workdir):
+    return trained.open_run(workdir)
+
+
+@pytest.fixture(scope="module")
+def pictures(run, tmp_path_factory):
+    """A folder with the first 70 test images, in the order of their names."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for i, image in enumerate(run.dataset.split("test")[0][:70]):
+        Image.fromarray(image).save(folder / f"{i:02}.png")
+    return folder
+
+
+@pytest.fixture
+def call(workdir, capsys):
+    """A command line -> its exit code, what it prints, its errors line by line."""
+
+    def call(*arguments):
+        code = predict.main(["--workdir", str(workdir), *map(str, arguments)])
+        printed, errors = capsys.readouterr()
+        return code, printed, errors.splitlines()
+
+    return call
+
+
+def expected(run, count):
+    """The softmax of the run's own evaluation of the first test images."""
+    return special.softmax(trained.logits(run, run.dataset.split("test")[0][:count]), axis=1)
+
+
+def test_as_a_user_types_it(workdir, run, pictures):
+    """Into a pipe: a line for each file, the surest class first."""
+    command = [sys.executable, "-m", "cifar_jax.predict", "--workdir", str(workdir)]
+    command += [str(pictures / "03.png"), str(pictures / "01.png")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    for line, number in zip(done.stdout.splitlines(), (3, 1), strict=True):
+        file, *cells = line.split("\t")
+        assert file == str(pictures / f"{number:02}.png") and len(cells) == 6
+        confidences = expected(run, 4)[number]
+        assert list(map(int, cells[::2])) == list(np.argsort(-confidences)[:3])
+        np.testing.assert_allclose(
+            list(map(float, cells[1::2])), np.sort(confidences)[:-4:-1], atol=1e-4
+        )
+
+
+def test_a_folder_as_json(call, run, pictures):
+    """More files than a step has: in order, all steps of one size."""
+    code, printed, errors = call("--json", "--top", "10", pictures)
+    assert code == 0 and not errors
+    found = json.loads(printed)
+    assert [each["file"] for each in found] == [str(pictures / f"{i:02}.png") for i in range(70)]
+    by_class = [{p["class"]: p["confidence"] for p in each["predictions"]} for each in found]
+    confidences = [[each[str(k)] for k in range(10)] for each in by_class]
+    np.testing.assert_allclose(confidences, expected(run, 70), atol=1e-6)
+    np.testing.assert_allclose(np.sum(confidences, axis=1), 1, atol=1e-6)
+
+
+def test_programs_are_of_few_sizes(run, pictures, monkeypatch):
+    sizes, logits = [], trained.logits
+
+    def noted(run, images, batch_size):
+        assert len(images) == batch_size
+        sizes.append(batch_size)
+        return logits(run, images, batch_size)
+
+    monkeypatch.setattr(trained, "logits", noted)
+    assert len(list(predict.predict(run, [pictures]))) == 70
+    list(predict.predict(run, [pictures / "00.png"]))
+    list(predict.predict(run, [pictures / f"{i:02}.png" for i in range(3)]))
+    assert sizes == [64, 64, 1, 8]
+
+
+def test_the_data_set_is_not_needed(call, run, pictures, monkeypatch):
+    def gone(*arguments):
+        raise DataError("the data set is gone")
+
+    monkeypatch.setattr(data, "load", gone)
+    with pytest.raises(DataError):
+        trained.open_run(run.workdir)
+    model = trained.open_model(run.workdir)
+    assert model.dataset.facts() == run.dataset.facts()
+    assert model.dataset.fingerprint == run.dataset.fingerprint
+    assert (model.step, model.checkpoint) == (run.step, run.checkpoint)
+    with pytest.raises(UserError, match="were not opened"):
+        trained.split(model, "test")
+    assert call(pictures / "00.png")[0] == 0
+
+
+def test_a_run_of_an_older_version_opens_its_data(run, monkeypatch):
+    """Its checkpoints do not know the classes' names."""
+    read = trained.checkpoints.read_run
+
+    def older(*arguments):
+        variables, about, step = read(*arguments)
+        return variables, {k: v for k, v in about.items() if k != "dataset"}, step
+
+    monkeypatch.setattr(trained.checkpoints, "read_run", older)
+    model = trained.open_model(run.workdir)
+    assert model.dataset == run.dataset and len(model.dataset.split("test")[1]) == 359
+
+
+def test_what_can_not_be_read_is_a_line_and_the_others_are_done(call, run, pictures, tmp_path):
+    """Strange names among them, which neither move the cursor nor fake lines."""
+    folder = tmp_path / "strange"
+    (folder / "deeper").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    good = (pictures / "00.png").read_bytes()
+    (folder / "a.PNG").write_bytes(good)
+    (folder / "b\x1b[2J\nerror: c.png").write_bytes(b"text")
+    (folder / "deeper" / "d\u202e.png").write_bytes(good)
+    os.mkfifo(folder / "e.png")
+    (folder / "f.png").symlink_to("nothing")
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.png").write_text("no picture")
+    header = b"P6 50000 50000 255\n"
+    (folder / "g.ppm").write_bytes(header)
+    arguments = (
+        tmp_path / "none.png",
+        folder,
+        tmp_path / "empty",
+        "/dev/zero",
+        pictures / "01.png",
+    )
+
+    code, printed, errors = call("--json", *arguments)
+    assert code == 1
+    found = json.loads(printed)
+    names = [os.path.relpath(each["file"], folder) for each in found]
+    strange = ["a.PNG", "b\x1b[2J\nerror: c.png", "deeper/d\u202e.png", "e.png", "f.png", "g.ppm"]
+    assert names[1:7] == strange and len(names) == 10
+    assert [i for i, each in enumerate(found) if "error" not in each] == [1, 3, 9]
+    for i in (1, 3):
+        first = max(found[i]["predictions"], key=lambda each: each["confidence"])
+        assert first["class"] == str(expected(run, 1).argmax())
+    reasons = ("there is no such file", "damaged, or no picture", "a pipe", "a link to nothing",
+               "more than 50 million", "a folder without pictures", "a device")  # fmt: skip
+    assert len(errors) == 7
+    for line, reason in zip(errors, reasons, strict=True):
+        assert line.startswith("error: /") and reason in line and line.isprintable()
+
+    code, printed, errors = call(*arguments)
+    assert code == 1 and len(errors) == 7
+    assert len(printed.splitlines()) == 3 and "\\u202e" in printed and "\x1b" not in printed
+
+
+def test_nothing_that_can_be_read(call, tmp_path):
+    assert call("--json", tmp_path)[:2] == (1, json.dumps(
+        [{"file": str(tmp_path), "error": call(tmp_path)[2][0].split(": ", 2)[2]}], indent=1
+    ) + "\n")  # fmt: skip
+
+
+def test_what_may_not_be_read(call, pictures, monkeypatch):
+    """As the system says it; a test that root runs can't take root's own rights away."""
+    opened = Image.open
+
+    def refuse(path, **options):
+        if path.name == "00.png":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, **options)
+
+    monkeypatch.setattr(Image, "open", refuse)
+    code, printed, errors = call(pictures / "00.png", pictures / "01.png")
+    assert code == 1 and len(printed.splitlines()) == 1
+    assert (
+        len(errors) == 1 and "00.png: can't be read as a picture (Permission denied)" in errors[0]
+    )
+
+
+def test_a_terminal_gets_a_table(call, pictures, tmp_path, monkeypatch):
+    """A name is no markup."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    name = "[red]x\x1b[0m.png"
+    (tmp_path / name).write_bytes((pictures / "00.png").read_bytes())
+    code, printed, errors = call(name, "none.png")
+    assert code == 1 and errors == ["error: none.png: there is no such file"]
+    assert "[red]x\\x1b[0m.png" in printed and printed.count("%") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--top", "0"], "--top is 1 or more"),
+        (["--checkpoint", "7"], "no checkpoint 7"),
+        (["--checkpoint", "x"], "best, last or a step"),
+        (["--workdir", "/nowhere"], "no workdir of a run"),
+    ],
+)
+def test_what_can_not_be_done_is_said(call, arguments, message):
+    code, printed, (error,) = call(*arguments, "a.png")
+    assert code == 2 and not printed and error.startswith("error: ") and message in error
+
+
+def test_a_command_line_without_files_is_refused(workdir):
+    with pytest.raises(SystemExit, match="2"):
+        predict.main(["--workdir", str(workdir)])
+
+
+def test_answers_that_are_no_numbers_are_refused(workdir, pictures):
+    run = trained.open_model(workdir)
+    run.variables.update(jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), run.variables))
+    with pytest.raises(UserError, match="NaN or infinity"):
+        list(predict.predict(run, [pictures / "00.png"]))
+
+
+def test_equal_confidences_are_in_the_order_of_the_classes():
+    found = predict.surest(np.array([0.25, 0.5, 0.25]), ("a", "b", "c"), 3)
+    assert found == (("b", 0.5), ("a", 0.25), ("c", 0.25))
