@@ -138,8 +138,8 @@ def guarded(main, interrupted="interrupted"):
         interrupted: what Ctrl-C is answered with.
     Returns:
         main with an exit code: its own or 0, that of a UserError, whose message goes to stderr, 130 after
-        Ctrl-C, or
-        141 (SIGPIPE's) where nobody reads what is printed; where rich notices that first, it exits with 1.
+        Ctrl-C, or 141 (SIGPIPE's) where nobody reads what is printed; where rich notices that first, it
+        exits with 1.
     """
 
     @functools.wraps(main)
