@@ -73,13 +73,13 @@ def test_records_of_another_config_do_not_count():
 
 
 def test_a_training_that_two_tables_print_is_run_once(monkeypatch, tmp_path):
-    """Report 001's baseline of Table VIII is the modified net of Table VII."""
-    found = rows([record("modified_net.py:baseline", accuracy=0.7)])
-    assert "| **70.00** | 1 |" in found["modified_net.py:baseline"]
+    """Report 001: the modified net of Table VII is that of 0.0001 in Table VIII."""
+    found = rows([record("modified_net.py:lr_0.0001", accuracy=0.7)])
+    assert "| **70.00** | 1 |" in found["modified_net.py:lr_0.0001"]
     assert "| 65.36 (F1) | **60.00** | 1 |" in found["modified_net.py:modified"]
-    todo = reproduce.pending(reproduce.select("001", "baseline,modified"), 1, [])
+    todo = reproduce.pending(reproduce.select("001", "lr_0.0001,modified"), 1, [])
     assert len(todo) == 2
-    recorded = record("modified_net.py:baseline")
+    recorded = record("modified_net.py:lr_0.0001")
     monkeypatch.setattr(reproduce, "to_record", lambda *_: recorded)
     monkeypatch.setattr(reproduce, "RECORDS", tmp_path / "records.jsonl")
     monkeypatch.setattr(reproduce, "write_table", lambda *_: None)
