@@ -13,7 +13,7 @@ its test-time augmentation.
 import pathlib
 import sys
 
-from cifar_jax import command_line
+from cifar_jax import command_line, tuning
 from cifar_jax.errors import UserError
 
 
@@ -137,4 +137,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
+    tuning.apply()
     sys.exit(main())

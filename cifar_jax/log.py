@@ -1,10 +1,12 @@
 """Sends what happens in a run to metrics.jsonl, to TensorBoard and to the terminal."""
 
+import os
+
 import jax
 import numpy as np
 from clu import parameter_overview
 
-from cifar_jax import runtime, steps
+from cifar_jax import runtime, steps, tuning
 from cifar_jax.config import flatten
 from cifar_jax.data import augment
 
@@ -32,6 +34,8 @@ class Log:
             f"{len(run.train.labels):,} training, {validation:,} validation, "
             f"{run.dataset.sizes['test']:,} test images; {runtime.hardware()}"
         )
+        if remark := tuning.remark(os.environ):
+            self._display.say(remark)
         if on_test:
             self._display.say(
                 "selection=test: what is called validation below is the test set, so the result is optimistic"

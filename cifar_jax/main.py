@@ -13,7 +13,7 @@ Exit codes: 0 done, 2 wrong config, data or command line, 3 loss became NaN or i
 130 Ctrl-C and 143 SIGTERM (during training both save first, at the end of the log interval).
 """
 
-from cifar_jax import command_line
+from cifar_jax import command_line, tuning
 
 
 def parse(argv):
@@ -48,4 +48,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    tuning.apply()
     command_line.run(main)

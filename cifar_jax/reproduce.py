@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 
-from cifar_jax import command_line, experiments, files, models
+from cifar_jax import command_line, experiments, files, models, tuning
 from cifar_jax import config as config_lib
 from cifar_jax.errors import UserError
 from cifar_jax.models import cost
@@ -242,4 +242,5 @@ def select(reports, ids):
 
 
 if __name__ == "__main__":
+    tuning.apply()
     sys.exit(main())

@@ -21,7 +21,7 @@ both save first, at the end of the log interval).
 
 import dataclasses
 
-from cifar_jax import command_line
+from cifar_jax import command_line, tuning
 
 
 def parse(argv):
@@ -63,4 +63,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    tuning.apply()
     command_line.run(main)

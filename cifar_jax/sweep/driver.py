@@ -3,11 +3,12 @@
 import contextlib
 import dataclasses
 import functools
+import os
 
 import jax
 from rich.console import Console
 
-from cifar_jax import checkpoints, data, files, models, runtime, workdir, writers
+from cifar_jax import checkpoints, data, files, models, runtime, tuning, workdir, writers
 from cifar_jax import config as config_lib
 from cifar_jax.analysis import style
 from cifar_jax.errors import ConfigError
@@ -49,6 +50,8 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
         f"{', '.join(str(len(group.runs)) for group in planned)} runs; {dataset.name}; "
         f"{runtime.hardware()}"
     )
+    if remark := tuning.remark(os.environ):
+        say(remark)
     epochs, finished = [], []
     try:
         with runtime.catch_signals() as caught:
