@@ -49,7 +49,17 @@ def open_manager(folder):
     folder = pathlib.Path(folder).absolute()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file, not a folder of checkpoints; move it away")
-    return ocp.CheckpointManager(folder, options=options)
+    try:
+        return ocp.CheckpointManager(folder, options=options)
+    except Exception as error:  # Orbax reads the scores of all, and raises many types
+        raise UserError(
+            f"the checkpoints in {folder} can't be read ({type(error).__name__}: {_line(error)}): one of them is "
+            "damaged; move its folder away"
+        ) from error
+
+
+def _line(error):
+    return " ".join(str(error).split())[:200]
 
 
 def save(manager, state, record, about, score=None):
