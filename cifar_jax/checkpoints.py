@@ -147,6 +147,11 @@ def read_run(workdir, which):
         UserError: no such run or checkpoint, or a damaged one.
     """
     folder = pathlib.Path(workdir).expanduser() / "checkpoints"
+    if (folder.parent / "sweep.json").is_file():
+        raise UserError(
+            f"{workdir} is the folder of a sweep, whose checkpoints hold many runs at once; give that of a "
+            "run of cifar_jax.main"
+        )
     if not folder.is_dir():
         raise UserError(f"{workdir} is no workdir of a run: it has no folder checkpoints")
     if str(which) not in ("best", "last") and not str(which).isdecimal():
