@@ -120,7 +120,7 @@ def _draw_confusion(figure, parts, matrices, class_names, titles):
                 share = shares[true, predicted]
                 axes.text(
                     predicted, true, f"{matrix[true, predicted]:,}\n{100 * share:.1f} %",
-                    ha="center", va="center", fontsize=7, color="white" if share > 0.5 else "black",
+                    ha="center", va="center", fontsize=7, color="white" if share > 0.7 else "black",
                 )  # fmt: skip
     bar = figure.colorbar(shown, ax=parts, shrink=0.8, aspect=40, pad=0.01)
     bar.set_label("Share of the true class, %")
