@@ -458,6 +458,18 @@ def test_hovering_over_a_chart_tells_its_figures(chart, drawn):
     assert re.search(r"\d", said) and "undefined" not in said and "NaN" not in said
 
 
+def test_a_histogram_of_scores_has_its_bins_and_its_threshold(drawn):
+    place = drawn.locator("[data-chart=run-0-ood-0-histogram-0]")
+    assert (
+        place.locator(".mark-rect.role-mark path").count() == 2 * 2
+    )  # and an unseen one for each, to hover
+    assert place.locator(".mark-rule.role-mark line").count() == 1
+    place.locator(".mark-rect path").last.hover(force=True)
+    tip = drawn.locator("#vg-tooltip-element.visible")
+    tip.wait_for()
+    assert "75.00" in tip.inner_text()  # of the own images, in the second bin
+
+
 def light(tab):
     """Whether the page's background is light."""
     colour = tab.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -220,13 +220,16 @@ def histogram(counted, threshold, title):
     inside, outside = (100 * each / each.sum() for each in (inside, outside))
     values = [
         {"from": low, "to": high, "inside": round(mine, 3), "outside": round(other, 3)}
-        for low, high, mine, other in zip(edges[:-1], edges[1:], inside, outside, strict=True)
+        for low, high, mine, other in zip(
+            edges[:-1].tolist(), edges[1:].tolist(), inside.tolist(), outside.tolist(), strict=True
+        )
     ]
     # A stair goes on to the end of its last bin.
-    stairs = [*values, {"from": edges[-1], "outside": values[-1]["outside"]}]
+    stairs = [*values, {"from": float(edges[-1]), "outside": values[-1]["outside"]}]
+    scale = alt.Scale(domain=[float(edges[0]), float(edges[-1])], nice=False, zero=False)
     x = alt.X(
         "from:Q",
-        scale=alt.Scale(domain=[edges[0], edges[-1]], nice=False, zero=False),
+        scale=scale,
         axis=alt.Axis(title=title, grid=False, tickCount=5),
     )
     axis = alt.Axis(title="Share of images, %", tickCount=4)
@@ -241,7 +244,7 @@ def histogram(counted, threshold, title):
     )
     rule = vega.chart([{"threshold": threshold}])
     line = rule.mark_rule(color="var(--c1)", strokeWidth=1.8, strokeDash=[5, 4]).encode(
-        x=alt.X("threshold:Q", scale=x.scale),
+        x=alt.X("threshold:Q", scale=scale),
         tooltip=[alt.Tooltip("threshold:Q", title="Threshold", format=".4~g")],
     )
     hover = base.mark_rect(opacity=0).encode(

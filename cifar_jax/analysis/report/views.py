@@ -207,7 +207,7 @@ def detection_histograms(results, name, specifications):
         chart = f"{name}-histogram-{i}"
         specifications[chart] = charts.histogram(each, row["threshold"], about["title"])
         right = tables.percent(row["accuracy"], 1)
-        shown.append({"chart": chart, "title": f"{about['title']}, {each['set']}: {right} right"})
+        shown.append({"chart": chart, "title": f"{each['set']}: {right} right"})
     return shown
 
 
