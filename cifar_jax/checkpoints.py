@@ -49,7 +49,17 @@ def open_manager(folder):
     folder = pathlib.Path(folder).absolute()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file, not a folder of checkpoints; move it away")
-    return ocp.CheckpointManager(folder, options=options)
+    try:
+        return ocp.CheckpointManager(folder, options=options)
+    except Exception as error:  # Orbax reads the scores of all, and raises many types
+        raise UserError(
+            f"the checkpoints in {folder} can't be read ({type(error).__name__}: {_line(error)}): one of them is "
+            "damaged; move its folder away"
+        ) from error
+
+
+def _line(error):
+    return " ".join(str(error).split())[:200]
 
 
 def save(manager, state, record, about, score=None):
@@ -137,6 +147,11 @@ def read_run(workdir, which):
         UserError: no such run or checkpoint, or a damaged one.
     """
     folder = pathlib.Path(workdir).expanduser() / "checkpoints"
+    if (folder.parent / "sweep.json").is_file():
+        raise UserError(
+            f"{workdir} is the folder of a sweep, whose checkpoints hold many runs at once; give that of a "
+            "run of cifar_jax.main"
+        )
     if not folder.is_dir():
         raise UserError(f"{workdir} is no workdir of a run: it has no folder checkpoints")
     if str(which) not in ("best", "last") and not str(which).isdecimal():

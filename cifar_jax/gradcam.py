@@ -8,7 +8,7 @@
 
 Writes gradcam.png and gradcam.svg: for each image the map of the layer, and the map over the image, as
 shares of its greatest value; and gradcam.npz: `index` in the split (-1 of a file), `class` that is
-explained, `maps` in units of its logit, `label` (-1 of a file), `predicted`, `confidence`, `source`, `layer`.
+explained, `maps` in units of its logit, `images`, `label` (-1 of a file), `predicted`, `confidence`, `source`, `layer`.
 The prediction is the run's own evaluation, mirrored if the run mirrors; the map is the image's as it is.
 """
 
@@ -167,6 +167,7 @@ def explain(run, chosen, layer, explained, folder):
         "index": chosen.indices,
         "class": classes,
         "maps": maps,
+        "images": chosen.images,
         "label": chosen.labels,
         "predicted": predicted,
         "confidence": confidence,

@@ -106,6 +106,7 @@ def test_files(call, run, tmp_path):
     assert list(found["source"]) == ["a $x_1.png", "grey.tiff"]
     assert list(found["index"]) == list(found["label"]) == [-1, -1]
     assert found["maps"].shape == (2, 28, 28)
+    np.testing.assert_array_equal(found["images"][0], images[4])
     assert found["predicted"][0] == trained.logits(run, images[4:5]).argmax()
 
 
@@ -174,3 +175,12 @@ def test_long_names_and_strange_letters_stay_within_a_figure():
         "$b",
     )
     figure.canvas.draw()
+
+
+def test_a_map_of_nothing_says_so():
+    """A black square alone would look like a mistake."""
+    image = np.zeros((4, 4, 3), np.uint8)
+    for map, words in ((np.zeros((2, 2)), [overlays.EMPTY]), (np.eye(2), [])):
+        figure = overlays.draw([overlays.Example(image, map, np.zeros((4, 4)), "a")], "title")
+        texts = [text for axes in figure.axes for text in axes.texts]
+        assert [" ".join(text.get_text().split()) for text in texts] == words

@@ -33,7 +33,7 @@ def test_results_have_their_documented_keys(written, workdir):
     _, results = written
     assert list(results) == [
         "version", "run", "in_distribution", "options", "sets", "scores", "results", "reported",
-        "figures",
+        "figures", "histograms",
     ]  # fmt: skip
     assert results["run"]["workdir"] == str(workdir)
     assert results["run"]["model"] == "basic_net"
@@ -53,6 +53,17 @@ def test_results_have_their_documented_keys(written, workdir):
         assert row["accuracy_on_judged"] >= row["accuracy"]
         right = row["accepted_inside"] + 1 - row["accepted_outside"]
         assert row["accuracy"] == pytest.approx(right / 2)
+
+
+def test_histograms_hold_every_judged_image(written):
+    _, results = written
+    found = results["histograms"]
+    assert [(each["set"], each["score"]) for each in found] == [
+        (row["set"], row["score"]) for row in results["results"]
+    ]
+    for each, row in zip(found, results["results"], strict=True):
+        assert sum(each["inside"]) == sum(each["outside"]) == 60
+        assert each["low"] <= row["threshold"] <= each["high"]
 
 
 def test_csv_has_the_same_rows(written):

@@ -21,6 +21,7 @@ from cifar_jax.analysis.report import collect, page, pictures, views, words
 # Names that would run if anything took them for HTML or for the end of a script.
 FOLDER = "<script>hacked=1<img src=x onerror=hacked=1>"
 CLASS = "</script><script>hacked=1</script>"
+HISTOGRAM = {"low": 0.0, "high": 2.0, "inside": [1, 3], "outside": [4, 0]}
 OTHER = "'\"><img src=x onerror=hacked=1>&amp;{{ 7 * 7 }}"
 
 
@@ -52,8 +53,10 @@ def write_detection(folder):
     found = {
         "in_distribution": {"name": "digits"},
         "sets": {OTHER: {"source": "embedded"}},
-        "scores": {"energy": {"title": "Energy " + CLASS}},
+        "scores": {"energy": {"title": "Energy " + CLASS, "layer": "relu_9"}},
         "results": [row],
+        "histograms": [{"set": OTHER, "score": "energy", **HISTOGRAM}],
+        "reported": {"remark": "Report 004 gives " + OTHER},
     }
     (folder / "ood.json").write_text(json.dumps(found))
 
@@ -134,6 +137,23 @@ def test_a_stored_evaluation_is_used_unless_it_is_of_another_checkpoint(run, mad
     assert collect.stored(folder, opened, "test", trained.split(opened, "test")) is None
     with hostile_classes():
         assert report.main([str(run), *out]) == 0
+
+
+def test_a_stored_evaluation_that_was_shortened_is_completed_from_its_predictions(run, made):
+    """All but what was measured follows from the predictions."""
+    folder, opened = run / "evaluation" / "test_best", trained.open_run(str(run))
+    data, whole = trained.split(opened, "test"), (folder / "evaluation.json").read_text()
+    expected = json.loads(whole) | {"speed": None}
+    short = {key: expected[key] for key in ("format", "step", "split", "dataset")}
+    try:
+        (folder / "evaluation.json").write_text(json.dumps(short | {"speed": [3], "accuracy": 2}))
+        found, _ = collect.stored(folder, opened, "test", data)
+        (folder / "evaluation.json").write_text(json.dumps(short | {"dataset": 3}))
+        assert collect.stored(folder, opened, "test", data) is None
+    finally:
+        (folder / "evaluation.json").write_text(whole)
+    changed = {key for key in expected if json.loads(json.dumps(found[key])) != expected[key]}
+    assert found.keys() == expected.keys() and changed <= {"dataset", "per_class"}  # names
 
 
 def test_results_of_other_commands_that_are_missing_or_damaged(run, made, compared):
@@ -218,6 +238,25 @@ def test_a_map_is_put_over_its_image_as_in_the_figures_of_gradcam():
     np.testing.assert_array_equal(over, np.uint8(255 * overlays.overlay(image, heat[0])))
     np.testing.assert_array_equal(alone, np.uint8(255 * overlays.colours(heat[1])))
     assert over[0, 0].sum() > 400 > over[7, 7].sum() > alone.max()
+    assert [each["empty"] for each in views.gradcam(cam, ["cat"])["examples"]] == [
+        "",
+        overlays.EMPTY,
+    ]
+
+
+def test_pictures_of_files_are_shown_with_their_maps(run, tmp_path):
+    opened = trained.open_run(str(run))
+    with np.load(run / "gradcam" / "gradcam.npz") as file:
+        arrays = dict(file)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    path = opened.workdir / "other" / "gradcam.npz"
+    path.parent.mkdir()
+    np.savez(path, **arrays, images=images)
+    np.testing.assert_array_equal(collect.read_gradcam(path, opened).images, images)
+    np.savez(path, **arrays, images=images[:, :4])
+    with pytest.raises(ValueError, match="shape"):
+        collect.read_gradcam(path, opened)
+    shutil.rmtree(path.parent)
 
 
 def picture(uri):
@@ -417,6 +456,18 @@ def test_hovering_over_a_chart_tells_its_figures(chart, drawn):
     tip.wait_for()
     said = tip.inner_text()
     assert re.search(r"\d", said) and "undefined" not in said and "NaN" not in said
+
+
+def test_a_histogram_of_scores_has_its_bins_and_its_threshold(drawn):
+    place = drawn.locator("[data-chart=run-0-ood-0-histogram-0]")
+    assert (
+        place.locator(".mark-rect.role-mark path").count() == 2 * 2
+    )  # and an unseen one for each, to hover
+    assert place.locator(".mark-rule.role-mark line").count() == 1
+    place.locator(".mark-rect path").last.hover(force=True)
+    tip = drawn.locator("#vg-tooltip-element.visible")
+    tip.wait_for()
+    assert "75.00" in tip.inner_text()  # of the own images, in the second bin
 
 
 def light(tab):

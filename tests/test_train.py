@@ -316,6 +316,10 @@ def test_what_is_damaged_is_named_and_another_config_never_continues(quick_confi
             file.write_bytes(b"")
     with pytest.raises(UserError, match=f"{last} can't be read"):
         train.train_and_evaluate(quick_config, tmp_path / "run", console)
+    for file in last.rglob("metrics/*"):
+        file.write_bytes(b"{")
+    with pytest.raises(UserError, match="one of them is damaged"):
+        train.train_and_evaluate(quick_config, tmp_path / "run", console)
 
 
 def test_without_validation_the_last_is_the_result(quick_config, tmp_path):

@@ -103,6 +103,13 @@ def test_what_is_no_run_is_refused(tmp_path):
         trained.open_run(tmp_path)
 
 
+def test_the_folder_of_a_sweep_is_refused(tmp_path):
+    (tmp_path / "checkpoints" / "0").mkdir(parents=True)
+    (tmp_path / "sweep.json").write_text("{}")
+    with pytest.raises(UserError, match="is the folder of a sweep"):
+        trained.open_model(tmp_path)
+
+
 def test_other_data_is_refused(finished, monkeypatch):
     other = dataclasses.replace(data.load("digits"), fingerprint="0" * 64)
     monkeypatch.setattr(data, "load", lambda *_: other)

@@ -120,7 +120,7 @@ def _draw_confusion(figure, parts, matrices, class_names, titles):
                 share = shares[true, predicted]
                 axes.text(
                     predicted, true, f"{matrix[true, predicted]:,}\n{100 * share:.1f} %",
-                    ha="center", va="center", fontsize=7, color="white" if share > 0.5 else "black",
+                    ha="center", va="center", fontsize=7, color="white" if share > 0.7 else "black",
                 )  # fmt: skip
     bar = figure.colorbar(shown, ax=parts, shrink=0.8, aspect=40, pad=0.01)
     bar.set_label("Share of the true class, %")
@@ -144,13 +144,14 @@ def classes(per_class, accuracy, title):
     ends = 100 * np.array([per_class[i]["accuracy_interval"] for i in there])
     axes.barh(
         there, values, height=0.72, color=style.COLOURS[5], label="accuracy, 95 % interval",
-        xerr=np.abs(ends.T - values), error_kw={"elinewidth": 1.1, "capsize": 9 * min(0.3, 4 / count)},
+        xerr=np.abs(ends.T - values),
+        error_kw={"elinewidth": 1.1, "capsize": 9 * min(0.3, 4 / count), "clip_on": False},
     )  # fmt: skip
     answered = [i for i, each in enumerate(per_class) if each["predicted"]]
     axes.plot(
         [100 * per_class[i]["precision"] for i in answered], answered, "D", label="precision",
         markersize=min(5, max(2.5, 60 / count)), color=style.COLOURS[1], markeredgecolor="black",
-        markeredgewidth=0.6,
+        markeredgewidth=0.6, clip_on=False,
     )  # fmt: skip
     axes.axvline(100 * accuracy, color="0.3", linestyle="--", linewidth=1, label="all classes")
     names = [each["name"] for each in per_class]
@@ -192,7 +193,7 @@ def reliability(calibration, title):
     )  # fmt: skip
     top.errorbar(
         confidence, accuracy, np.abs(ends.T - accuracy), fmt="o", markersize=4, capsize=2.5,
-        color="black", elinewidth=1.1, label="95 % interval, at the mean confidence",
+        color="black", elinewidth=1.1, label="95 % interval, at the mean confidence", clip_on=False,
     )  # fmt: skip
     top.plot([0, 100], [0, 100], color=style.COLOURS[1], linestyle="--", label="calibrated")
     top.set_ylabel("Accuracy, %")

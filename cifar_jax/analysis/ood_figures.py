@@ -69,6 +69,21 @@ def _panel(axes, name, inside, outside, row):
     style.plain(axes)
 
 
+def binned(inside, outside, thresholds):
+    """The histogram of a score as numbers; what lies beyond its axis is counted in the bin at the end.
+
+    Args:
+        inside, outside: float [N], [M].
+        thresholds: that the axis must reach.
+    Returns:
+        dict: `low`, `high` (ends of the axis), `inside`, `outside` (counts of BINS bins of one width).
+    """
+    low, high = limits(inside, outside, thresholds)
+    edges = np.linspace(low, high, BINS + 1)
+    counts = [np.histogram(np.clip(each, low, high), edges)[0] for each in (inside, outside)]
+    return {"low": low, "high": high, "inside": counts[0].tolist(), "outside": counts[1].tolist()}
+
+
 def limits(inside, outside, thresholds):
     """The ends of a histogram's axis: all scores, but no further than REACH widths from the inside.
 

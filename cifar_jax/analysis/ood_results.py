@@ -9,6 +9,8 @@ ood.json has, all shares in [0, 1]:
                      (images of each kind that thresholds are chosen and that they are judged on)
     scores           name -> title, source, layer (or null)
     results          a list of rows, one for each set and score, with the keys of COLUMNS
+    histograms       a list, one for each set and score: set, score, low and high (ends of its axis), inside and outside
+                     (images in each of its bins, of one width; what lies beyond is in those at the ends)
     reported         report, source, accuracy (layer -> share), threshold (layer -> number), remark
     figures          histograms (score -> name), samples (set -> name); of each there is a .png and a .svg
 ood.csv has the rows of `results`.
@@ -152,7 +154,7 @@ def write(folder, results, judged):
 
     Args:
         folder: is there.
-        results: what ood.json holds; `figures` is added.
+        results: what ood.json holds; `figures` and `histograms` are added.
         judged: set -> Judged.
     Raises:
         UserError: a folder that can't be written.
@@ -181,10 +183,27 @@ def write(folder, results, judged):
             figures["samples"][name] = f"samples_{name.replace('/', '_').replace(':', '_')}"
             style.save(figure, folder, figures["samples"][name])
         results["figures"] = figures
+        results["histograms"] = [histogram(row, judged[row["set"]]) for row in results["results"]]
         files.write_csv(folder / "ood.csv", COLUMNS, results["results"])
         files.write_json(folder / "ood.json", results)
     except OSError as error:
         raise UserError(f"can't write {folder} ({error.strerror})") from error
+
+
+def histogram(row, judged):
+    """An entry of `histograms`.
+
+    Args:
+        row: of the results.
+        judged: Judged, of the row's set.
+    """
+    thresholds = (row["threshold"], row["threshold_on_judged"])
+    values = (each[row["score"]] for each in (judged.inside, judged.outside))
+    return {
+        "set": row["set"],
+        "score": row["score"],
+        **ood_figures.binned(*values, thresholds),
+    }
 
 
 def show(results):

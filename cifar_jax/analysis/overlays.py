@@ -1,6 +1,7 @@
 """Grad-CAM maps beside and over their images, as a figure."""
 
 import dataclasses
+import textwrap
 
 import numpy as np
 from matplotlib import colormaps
@@ -12,6 +13,7 @@ from cifar_jax.analysis import style
 COLOUR_MAP = "inferno"
 COLUMNS = 2  # examples side by side
 OPAQUE = 0.75  # how much of the image the greatest value of a map hides
+EMPTY = "0 everywhere: no place speaks for the class"  # of a map that the ReLU leaves nothing of
 DIMMED = 0.7  # white in the grey image, so that the greatest value is the lightest on any image
 
 
@@ -74,6 +76,11 @@ def draw(examples, title):
 def _draw_example(cell, example):
     cell.suptitle(example.title, fontsize=8, parse_math=False)
     pictures = (example.image, example.map, overlay(example.image, example.large_map))
-    for axes, picture in zip(cell.subplots(1, 3), pictures, strict=True):
+    parts = cell.subplots(1, 3)
+    for axes, picture in zip(parts, pictures, strict=True):
         axes.imshow(picture, cmap=COLOUR_MAP, vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
+    if not example.map.any():  # else a black square looks like a mistake
+        words, axes = "\n".join(textwrap.wrap(EMPTY, 20)), parts[1]
+        middle = {"ha": "center", "va": "center", "transform": axes.transAxes}
+        axes.text(0.5, 0.5, words, fontsize=7, color="white", **middle)

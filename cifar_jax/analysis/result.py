@@ -73,7 +73,19 @@ def evaluate(run, split, data, with_speed=True):
         "label": np.asarray(labels, np.int32),
         "logits": logits,
     }
-    evaluation = {
+    return assemble(run, split, predictions, measured), predictions
+
+
+def assemble(run, split, predictions, measured):
+    """What evaluation.json holds, of predictions.
+
+    Args:
+        run: trained.Trained.
+        split: "test", "validation" or "train".
+        predictions: what predictions.npz holds.
+        measured: of measure_speed, or None.
+    """
+    return {
         "format": 1,
         "workdir": str(run.workdir),
         "checkpoint": run.checkpoint,
@@ -85,14 +97,13 @@ def evaluate(run, split, data, with_speed=True):
             "fingerprint": run.dataset.fingerprint,
             "class_names": list(run.dataset.class_names),
         },
-        **describe(predictions["label"], logits, run.dataset.class_names),
+        **describe(predictions["label"], predictions["logits"], run.dataset.class_names),
         "model": describe_model(run),
         "speed": measured,
         "config": run.config.to_dict(),
         "versions": runtime.versions(),
         "hardware": runtime.hardware(),
     }
-    return evaluation, predictions
 
 
 def optimistic(config, checkpoint, split):

@@ -151,20 +151,20 @@ def how_to_get(name: str, root: Path, reason: str) -> str:
     archive = {"cifar10": "cifar-10-binary.tar.gz", "cifar100": "cifar-100-binary.tar.gz"}.get(name)
     ways = [
         f"with network: run the same command on a machine that can download it, then copy {root}",
-        f"from a TFDS set prepared elsewhere: --config.dataset.data_dir=DIR, or TFDS_DATA_DIR=DIR, "
-        f"where DIR holds {name}/<version>/",
+        f"from a TFDS set prepared elsewhere, in DIR/{name}/<version>/: --config.dataset.data_dir=DIR in "
+        "training, --data_dir DIR elsewhere, or TFDS_DATA_DIR=DIR for both",
     ]
     if archive:
         ways.insert(
             1,
             f"from the official archive: python -m cifar_jax.data.prepare --archive {archive}, "
-            f"or --config.dataset.archive={archive}",
+            f"or --config.dataset.archive={archive} in training",
         )
     listed = "\n".join(f"  {number}. {way}" for number, way in enumerate(ways, 1))
     return (
         f"The data set '{name}' is not in {root} and could not be downloaded ({reason}).\n"
         f"Ways to get it:\n{listed}\n"
-        "Without any of these, --config.dataset.name=digits works offline."
+        "Without any of these, training on digits works offline (--config.dataset.name=digits)."
     )
 
 

@@ -81,6 +81,7 @@ def test_bars_and_reliability_fit_the_evaluation(num_classes):
     classes = figures.classes(evaluation["per_class"], evaluation["accuracy"], "").axes[0]
     shown = [each["accuracy"] for each in evaluation["per_class"] if each["images"]]
     np.testing.assert_allclose([bar.get_width() for bar in classes.patches], 100 * np.array(shown))
+    assert not any(line.get_clip_on() for line in classes.lines[:-1])  # those at 100 are seen whole
     bins = [each for each in evaluation["calibration"]["bins"] if each["images"]]
     top, bottom = figures.reliability(evaluation["calibration"], "").axes
     assert [bar.get_height() for bar in bottom.patches] == [each["images"] for each in bins]

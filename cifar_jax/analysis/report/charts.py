@@ -1,4 +1,4 @@
-"""Charts of an evaluation: confusion matrix, classes, calibration."""
+"""Charts of an evaluation: confusion matrix, classes, calibration; histograms of a score."""
 
 import json
 
@@ -204,4 +204,60 @@ def calibration(found):
     return (
         vega.specify(diagram, "Accuracy against confidence, with 95 % intervals", 280),
         vega.specify(counts, "Images by confidence", 80),
+    )
+
+
+def histogram(counted, threshold, title):
+    """A score's histogram of own images and of others, with the threshold.
+
+    Args:
+        counted: of `histograms` of ood.json.
+        threshold: number.
+        title: of the score.
+    """
+    inside, outside = (np.array(counted[who], float) for who in ("inside", "outside"))
+    edges = np.linspace(counted["low"], counted["high"], len(inside) + 1)
+    inside, outside = (100 * each / each.sum() for each in (inside, outside))
+    values = [
+        {"from": low, "to": high, "inside": round(mine, 3), "outside": round(other, 3)}
+        for low, high, mine, other in zip(
+            edges[:-1].tolist(), edges[1:].tolist(), inside.tolist(), outside.tolist(), strict=True
+        )
+    ]
+    # A stair goes on to the end of its last bin.
+    stairs = [*values, {"from": float(edges[-1]), "outside": values[-1]["outside"]}]
+    scale = alt.Scale(domain=[float(edges[0]), float(edges[-1])], nice=False, zero=False)
+    x = alt.X(
+        "from:Q",
+        scale=scale,
+        axis=alt.Axis(title=title, grid=False, tickCount=5),
+    )
+    axis = alt.Axis(title="Share of images, %", tickCount=4)
+    base = vega.chart(values)
+    own = base.mark_rect(color="var(--muted)", opacity=0.38).encode(
+        x=x, x2="to:Q", y=alt.Y("inside:Q", axis=axis), y2=alt.datum(0)
+    )
+    others = (
+        vega.chart(stairs)
+        .mark_line(color="var(--c0)", strokeWidth=1.8, interpolate="step-after")
+        .encode(x=x, y=alt.Y("outside:Q", axis=axis))
+    )
+    rule = vega.chart([{"threshold": threshold}])
+    line = rule.mark_rule(color="var(--c1)", strokeWidth=1.8, strokeDash=[5, 4]).encode(
+        x=alt.X("threshold:Q", scale=scale),
+        tooltip=[alt.Tooltip("threshold:Q", title="Threshold", format=".4~g")],
+    )
+    hover = base.mark_rect(opacity=0).encode(
+        x=x,
+        x2="to:Q",
+        tooltip=[
+            alt.Tooltip("from:Q", title="Score from", format=".4~g"),
+            alt.Tooltip("to:Q", title="to", format=".4~g"),
+            alt.Tooltip("inside:Q", title="Own images, %", format=".2f"),
+            alt.Tooltip("outside:Q", title="Others, %", format=".2f"),
+        ],
+    )
+    drawn = alt.layer(own, others, hover, line).resolve_axis(x="shared")
+    return vega.specify(
+        drawn, f"Histogram: {title}, own images and others, with the threshold", 130
     )

@@ -21,7 +21,7 @@ class GradCam:
 
     place: str  # its folder within the run's
     layer: str
-    images: list  # uint8 [H, W, C] each, None of a file's
+    images: list  # uint8 [H, W, C] each; None where an older file has none
     size: tuple  # (H, W) of the images
     maps: np.ndarray  # float [N, h, w]
     labels: np.ndarray  # int [N], -1 where unknown
@@ -102,23 +102,48 @@ def collect(name, workdir, split, checkpoint=None, data_dir=None, say=lambda tex
 
 
 def stored(folder, run, split, data):
-    """(evaluation, predictions) of an earlier evaluation; None where there is none of this very checkpoint."""
+    """(evaluation, predictions) of an earlier evaluation; None where there is none of this very checkpoint.
+
+    All that follows from the predictions is computed again: a file that someone has shortened or changed
+    costs the page nothing but what was measured, which is then left out.
+    """
     evaluation = _json(folder / "evaluation.json")
     try:
         with np.load(folder / "predictions.npz", allow_pickle=False) as file:
             predictions = {name: file[name] for name in ("index", "label", "logits")}
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
         return None
+    dataset, logits = evaluation.get("dataset"), predictions["logits"]
     same = (
         evaluation.get("format") == 1
         and evaluation.get("step") == run.step
         and evaluation.get("split") == split
-        and evaluation.get("images") == len(data[1])
-        and evaluation.get("dataset", {}).get("fingerprint") == run.dataset.fingerprint
+        and isinstance(dataset, dict)
+        and dataset.get("fingerprint") == run.dataset.fingerprint
         and np.array_equal(predictions["index"], data[2])
         and np.array_equal(predictions["label"], data[1])
+        and logits.dtype.kind == "f"
+        and logits.shape == (len(data[1]), len(run.dataset.class_names))
+        and np.isfinite(logits).all()
     )
-    return (evaluation, predictions) if same else None
+    if not same:
+        return None
+    kept = {
+        key: evaluation[key]
+        for key, kind in (("versions", dict), ("hardware", str))
+        if isinstance(evaluation.get(key), kind)
+    }
+    speed = evaluation.get("speed") if _is_speed(evaluation.get("speed")) else None
+    return result.assemble(run, split, predictions, speed) | kept, predictions
+
+
+def _is_speed(found):
+    """Whether something is what result.measure_speed gives."""
+    keys = ("batch", "milliseconds", "images_per_second")
+    return isinstance(found, list) and all(
+        isinstance(each, dict) and all(isinstance(each.get(key), int | float) for key in keys)
+        for each in found
+    )
 
 
 def _json(path):
@@ -156,6 +181,7 @@ def read_gradcam(path, run):
     names = ("index", "class", "maps", "label", "predicted", "confidence", "source", "layer")
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in names}
+        own = file.get("images")  # which older files do not have
     count = len(arrays["index"])
     if arrays["maps"].ndim != 3 or any(len(arrays[name]) != count for name in names[:-1]):
         raise ValueError("its arrays are not of as many images")
@@ -168,16 +194,22 @@ def read_gradcam(path, run):
             raise ValueError(f"it names classes that {run.dataset.name} does not have")
     sources = [str(each) for each in arrays["source"][:MOST_GRADCAM]]
     splits = {name: run.dataset.split(name)[0] for name in ("train", "test")}
-    images = [
-        _image(splits, source, int(index))
-        for source, index in zip(sources, arrays["index"], strict=False)
-    ]
+    shape = splits["test"].shape[1:]
+    if own is None:
+        images = [
+            _image(splits, source, int(index))
+            for source, index in zip(sources, arrays["index"], strict=False)
+        ]
+    elif own.dtype == np.uint8 and own.shape == (count, *shape):
+        images = list(own[:MOST_GRADCAM])
+    else:
+        raise ValueError("its images are not of the run's shape")
     shown = {name: arrays[name][:MOST_GRADCAM] for name in names[1:-2]}
     return GradCam(
         _within(run.workdir, path.parent),
         str(arrays["layer"]),
         images,
-        splits["test"].shape[1:3],
+        shape[:2],
         shown["maps"],
         shown["label"],
         shown["predicted"],
@@ -210,4 +242,20 @@ def read_detection(path):
                 raise ValueError(f"its {name} is not finite")
     if not found["results"] or not isinstance(found["in_distribution"]["name"], str):
         raise ValueError("it has no results")
+    if not isinstance(found.get("reported", {}), dict):
+        raise ValueError("what it says of the report is no object")
+    _check_histograms(found)
     return found
+
+
+def _check_histograms(found):
+    """Those of an ood.json; older ones have none."""
+    rows = {(row["set"], row["score"]) for row in found["results"]}
+    for each in found.get("histograms", []):
+        low, high, counts = each["low"], each["high"], (each["inside"], each["outside"])
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError("a histogram's axis has no length")
+        if len(counts[0]) != len(counts[1]) or not all(sum(each) > 0 for each in counts):
+            raise ValueError("a histogram has no images")
+        if (each["set"], each["score"]) not in rows:
+            raise ValueError("a histogram is of a set or a score without a result")

@@ -71,7 +71,7 @@ def detection(results):
         x=alt.X(
             "auroc:Q",
             scale=scale,
-            axis=alt.Axis(title="AUROC, %; chance is 50", tickCount=6),
+            axis=alt.Axis(title="AUROC, %; chance is 50", tickCount=4),
         ),
         y=alt.Y(
             "score:N",

@@ -157,6 +157,7 @@ def gradcam(cam, names):
                 "sure": tables.confidence(cam.confidence[i]),
                 "explained": explained,
                 "explains": explained != answer,
+                "empty": "" if heat.any() else overlays.EMPTY,
             }
         )
     height, width = cam.maps.shape[1:]
@@ -169,6 +170,7 @@ def gradcam(cam, names):
 def detection(place, results, name, specifications):
     """The results of an ood.json."""
     specifications[name] = dot_charts.detection(results)
+    histograms = detection_histograms(results, name, specifications)
     rows = [
         (
             row["set"],
@@ -189,7 +191,24 @@ def detection(place, results, name, specifications):
             for i, each in enumerate(results["sets"])
         ],
         "table": words.table("Out-of-distribution detection", columns, rows, (0, 1)),
+        "histograms": histograms,
+        "remark": str(results.get("reported", {}).get("remark", "")),
     }
+
+
+def detection_histograms(results, name, specifications):
+    """The histograms of the layers' mean activations, report 004's score: a dict for each."""
+    rows = {(row["set"], row["score"]): row for row in results["results"]}
+    shown = []
+    for i, each in enumerate(results.get("histograms", [])):
+        about, row = results["scores"][each["score"]], rows[each["set"], each["score"]]
+        if not about.get("layer"):
+            continue
+        chart = f"{name}-histogram-{i}"
+        specifications[chart] = charts.histogram(each, row["threshold"], about["title"])
+        right = tables.percent(row["accuracy"], 1)
+        shown.append({"chart": chart, "title": f"{each['set']}: {right} right"})
+    return shown
 
 
 def environment(each):
