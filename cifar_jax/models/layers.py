@@ -22,16 +22,19 @@ from cifar_jax.models.convolution import (
     banded_conv,
     dense_conv,
     depthwise_conv,
+    patches_conv,
     pointwise_conv,
     xla_conv,
 )
 from cifar_jax.models.normalization import batch_norm, normalize
 from cifar_jax.models.pooling import sliced_max_pool, xla_max_pool
 
-# Input channels up to which banded_conv, and from which dense_conv, was faster than XLA's convolution
-# and its gradients at batch 128, measured on two cores. In between, XLA's is as good or better.
-FEW_CHANNELS = 8
-MANY_CHANNELS = 64
+# Measured on two cores, value and both gradients together (docs/performance.md): banded_conv is the fastest up to
+# so many channels in, patches_conv up to so many pixels, and dense_conv from so many channels on, but for batches
+# as small and for kernels as large as `_xla_is_better` says. XLA's own does what is left.
+FEW_CHANNELS = 6
+FEW_PIXELS = 16
+MANY_CHANNELS = 32
 
 # Those a model can be asked for by name. The leaky one's slope is 0.01, PyTorch's default.
 ACTIVATIONS = {"relu": nn.relu, "leaky_relu": nn.leaky_relu}
@@ -83,11 +86,19 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
             return jnp.concatenate([conv(x, k, stride, padding) for x, k in pairs], axis=-1)
         if groups == size == 1 and padding == 0:
             return pointwise_conv(x, kernel, stride)
-        if groups == 1 and depth <= FEW_CHANNELS:
+        if depth <= FEW_CHANNELS:
             return banded_conv(x, kernel, stride, padding)
-        if groups == 1 and depth >= MANY_CHANNELS:
+        if x.shape[1] * x.shape[2] <= FEW_PIXELS:
+            return patches_conv(x, kernel, stride, padding)
+        if depth >= MANY_CHANNELS and not _xla_is_better(x.shape, size, stride):
             return dense_conv(x, kernel, stride, padding)
     return xla_conv(x, kernel, stride, padding, groups)
+
+
+def _xla_is_better(shape, size, stride):
+    """Whether XLA's gradient by the kernel, a convolution over the batch, is faster than dense_conv's products."""
+    batch, _, _, depth = shape
+    return stride == 1 and (batch <= 16 or (size > 3 and depth >= 64))
 
 
 def max_pool(x, window=2, stride=None, padding=0, ceil=False):

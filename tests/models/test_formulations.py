@@ -18,6 +18,7 @@ from cifar_jax.models.convolution import (
     banded_conv,
     dense_conv,
     depthwise_conv,
+    patches_conv,
     pointwise_conv,
     xla_conv,
 )
@@ -65,6 +66,7 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
         "pointwise": lambda x, k: pointwise_conv(x, k, stride),
         "dense": lambda x, k: dense_conv(x, k, stride, padding),
         "banded": lambda x, k: banded_conv(x, k, stride, padding),
+        "patches": lambda x, k: patches_conv(x, k, stride, padding),
     }
     return (
         functions[kind],
@@ -74,7 +76,7 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
     )
 
 
-KINDS = ["dense", "depthwise", "pointwise", "banded"]
+KINDS = ["dense", "depthwise", "pointwise", "banded", "patches"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
