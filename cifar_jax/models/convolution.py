@@ -118,20 +118,19 @@ depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def dense_conv(x, kernel, stride=1, padding=0):
+def strided_conv(x, kernel, stride, padding=0):
     """XLA's convolution with gradients of our own, kernel [K, K, Cin, Cout].
 
-    XLA makes the kernel's gradient a convolution over the batch, for which it first transposes both
-    operands, and a strided convolution's input gradient one over an image full of zeros.
+    XLA makes a strided convolution's gradients convolutions over images full of zeros.
     """
     return xla_conv(x, kernel, stride, padding)
 
 
-def _dense_forward(x, kernel, stride, padding):
-    return dense_conv(x, kernel, stride, padding), (x, kernel)
+def _strided_forward(x, kernel, stride, padding):
+    return strided_conv(x, kernel, stride, padding), (x, kernel)
 
 
-def _dense_backward(stride, padding, residuals, grad):
+def _strided_backward(stride, padding, residuals, grad):
     def spread(grad, tap):
         return grad @ tap.T
 
@@ -141,14 +140,13 @@ def _dense_backward(stride, padding, residuals, grad):
         return product.reshape(len(columns), -1, grad.shape[-1])
 
     x, kernel = residuals
-    if stride == 1:
-        (grad_x,) = jax.linear_transpose(lambda x: xla_conv(x, kernel, 1, padding), x)(grad)
-    else:
-        grad_x = _grad_input(grad, kernel, x.shape, stride, padding, spread)
-    return grad_x, _grad_kernel(grad, x, len(kernel), stride, padding, correlate)
+    return (
+        _grad_input(grad, kernel, x.shape, stride, padding, spread),
+        _grad_kernel(grad, x, len(kernel), stride, padding, correlate),
+    )
 
 
-dense_conv.defvjp(_dense_forward, _dense_backward)
+strided_conv.defvjp(_strided_forward, _strided_backward)
 
 
 def _grad_input(grad, kernel, shape, stride, padding, spread):
