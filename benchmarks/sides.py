@@ -33,12 +33,19 @@ def random_data():
     return images, random.integers(0, 10, IMAGES, dtype=np.int32)
 
 
-def ours(model, batch_size, optimizer, dtype="float32"):
-    """Our programs in the form that a training takes on this platform: a loop on the CPU, else a scan."""
+class Parts(NamedTuple):
+    recipe: object  # steps.Recipe
+    programs: object  # programs.Programs
+    state: object  # state.TrainState
+    data: object  # steps.Data
+
+
+def make_parts(model, batch_size, optimizer, dtype="float32"):
+    """What a training of ours has, its programs in the form of this platform: a loop on the CPU, else a scan."""
     import jax
     import jax.numpy as jnp
 
-    from cifar_jax import hyper, losses, models, optim, runtime, schedules, state, steps
+    from cifar_jax import hyper, losses, models, optim, schedules, state, steps
     from cifar_jax.data import augment
 
     recipe = steps.Recipe(
@@ -55,22 +62,28 @@ def ours(model, batch_size, optimizer, dtype="float32"):
         num_classes=10,
     )
     programs = steps.make_programs(recipe, "loop" if jax.default_backend() == "cpu" else "scan")
-    data = jax.device_put(steps.Data(*random_data()))
     settings = hyper.make_hyper(LEARNING_RATE[optimizer], 0.9)
     train_state = state.create_state(recipe.model, recipe.optimizer, settings, 0, (32, 32, 3))
+    return Parts(recipe, programs, train_state, jax.device_put(steps.Data(*random_data())))
+
+
+def ours(model, batch_size, optimizer, dtype="float32"):
+    import jax
+
+    from cifar_jax import runtime, steps
+
+    _, programs, train_state, data = make_parts(model, batch_size, optimizer, dtype)
     order = programs.epoch_order(train_state.key, 0, IMAGES)
+    part = steps.Data(*(array[:EVALUATED] for array in data))
 
     def train(count):
         nonlocal train_state
         train_state, sums = programs.train_steps(train_state, data, order, count)
         jax.device_get(sums.compute())
 
-    part = steps.Data(*(array[:EVALUATED] for array in data))
-
     def infer(count):
-        variables = {"params": train_state.params, "batch_stats": train_state.batch_stats}
         for _ in range(count):
-            sums = programs.evaluate(variables, part)
+            sums = programs.evaluate(train_state.variables, part)
         jax.device_get(sums)
 
     return Side(train, infer, f"jax {jax.__version__}", runtime.hardware())

@@ -1,11 +1,20 @@
 """Compiled programs: the steps of a log interval and the evaluation of a split, as a scan or as a loop."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from cifar_jax import tuning
+
+# All that XLA gives to the YNNPACK library by default, but for convolutions: its own (Eigen's) are up to four times
+# faster on the CPUs that we measured, docs/performance.md.
+CPU_OPTIONS = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+}
 
 
 class Functions(NamedTuple):
@@ -26,6 +35,28 @@ class Programs(NamedTuple):
     train_steps: Callable  # (state, data, order, count) -> (state, TrainMetrics of these steps)
     evaluate: Callable  # (variables, data) -> EvalMetrics
     epoch_order: Callable  # (key, epoch, count) -> int32 [count]
+
+
+@functools.cache
+def compiler_options():
+    """XLA's options for what a run spends its time in: CPU_OPTIONS, or none.
+
+    None on accelerators, with another version of XLA that doesn't know them, where the user's own XLA_FLAGS say
+    something of them, and with CIFAR_JAX_TUNING=off.
+    """
+    named = any(name in os.environ.get("XLA_FLAGS", "") for name in CPU_OPTIONS)
+    if jax.default_backend() != "cpu" or named or tuning.is_off(os.environ):
+        return {}
+    try:
+        jax.jit(lambda: 0, compiler_options=CPU_OPTIONS)()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return CPU_OPTIONS
+
+
+def jit(function, **options):
+    """jax.jit with `compiler_options`."""
+    return jax.jit(function, compiler_options=compiler_options(), **options)
 
 
 def jit_once(function, **options):
@@ -55,17 +86,17 @@ def make_programs(functions, form, sharding=None, replicated=None):
     """
 
     def jit_to(sharding):
-        return functools.partial(jax.jit, out_shardings=sharding) if sharding else jax.jit
+        return functools.partial(jit, out_shardings=sharding) if sharding else jit
 
-    jit = jit_to(sharding)
-    order = jit(functions.epoch_order, static_argnames="count")
+    jit_here = jit_to(sharding)
+    order = jit_here(functions.epoch_order, static_argnames="count")
 
     def batches(data):
         return -(-data.labels.shape[0] // functions.eval_batch_size)
 
     if form == "scan":
 
-        @functools.partial(jit, static_argnames="count", donate_argnums=0)
+        @functools.partial(jit_here, static_argnames="count", donate_argnums=0)
         def train_steps(state, data, order, count):
             def body(carry, _):
                 return functions.train_step(*carry, data, order), None
@@ -76,7 +107,7 @@ def make_programs(functions, form, sharding=None, replicated=None):
             for count in counts:
                 train_steps.lower(state, data, order, count).compile()
 
-        @jit
+        @jit_here
         def evaluate(variables, data):
             def body(metrics, batch):
                 return functions.eval_step(variables, metrics, data, batch), None
@@ -84,8 +115,11 @@ def make_programs(functions, form, sharding=None, replicated=None):
             return jax.lax.scan(body, functions.no_eval_metrics(), jnp.arange(batches(data)))[0]
 
     elif form == "loop":
-        no_metrics, no_eval_metrics = jit(functions.no_metrics), jit(functions.no_eval_metrics)
-        compiled_step = jit(functions.train_step, donate_argnums=(0, 1))
+        no_metrics, no_eval_metrics = (
+            jit_here(functions.no_metrics),
+            jit_here(functions.no_eval_metrics),
+        )
+        compiled_step = jit_here(functions.train_step, donate_argnums=(0, 1))
 
         def compile_steps(state, data, order, counts):
             compiled_step.lower(state, no_metrics(), data, order).compile()

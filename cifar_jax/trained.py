@@ -9,7 +9,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from cifar_jax import batches, checkpoints, data, steps
+from cifar_jax import batches, checkpoints, data, programs, steps
 from cifar_jax import config as config_lib
 from cifar_jax.errors import ConfigError, UserError
 from cifar_jax.run import make_recipe
@@ -163,7 +163,7 @@ def logits(trained, images, batch_size=None):
 def logits_step(recipe):
     """A compiled (variables, uint8 [B, H, W, C]) -> float32 [B, num_classes]."""
 
-    @jax.jit
+    @programs.jit
     def step(variables, images):
         return steps.evaluation_logits(recipe, variables, recipe.normalize(images))
 

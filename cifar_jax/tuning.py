@@ -41,6 +41,11 @@ def settings(environment, useful):
     return {TUNABLES: f"{tunables}:{setting}" if tunables else setting, SWITCH: setting}
 
 
+def is_off(environment):
+    """Whether the user wants nothing of this kind."""
+    return environment.get(SWITCH) == "off"
+
+
 def machine_has_use(root="/"):
     """Whether the machine gives huge pages to who asks (not to all or none), and JAX will run on the CPU.
 

@@ -4,10 +4,10 @@ import functools
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cifar_jax import programs
 from cifar_jax.analysis.named_layers import activations
 from cifar_jax.analysis.ood import mean_activation
 from cifar_jax.models.layers import Linear
@@ -59,7 +59,7 @@ def make_step(model, normalize, layers=()):
         layers: tuple of names for `activations`, or PENULTIMATE.
     """
 
-    @jax.jit
+    @programs.jit
     def step(variables, images):
         images = normalize(images)
         logits, features = penultimate(model, variables, images)

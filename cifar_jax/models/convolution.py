@@ -35,6 +35,20 @@ def pointwise_conv(x, kernel, stride=1):
     return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
+def patches_conv(x, kernel, stride=1, padding=0):
+    """Convolution as one matrix product of the patches that the outputs see, [B H' W', K K Cin].
+
+    For small images, where patches are few: at 4x4 pixels XLA runs 5x5 kernels a hundred times slower.
+    """
+    size, _, depth, features = kernel.shape
+    batch = len(x)
+    rows, cols = (_out_size(n, size, stride, padding) for n in x.shape[1:3])
+    columns = [_cols(x, j - padding, cols, stride) for j in range(size)]
+    patches = [_rows(column, i - padding, rows, stride) for i in range(size) for column in columns]
+    patches = jnp.concatenate(patches, axis=-1).reshape(-1, size * size * depth)
+    return (patches @ kernel.reshape(-1, features)).reshape(batch, rows, cols, features)
+
+
 def banded_conv(x, kernel, stride=1, padding=0, block=4):
     """Convolution as one matrix product that makes `block` neighbouring pixels of a row at once.
 
@@ -104,20 +118,19 @@ depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def dense_conv(x, kernel, stride=1, padding=0):
+def strided_conv(x, kernel, stride, padding=0):
     """XLA's convolution with gradients of our own, kernel [K, K, Cin, Cout].
 
-    XLA makes the kernel's gradient a convolution over the batch, for which it first transposes both
-    operands, and a strided convolution's input gradient one over an image full of zeros.
+    XLA makes a strided convolution's gradients convolutions over images full of zeros.
     """
     return xla_conv(x, kernel, stride, padding)
 
 
-def _dense_forward(x, kernel, stride, padding):
-    return dense_conv(x, kernel, stride, padding), (x, kernel)
+def _strided_forward(x, kernel, stride, padding):
+    return strided_conv(x, kernel, stride, padding), (x, kernel)
 
 
-def _dense_backward(stride, padding, residuals, grad):
+def _strided_backward(stride, padding, residuals, grad):
     def spread(grad, tap):
         return grad @ tap.T
 
@@ -127,14 +140,13 @@ def _dense_backward(stride, padding, residuals, grad):
         return product.reshape(len(columns), -1, grad.shape[-1])
 
     x, kernel = residuals
-    if stride == 1:
-        (grad_x,) = jax.linear_transpose(lambda x: xla_conv(x, kernel, 1, padding), x)(grad)
-    else:
-        grad_x = _grad_input(grad, kernel, x.shape, stride, padding, spread)
-    return grad_x, _grad_kernel(grad, x, len(kernel), stride, padding, correlate)
+    return (
+        _grad_input(grad, kernel, x.shape, stride, padding, spread),
+        _grad_kernel(grad, x, len(kernel), stride, padding, correlate),
+    )
 
 
-dense_conv.defvjp(_dense_forward, _dense_backward)
+strided_conv.defvjp(_strided_forward, _strided_backward)
 
 
 def _grad_input(grad, kernel, shape, stride, padding, spread):

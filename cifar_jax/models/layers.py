@@ -20,17 +20,20 @@ import numpy as np
 
 from cifar_jax.models.convolution import (
     banded_conv,
-    dense_conv,
     depthwise_conv,
+    patches_conv,
     pointwise_conv,
+    strided_conv,
     xla_conv,
 )
 from cifar_jax.models.normalization import batch_norm, normalize
 from cifar_jax.models.pooling import sliced_max_pool, xla_max_pool
 
-# Input channels up to which banded_conv, and from which dense_conv, was faster than XLA's convolution
-# and its gradients at batch 128, measured on two cores. In between, XLA's is as good or better.
-FEW_CHANNELS = 8
+# Measured on two cores, value and both gradients together (docs/performance.md): up to so many channels in and out
+# banded_conv is faster than XLA's convolution, up to so many images of so many pixels patches_conv, and with strides
+# strided_conv from so many channels on.
+FEW_CHANNELS = 6, 16
+FEW_IMAGES, FEW_PIXELS = 16, 16
 MANY_CHANNELS = 64
 
 # Those a model can be asked for by name. The leaky one's slope is 0.01, PyTorch's default.
@@ -83,11 +86,20 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
             return jnp.concatenate([conv(x, k, stride, padding) for x, k in pairs], axis=-1)
         if groups == size == 1 and padding == 0:
             return pointwise_conv(x, kernel, stride)
-        if groups == 1 and depth <= FEW_CHANNELS:
+        if depth <= FEW_CHANNELS[0] and features <= FEW_CHANNELS[1]:
             return banded_conv(x, kernel, stride, padding)
-        if groups == 1 and depth >= MANY_CHANNELS:
-            return dense_conv(x, kernel, stride, padding)
+        if _is_small(x.shape, size):
+            return patches_conv(x, kernel, stride, padding)
+        if depth >= MANY_CHANNELS and stride > 1:
+            return strided_conv(x, kernel, stride, padding)
     return xla_conv(x, kernel, stride, padding, groups)
+
+
+def _is_small(shape, size):
+    """Whether XLA is slow for so small images, above all for those that are smaller than the kernel."""
+    batch, height, width, _ = shape
+    few = batch <= FEW_IMAGES and height * width <= FEW_PIXELS
+    return few or size > min(height, width)
 
 
 def max_pool(x, window=2, stride=None, padding=0, ceil=False):

@@ -16,9 +16,10 @@ from quick_jit import quick_jit
 from cifar_jax.models.attention import attend, blocked_attend
 from cifar_jax.models.convolution import (
     banded_conv,
-    dense_conv,
     depthwise_conv,
+    patches_conv,
     pointwise_conv,
+    strided_conv,
     xla_conv,
 )
 from cifar_jax.models.normalization import batch_norm, normalize
@@ -63,8 +64,9 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
     functions = {
         "depthwise": lambda x, k: depthwise_conv(x, k, stride, padding),
         "pointwise": lambda x, k: pointwise_conv(x, k, stride),
-        "dense": lambda x, k: dense_conv(x, k, stride, padding),
+        "strided": lambda x, k: strided_conv(x, k, stride, padding),
         "banded": lambda x, k: banded_conv(x, k, stride, padding),
+        "patches": lambda x, k: patches_conv(x, k, stride, padding),
     }
     return (
         functions[kind],
@@ -74,7 +76,7 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
     )
 
 
-KINDS = ["dense", "depthwise", "pointwise", "banded"]
+KINDS = ["strided", "depthwise", "pointwise", "banded", "patches"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,186 @@
+"""The rest of a user's minute: imports, the first step, evaluation, preparing and loading data, memory.
+
+    python benchmarks/startup.py --data_dir ~/tensorflow_datasets --archive cifar-10-binary.tar.gz
+
+Each row is measured `--rounds` times and shown as least, median and greatest, beside its goal. With --data_dir there is
+CIFAR-10, prepared; with --archive the official archive, which is prepared anew in a temporary folder on one core.
+
+    import            seconds that `import cifar_jax.train`, which all of a training needs, takes beyond `import jax`
+    first step        seconds from the start of `python -m cifar_jax.main --config configs/quickstart.py` to the metrics
+                      of the first step, with a compilation cache that an earlier run has filled
+    evaluation        of 10,000 images, batch selection and metrics included, over the pure forward time of as many
+                      images that are on the device as normalised batches: a ratio
+    prepare           seconds of CPU time to prepare CIFAR-10 from the archive
+    load              seconds to load the prepared set, checksums included, in a process of its own
+    memory            GiB at most of a training of configs/resnet18_dw.py (batch 128), over its first steps
+
+Appends to benchmarks/results/startup.jsonl.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).parent.parent
+RESULTS = pathlib.Path(__file__).parent / "results" / "startup.jsonl"
+GOALS = {
+    "import, s": 0.2,
+    "first step, s": 6,
+    "evaluation, basic_net": 1.2,
+    "evaluation, resnet18_dw": 1.2,
+    "prepare, s": 60,
+    "load, s": 1,
+    "memory, GiB": 2,
+}
+
+
+def python(program, **environment):
+    """What a program prints last, in a process of its own, as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def import_seconds():
+    return python(
+        "import time, jax; start = time.perf_counter(); import cifar_jax.train; print(time.perf_counter() - start)"
+    )
+
+
+def start_training(folder, config, *overrides):
+    command = [sys.executable, "-m", "cifar_jax.main", "--config", f"configs/{config}"]
+    command += ["--workdir", str(folder), *overrides]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for_steps(folder, process, count):
+    """Returns when metrics.jsonl has so many lines."""
+    file = folder / "metrics.jsonl"
+    while not (file.exists() and file.read_bytes().count(b"\n") >= count):
+        if process.poll() is not None:
+            raise RuntimeError(f"the training ended with exit code {process.returncode}")
+        time.sleep(0.005)
+
+
+def stop(process):
+    """Ends a training; its peak memory in bytes."""
+    process.send_signal(signal.SIGTERM)
+    _, _, usage = os.wait4(process.pid, 0)
+    process.returncode = 0
+    return usage.ru_maxrss * 1024
+
+
+def first_step_seconds():
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        process = start_training(folder, "quickstart.py", "--config.log_every_steps=1")
+        wait_for_steps(pathlib.Path(folder), process, 1)
+        seconds = time.perf_counter() - started
+        stop(process)
+    return seconds
+
+
+def memory_gib(data_dir):
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = ("--config.log_every_steps=3", f"--config.dataset.data_dir={data_dir}")
+        process = start_training(folder, "resnet18_dw.py", *overrides)
+        wait_for_steps(pathlib.Path(folder), process, 4)
+        return stop(process) / 2**30
+
+
+def evaluation_ratio(model, batch_size=256):
+    """Time of evaluating sides.IMAGES images over that of as many images' forward passes, in this process."""
+    import roof
+    import sides
+
+    from cifar_jax import programs
+
+    recipe, compiled, state, data = sides.make_parts(model, batch_size, "sgd")
+    forward = programs.jit(lambda variables, x: recipe.model.apply(variables, x, train=False))
+    batch = recipe.normalize(data.images[:batch_size])
+    evaluation = roof.best(lambda: compiled.evaluate(state.variables, data), seconds=10)
+    eight = roof.best(lambda: [forward(state.variables, batch) for _ in range(8)], seconds=10)
+    return evaluation / (eight / 8 * sides.IMAGES / batch_size)
+
+
+def prepare_seconds(archive):
+    with tempfile.TemporaryDirectory() as folder:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, "-m", "cifar_jax.data.prepare", "--archive", archive]
+        subprocess.run([*command, "--data_dir", folder], cwd=ROOT, check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def load_seconds(data_dir):
+    return python(
+        "import time; from cifar_jax import data; start = time.perf_counter(); "
+        f"data.load('cifar10', {data_dir!r}, log=lambda _: None); print(time.perf_counter() - start)"
+    )
+
+
+def in_process(call):
+    return python(
+        f"import sys; sys.path.insert(0, 'benchmarks'); import startup; print(startup.{call})"
+    )
+
+
+def measures(archive, data_dir):
+    """{a name of GOALS: a function that measures it}."""
+    found = {"import, s": import_seconds, "first step, s": first_step_seconds}
+    for model in ("basic_net", "resnet18_dw"):
+        found[f"evaluation, {model}"] = lambda model=model: in_process(
+            f"evaluation_ratio({model!r})"
+        )
+    if archive:
+        found["prepare, s"] = lambda: prepare_seconds(archive)
+    if data_dir:
+        found["load, s"] = lambda: load_seconds(data_dir)
+        found["memory, GiB"] = lambda: memory_gib(data_dir)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--archive", default="", help="cifar-10-binary.tar.gz")
+    parser.add_argument("--data_dir", default="", help="folder with the prepared cifar10")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    archive, data_dir = (
+        each and str(pathlib.Path(each).expanduser().resolve())
+        for each in (options.archive, options.data_dir)
+    )
+    hardware = python(
+        "import json; from cifar_jax import runtime; print(json.dumps(runtime.hardware()))"
+    )
+    first_step_seconds()  # fills the compilation cache
+    print(f"{hardware}\n{'':>24} {'least':>8} {'median':>8} {'most':>8}  goal")
+    rows = {}
+    for name, measure in measures(archive, data_dir).items():
+        rows[name] = [measure() for _ in range(options.rounds)]
+        three = (min(rows[name]), statistics.median(rows[name]), max(rows[name]))
+        print(f"{name:>24} {' '.join(f'{x:8.2f}' for x in three)}  {GOALS[name]}", flush=True)
+    row = {"date": datetime.date.today().isoformat(), "hardware": hardware, "measured": rows}
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()
