@@ -1,5 +1,6 @@
 """Shared by all tests: caches of their own."""
 
+import io
 import os
 import pathlib
 import sys
@@ -7,13 +8,16 @@ import tempfile
 
 import pytest
 from command_line import QUICK, ROOT
+from rich.console import Console
 
-# One compilation cache for the whole session, none of the user's; set before JAX is imported.
-_caches = tempfile.TemporaryDirectory(prefix="cifar_jax_tests_")
 # Command lines that tests run in their own process must not replace it.
 os.environ["CIFAR_JAX_TUNING"] = "as it is"
-os.environ["XDG_CACHE_HOME"] = _caches.name
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(pathlib.Path(_caches.name) / "xla")
+# One compilation cache for the whole session, none of the user's; set before JAX is imported. xdist's workers
+# inherit that of the process that starts them.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _caches = tempfile.TemporaryDirectory(prefix="cifar_jax_tests_")
+    os.environ["XDG_CACHE_HOME"] = _caches.name
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(pathlib.Path(_caches.name) / "xla")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -58,3 +62,22 @@ def quick_config():
 def module_config():
     """quick_config for a run that all tests of a file look at."""
     return _quick_config()
+
+
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory):
+    """The folder of a run of basic_net on the digits, whose evaluation mirrors; tests leave it as it is."""
+    from cifar_jax import train
+
+    config, folder = _quick_config(), tmp_path_factory.mktemp("workdir") / "run"
+    config.evaluation.flip = True
+    train.train_and_evaluate(config, folder, Console(file=io.StringIO()))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(workdir):
+    """The run of `workdir`, opened."""
+    from cifar_jax import trained
+
+    return trained.open_run(workdir)

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import io
 import json
 import os
 import subprocess
@@ -15,10 +14,9 @@ import pytest
 from command_line import ROOT
 from jax import export as jax_export
 from quick_jit import quick_jit
-from rich.console import Console
 from scipy import special
 
-from cifar_jax import config, data, export, models, train, trained
+from cifar_jax import config, data, export, models, trained
 from cifar_jax.errors import DataError, UserError
 from cifar_jax.run import make_recipe
 
@@ -34,20 +32,6 @@ ALONE = (
 needs_tensorflow = pytest.mark.skipif(
     not importlib.util.find_spec("tensorflow"), reason="TensorFlow is not installed"
 )
-
-
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory, module_config):
-    """Of a run of basic_net on the digits, whose evaluation mirrors."""
-    folder = tmp_path_factory.mktemp("export") / "run"
-    module_config.evaluation.flip = True
-    train.train_and_evaluate(module_config, folder, Console(file=io.StringIO()))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(workdir):
-    return trained.open_run(workdir)
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,6 @@ def workdir(tmp_path_factory, module_config):
     return folder
 
 
-@pytest.fixture(scope="module")
-def run(workdir):
-    return trained.open_run(workdir)
-
-
 @pytest.fixture
 def call(workdir, run, monkeypatch, capsys):
     """A command line -> its exit code, what it prints, its errors."""

@@ -1,7 +1,6 @@
 """python -m cifar_jax.predict."""
 
 import errno
-import io
 import json
 import os
 import subprocess
@@ -12,25 +11,10 @@ import numpy as np
 import pytest
 from command_line import ROOT
 from PIL import Image
-from rich.console import Console
 from scipy import special
 
-from cifar_jax import data, predict, train, trained
+from cifar_jax import data, predict, trained
 from cifar_jax.errors import DataError, UserError
-
-
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory, module_config):
-    """Of a run of basic_net on the digits, whose evaluation mirrors."""
-    folder = tmp_path_factory.mktemp("predict") / "run"
-    module_config.evaluation.flip = True
-    train.train_and_evaluate(module_config, folder, Console(file=io.StringIO()))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(workdir):
-    return trained.open_run(workdir)
 
 
 @pytest.fixture(scope="module")

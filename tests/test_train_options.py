@@ -2,10 +2,10 @@
 
 import contextlib
 import io
-import json
 
 import numpy as np
 import pytest
+from metrics_file import rows
 from rich.console import Console
 
 from cifar_jax import config as config_lib
@@ -13,11 +13,6 @@ from cifar_jax import data, runtime, train
 from cifar_jax.run import build
 
 PER_EPOCH = 1295 // 64
-
-
-def rows(workdir, split):
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    return [row for row in map(json.loads, lines) if row["split"] == split]
 
 
 def run(config, folder, **console):

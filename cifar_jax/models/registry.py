@@ -9,7 +9,7 @@ kernel, which is not trained.
 import difflib
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -206,8 +206,17 @@ def create(
 
 def shapes(name, num_classes=None, dtype=jnp.float32):
     """The variables of a model as jax.ShapeDtypeStruct: its initialisation, traced but not run."""
+    treedef, leaves = _traced_shapes(name, num_classes, jnp.dtype(dtype), jax.config.jax_enable_x64)
+    return jax.tree.unflatten(treedef, leaves)  # dicts that belong to the caller
+
+
+@cache
+def _traced_shapes(name, num_classes, dtype, _in_64_bits):
+    """Once for a process: of a deep model it takes a second, and several answers need it."""
     images = jax.ShapeDtypeStruct((1, *lookup(name).input_shape), dtype)
-    return jax.eval_shape(create(name, num_classes, dtype).init, jax.random.key(0), images)
+    shapes = jax.eval_shape(create(name, num_classes, dtype).init, jax.random.key(0), images)
+    leaves, treedef = jax.tree.flatten(shapes)
+    return treedef, leaves
 
 
 def count_params(name, num_classes=None) -> int:

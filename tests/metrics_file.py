@@ -1,0 +1,9 @@
+"""A run's metrics.jsonl."""
+
+import json
+
+
+def rows(workdir, split=None):
+    """Its lines as dicts, of one split where one is named."""
+    found = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return [row for row in found if split in (None, row["split"])]

@@ -1,0 +1,151 @@
+"""The report page as a file."""
+
+import dataclasses
+import json
+import re
+import shutil
+from html import unescape
+
+import numpy as np
+import pytest
+from hostile import hostile_classes
+
+from cifar_jax import report, trained
+from cifar_jax.analysis import result
+from cifar_jax.analysis.report import collect, page
+
+
+def test_the_page_is_whole_and_small(made, evaluation):
+    html = made.read_text(encoding="utf-8")
+    assert len(html) < 2_500_000
+    outside = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    assert "http" not in outside.replace("http-equiv", "")
+    addresses = re.findall(r' (?:src|href)="([^"]*)', outside)
+    assert all(each.startswith(("data:image/png;", "#")) for each in addresses)
+    policy = unescape(re.search('Policy" content="([^"]*)', html)[1])
+    assert "default-src 'none'" in policy and "eval" not in policy
+    assert f"{100 * evaluation['accuracy']:.2f}" in outside
+    assert "99.00" in outside and "62,006" in outside  # reported, parameters
+    assert evaluation["dataset"]["fingerprint"] in outside
+    assert html.count("<script") == 3  # data, Vega, ours: none of the names
+
+
+def test_a_stored_evaluation_is_used_unless_it_is_of_another_checkpoint(run, made, capsys):
+    out = ("--out", str(run.parent / "again.html"))
+    folder = run / "evaluation" / "test_best"
+    with hostile_classes():
+        assert report.main([str(run), *out]) == 0
+        assert "evaluating" not in capsys.readouterr().out
+        stored = (folder / "evaluation.json").read_text()
+        stale = json.loads(stored) | {"step": 1}
+        (folder / "evaluation.json").write_text(json.dumps(stale))
+        assert report.main([str(run), *out]) == 0
+    assert "evaluating" in capsys.readouterr().out
+    assert json.loads((folder / "evaluation.json").read_text())["step"] == json.loads(stored)["step"]  # fmt: skip
+    (folder / "predictions.npz").write_bytes(b"damaged")
+    opened = trained.open_run(str(run))
+    assert collect.stored(folder, opened, "test", trained.split(opened, "test")) is None
+    with hostile_classes():
+        assert report.main([str(run), *out]) == 0
+
+
+def test_a_stored_evaluation_that_was_shortened_is_completed_from_its_predictions(run, made):
+    """All but what was measured follows from the predictions."""
+    folder, opened = run / "evaluation" / "test_best", trained.open_run(str(run))
+    data, whole = trained.split(opened, "test"), (folder / "evaluation.json").read_text()
+    expected = json.loads(whole) | {"speed": None}
+    short = {key: expected[key] for key in ("format", "step", "split", "dataset")}
+    try:
+        (folder / "evaluation.json").write_text(json.dumps(short | {"speed": [3], "accuracy": 2}))
+        found, _ = collect.stored(folder, opened, "test", data)
+        (folder / "evaluation.json").write_text(json.dumps(short | {"dataset": 3}))
+        assert collect.stored(folder, opened, "test", data) is None
+    finally:
+        (folder / "evaluation.json").write_text(whole)
+    changed = {key for key in expected if json.loads(json.dumps(found[key])) != expected[key]}
+    assert found.keys() == expected.keys() and changed <= {"dataset", "per_class"}  # names
+
+
+def test_results_of_other_commands_that_are_missing_or_damaged(run, made, compared):
+    html = compared.read_text(encoding="utf-8")
+    assert "python -m cifar_jax.gradcam --workdir" in html
+    assert "python -m cifar_jax.ood --workdir" in html
+    copy = run.parent / "copy"
+    (copy / "gradcam.npz").write_bytes(b"no archive")
+    (copy / "ood.json").write_text('{"results": []}')
+    found = collect.collect("copy", copy, "test")
+    assert [file for file, _ in found.unreadable] == ["gradcam.npz", "ood.json"]
+    assert not found.gradcams and not found.detections
+    assert b"read:" in page.render([found])
+    (copy / "gradcam.npz").unlink()
+    (copy / "ood.json").unlink()
+
+
+def test_what_is_refused(run, made, tmp_path, capsys):
+    def refused(*arguments):
+        assert report.main([*map(str, arguments)]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: ") and said.count("\n") == 1
+        return said
+
+    assert "no workdir of a run" in refused(tmp_path / "none", "--out", tmp_path / "x.html")
+    assert "is a folder" in refused(run, "--out", tmp_path)
+    assert "--images is 0 to 2,000" in refused(run, "--images", "-1")
+    assert "with itself" in refused(run, run)
+    (tmp_path / "file").touch()
+    assert "can't write to" in refused(run, "--out", tmp_path / "file" / "x.html")
+    assert "no split 'all'" in refused(run, "--split", "all", "--out", tmp_path / "x.html")
+    assert not (tmp_path / "x.html").exists()
+    with pytest.raises(SystemExit, match="2"):
+        report.main([])
+
+
+def test_runs_of_different_data_are_shown_without_a_test(run, made):
+    found = collect.collect("run", run, "test")
+    dataset = found.evaluation["dataset"] | {"fingerprint": "0" * 64}
+    config = found.evaluation["config"] | {"batch_size": 7}
+    changed = found.evaluation | {"dataset": dataset, "config": config}
+    other = dataclasses.replace(found, name="other", evaluation=changed)
+    text = unescape(re.sub("<[^>]*>", " ", page.render([found, other]).decode()))
+    assert "needs the same images, but run and other are of different data" in text
+    assert re.search(r"batch_size\s+64\s+7\s", text)
+
+
+def test_a_run_that_was_interrupted_has_a_page_too(run, made):
+    found = collect.collect("run", run, "test")
+    html = page.render([dataclasses.replace(found, summary={}, rows=[])], images=0).decode()
+    assert "no metrics.jsonl with curves" in html and "no summary.json" in html
+    assert "Embedded: 0 of " in html and "<img" not in html.partition("Grad-CAM</h3>")[0]
+
+
+@pytest.mark.parametrize("num_classes", [3, 100])
+def test_a_page_of_few_and_of_many_classes(num_classes, run, made):
+    """A hundred classes have a matrix without numbers and a table of the most confused pairs."""
+    found = collect.collect("run", run, "test")
+    labels = np.arange(300, dtype=np.int32) % num_classes
+    logits = np.random.default_rng(0).normal(size=(300, num_classes)).astype(np.float32)
+    names = [f"class {i}" for i in range(num_classes)]
+    described = found.evaluation | result.describe(labels, logits, names)
+    described["dataset"] = described["dataset"] | {"class_names": names}
+    predictions = {"index": np.arange(300), "label": labels, "logits": logits}
+    other = dataclasses.replace(
+        found, evaluation=described, predictions=predictions, gradcams=[], detections=[]
+    )
+    html = page.render([other]).decode()
+    assert ("of the most confused pairs" in html) == (num_classes == 100)
+    assert len(html) < 2_500_000
+
+
+def test_pictures_of_files_are_shown_with_their_maps(run, tmp_path):
+    opened = trained.open_run(str(run))
+    with np.load(run / "gradcam" / "gradcam.npz") as file:
+        arrays = dict(file)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    path = opened.workdir / "other" / "gradcam.npz"
+    path.parent.mkdir()
+    np.savez(path, **arrays, images=images)
+    np.testing.assert_array_equal(collect.read_gradcam(path, opened).images, images)
+    np.savez(path, **arrays, images=images[:, :4])
+    with pytest.raises(ValueError, match="shape"):
+        collect.read_gradcam(path, opened)
+    shutil.rmtree(path.parent)
