@@ -108,10 +108,12 @@ def _depthwise_backward(stride, padding, residuals, grad):
         return jnp.stack([jnp.sum(x * grad, axis=(0, 1, 2)) for x in columns])[:, None]
 
     x, kernel = residuals
-    return (
-        _grad_input(grad, kernel, x.shape, stride, padding, spread),
-        _grad_kernel(grad, x, len(kernel), stride, padding, correlate),
-    )
+    if stride == 1 and padding < len(kernel):  # the same sum as forward, which XLA does in half the time
+        flipped = kernel[::-1, ::-1]
+        grad_x = depthwise_conv(grad, flipped, 1, len(kernel) - 1 - padding)
+    else:
+        grad_x = _grad_input(grad, kernel, x.shape, stride, padding, spread)
+    return grad_x, _grad_kernel(grad, x, len(kernel), stride, padding, correlate)
 
 
 depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)
