@@ -97,6 +97,7 @@ def pytorch(model, batch_size, optimizer, dtype="float32", compiled=False):
     import torch_models
 
     cuda = torch.cuda.is_available()
+    torch.backends.cudnn.benchmark = True
     device = torch.device("cuda" if cuda else "cpu")
     images, labels = random_data()
     images = (

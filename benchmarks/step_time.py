@@ -71,14 +71,14 @@ def environment(side):
     return found
 
 
-def work(side, model, batch_size, optimizer, seconds):
+def work(side, dtype, model=None, batch_size=None, optimizer=None, seconds=None):
     """What one process measures, as JSON-able values."""
     if side == "roof":
-        return roof.measure()
+        return roof.measure(dtype)
     if side == "ours":
-        made = sides.ours(model, batch_size, optimizer)
+        made = sides.ours(model, batch_size, optimizer, dtype)
     else:
-        made = sides.pytorch(model, batch_size, optimizer, compiled=side == "torch_compile")
+        made = sides.pytorch(model, batch_size, optimizer, dtype, side == "torch_compile")
     train, first = sides.milliseconds(made.train, seconds)
     infer, _ = sides.milliseconds(made.infer, seconds / 2)
     return {
@@ -92,14 +92,14 @@ def work(side, model, batch_size, optimizer, seconds):
 
 def in_process(*arguments):
     """`work` in a process of its own; ends this one where that fails."""
-    command = [sys.executable, __file__, "--worker", json.dumps(arguments)]
+    command = [sys.executable, str(pathlib.Path(__file__)), "--worker", json.dumps(arguments)]
     done = subprocess.run(command, env=environment(arguments[0]), capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{arguments} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(model, batch_size, optimizer, peers, rounds, seconds):
+def measure(model, batch_size, optimizer, peers, rounds, seconds, dtype="float32"):
     """One row of the results: every side's times, its medians and the ratios to ours."""
     from cifar_jax.models import cost
 
@@ -107,12 +107,13 @@ def measure(model, batch_size, optimizer, peers, rounds, seconds):
     runs = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
-            runs[name].append(in_process(name, model, batch_size, optimizer, seconds))
+            runs[name].append(in_process(name, dtype, model, batch_size, optimizer, seconds))
     row = {
         "date": datetime.date.today().isoformat(),
         "model": model,
         "batch_size": batch_size,
         "optimizer": optimizer,
+        "dtype": dtype,
         "hardware": runs["ours"][0]["hardware"],
         "versions": [runs[name][0]["version"] for name in ("ours", *peers[:1])],
         "first_step_seconds": {
@@ -164,7 +165,7 @@ def main():
         print(json.dumps(work(*json.loads(options.worker))))
         return
     peers = tuple(options.peer.split(","))
-    roofs = in_process("roof", None, None, None, None)
+    roofs = in_process("roof", "float32")
     print(
         f"roofs: {roofs['matmul_gflops']:.0f} GFLOP/s in a matrix product, "
         f"{roofs['bandwidth_gb_per_s']:.0f} GB/s\n"
