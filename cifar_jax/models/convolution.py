@@ -41,12 +41,11 @@ def patches_conv(x, kernel, stride=1, padding=0):
     For small images, where patches are few: at 4x4 pixels XLA runs 5x5 kernels a hundred times slower.
     """
     size, _, depth, features = kernel.shape
-    batch = len(x)
     rows, cols = (_out_size(n, size, stride, padding) for n in x.shape[1:3])
     columns = [_cols(x, j - padding, cols, stride) for j in range(size)]
     patches = [_rows(column, i - padding, rows, stride) for i in range(size) for column in columns]
     patches = jnp.concatenate(patches, axis=-1).reshape(-1, size * size * depth)
-    return (patches @ kernel.reshape(-1, features)).reshape(batch, rows, cols, features)
+    return (patches @ kernel.reshape(-1, features)).reshape(x.shape[0], rows, cols, features)
 
 
 def banded_conv(x, kernel, stride=1, padding=0, block=4):
@@ -108,7 +107,9 @@ def _depthwise_backward(stride, padding, residuals, grad):
         return jnp.stack([jnp.sum(x * grad, axis=(0, 1, 2)) for x in columns])[:, None]
 
     x, kernel = residuals
-    if stride == 1 and padding < len(kernel):  # the same sum as forward, which XLA does in half the time
+    if stride == 1 and padding < len(
+        kernel
+    ):  # the same sum as forward, which XLA does in half the time
         flipped = kernel[::-1, ::-1]
         grad_x = depthwise_conv(grad, flipped, 1, len(kernel) - 1 - padding)
     else:

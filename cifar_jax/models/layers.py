@@ -98,8 +98,9 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
 def _is_small(shape, size):
     """Whether XLA is slow for so small images, above all for those that are smaller than the kernel."""
     batch, height, width, _ = shape
-    few = batch <= FEW_IMAGES and height * width <= FEW_PIXELS
-    return few or size > min(height, width)
+    # An export's batch may be of any size, and is no number then.
+    few = isinstance(batch, int) and batch <= FEW_IMAGES
+    return size > min(height, width) or (few and height * width <= FEW_PIXELS)
 
 
 def max_pool(x, window=2, stride=None, padding=0, ceil=False):
