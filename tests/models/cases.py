@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from quick_jit import quick_jit
+from quick_jit import quick_jit, quick_jit_float64
 
 from cifar_jax import models, optim
 from cifar_jax.hyper import Hyper
@@ -140,9 +140,11 @@ def ready(name, dtype="float32"):
     return create(case, dtype), *jax.tree.map(lambda leaf: leaf.astype(dtype), arrays)
 
 
-def jit_of(name):
-    """jax.jit where optimised machine code repays the time that it takes to make, else quick_jit."""
-    return jax.jit if name == "inception_v3" else quick_jit
+def jit_of(name, dtype="float32"):
+    """jax.jit where optimised machine code repays the time that it takes to make, else a quick one."""
+    if name == "inception_v3":
+        return jax.jit
+    return quick_jit_float64 if dtype == "float64" else quick_jit
 
 
 def program(case, dtype, jit=None):
@@ -163,7 +165,7 @@ def program(case, dtype, jit=None):
         losses = (-w * jax.nn.log_softmax(y)[np.arange(len(labels)), labels] for y, w in heads)
         return sum(map(jnp.mean, losses)), (logits, updates.get("batch_stats", {}))
 
-    @(jit or jit_of(case.name))
+    @(jit or jit_of(case.name, dtype))
     def run(params, batch_stats):
         evaluation = model.apply({"params": params, "batch_stats": batch_stats}, images)
         (value, (logits, moved)), gradients = jax.value_and_grad(loss, has_aux=True)(
@@ -188,9 +190,9 @@ def changes(case, run, variables, optimizer, gradients):
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     start = params
     # In a program too: one by one, each shape of a leaf would be compiled for itself.
-    state = quick_jit(transformation.init)(params)
+    state = quick_jit_float64(transformation.init)(params)
 
-    @quick_jit
+    @quick_jit_float64
     def step(gradients, state, params):
         direction, state = transformation.update(gradients, state, params)
         return jax.tree.map(lambda p, d: p - rate * d, params, direction), state
