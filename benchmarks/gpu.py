@@ -137,6 +137,8 @@ def main():
     parser.add_argument("--again", action="store_true", help="also what is recorded")
     parser.add_argument("--budget-minutes", type=float, default=9)
     options = parser.parse_args()
+    if unknown := set(options.parts.split(",")) - set(PARTS):
+        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
     mine, deadline = environment(), time.monotonic() + 60 * options.budget_minutes
     lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
     there = {

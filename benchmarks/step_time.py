@@ -37,6 +37,7 @@ import roof
 import sides
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "step_time.jsonl"
+PEERS = ("torch", "torch_compile", "torch_tuned")
 KEEPS_MEMORY = ":".join(
     f"glibc.malloc.{name}"
     for name in ("hugetlb=1", "mmap_max=0", "trim_threshold=17179869184", "top_pad=268435456")
@@ -55,8 +56,15 @@ def cases(text):
     known |= BESIDE_THE_REPORTS
     if text == "all":
         return known
-    wanted = [(name, int(batch)) for name, batch in (case.split(":") for case in text.split(","))]
-    return {case: known.get(case, "sgd") for case in wanted}
+    wanted = {}
+    for case in text.split(","):
+        name, _, batch = case.partition(":")
+        if name not in {model for model, _ in known} or not batch.isdecimal() or not int(batch):
+            sys.exit(
+                f"error: {case!r} is no model of the reports with its batch, such as basic_net:8"
+            )
+        wanted[name, int(batch)] = known.get((name, int(batch)), "sgd")
+    return wanted
 
 
 def environment(side):
@@ -165,13 +173,16 @@ def main():
         print(json.dumps(work(*json.loads(options.worker))))
         return
     peers = tuple(options.peer.split(","))
+    if unknown := set(peers) - set(PEERS):
+        parser.error(f"no peer {', '.join(unknown)}; there are {', '.join(PEERS)}")
+    todo = cases(options.models)
     roofs = in_process("roof", "float32")
     print(
         f"roofs: {roofs['matmul_gflops']:.0f} GFLOP/s in a matrix product, "
         f"{roofs['bandwidth_gb_per_s']:.0f} GB/s\n"
         f"columns: ms a step of ours, {', '.join(peers)}; ours / each; images/s; GFLOP/s (of the roof); first step s"
     )
-    for (model, batch_size), optimizer in cases(options.models).items():
+    for (model, batch_size), optimizer in todo.items():
         row = measure(model, batch_size, optimizer, peers, options.rounds, options.seconds)
         for what in ("train", "inference"):
             show(row, what, roofs)
