@@ -18,6 +18,12 @@ class ConfigError(UserError):
     """A config names an unknown field, or gives a value of the wrong type or range."""
 
 
+class LostProcess(UserError):
+    """Another process of a run of several is gone."""
+
+    exit_code = 5
+
+
 class TrainingDiverged(UserError):
     """The loss became NaN or infinite."""
 

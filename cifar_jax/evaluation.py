@@ -6,7 +6,7 @@ import math
 import jax
 import numpy as np
 
-from cifar_jax import checkpoints, early_stopping, metrics, parallel, runtime, steps
+from cifar_jax import checkpoints, cluster, early_stopping, metrics, parallel, runtime, steps
 from cifar_jax.errors import TrainingDiverged
 
 
@@ -30,7 +30,9 @@ def evaluate(run, train_state, split, manager):
     Raises:
         TrainingDiverged: the mean loss is NaN or infinite.
     """
-    found = metrics.summarize(run.programs.evaluate(train_state.variables, split))
+    # What is decided by it is decided in every process: by the same figures, also on hosts that round otherwise.
+    evaluated = cluster.of_first(run.programs.evaluate(train_state.variables, split))
+    found = metrics.summarize(evaluated)
     if not math.isfinite(found["loss"]):
         raise TrainingDiverged(diverged_message(int(train_state.step), manager))
     return found
@@ -43,7 +45,7 @@ def final_evaluation(run, last, record, manager, log):
         the summary, JSON-able.
     """
     config = run.config
-    test = jax.device_put(
+    test = parallel.put(
         steps.Data(*map(np.asarray, run.dataset.split("test"))), parallel.replicated(run.mesh)
     )
     states = {"last": last}

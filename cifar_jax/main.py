@@ -9,11 +9,21 @@
 --workdir FOLDER         takes config.json, checkpoints/, metrics.jsonl, summary.json and TensorBoard
                          events. Started again with the same config, the run goes on where it stopped.
 
-Exit codes: 0 done, 2 wrong config, data or command line, 3 loss became NaN or infinite,
+Several processes, on one host or many, train as one run; see docs/clusters.md. Slurm's srun, Open MPI's
+mpirun and GKE's TPU pods need no flag. Else:
+
+--distributed            lets JAX find the processes, as on TPU VMs and Kubernetes; --nodistributed: one process.
+--coordinator HOST:PORT --processes N --process I
+                         process I of N, from 0; HOST:PORT is a free port of process 0's host.
+
+Exit codes: 0 done, 2 wrong config, data or command line, 3 loss became NaN or infinite, 5 another
+process of the run is gone (134, an abort, where JAX noticed first),
 130 Ctrl-C and 143 SIGTERM (during training both save first, at the end of the log interval).
 """
 
-from cifar_jax import command_line, tuning
+import os
+
+from cifar_jax import cluster, command_line, tuning
 
 
 def parse(argv):
@@ -26,10 +36,16 @@ def parse(argv):
     Raises:
         ConfigError: what is wrong with the command line, and the nearest valid name.
     """
+    return _parse(argv)[:2]
+
+
+def _parse(argv):
+    """`parse`, and the cluster.Place of this process."""
     from cifar_jax import config as config_lib
 
-    flags, rest = command_line.read_flags(argv)
-    return command_line.override(config_lib.load(flags.config), rest), flags.workdir
+    flags, rest = command_line.read_flags(argv, cluster.define_flags)
+    config = command_line.override(config_lib.load(flags.config), rest, list(flags))
+    return config, flags.workdir, cluster.place(flags, os.environ)
 
 
 def main(argv):
@@ -41,10 +57,11 @@ def main(argv):
         print(f"{__doc__}\nModels: {', '.join(models.names())}.\n")
         print(f"Fields of a config, with their defaults:\n{config_lib.describe()}")
         return
-    config, workdir = parse(argv)
-    from cifar_jax import train
+    config, workdir, place = _parse(argv)
+    with cluster.joined(place):
+        from cifar_jax import train
 
-    train.train_and_evaluate(config, workdir)
+        train.train_and_evaluate(config, workdir)
 
 
 if __name__ == "__main__":

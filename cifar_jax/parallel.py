@@ -1,6 +1,7 @@
 """The mesh: one `data` axis over all devices; state and data set replicated, batches sharded."""
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cifar_jax.errors import ConfigError
@@ -14,6 +15,23 @@ def data_mesh():
 def replicated(mesh):
     """Sharding of an array that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def put(tree, sharding):
+    """A pytree of arrays, the same in every process, onto the devices of a sharding.
+
+    Where those are of several processes, jax.device_put would send everything around to compare it.
+    """
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def put_leaf(leaf):
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return jax.device_put(leaf, sharding)
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(put_leaf, tree)
 
 
 def over_runs(mesh):

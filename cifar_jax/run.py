@@ -76,7 +76,7 @@ def build(config, dataset, stack=None, dropout_from_hyper=False):
     replicated = parallel.replicated(mesh)
 
     def put(images, labels):
-        return jax.device_put(steps.Data(images, labels), replicated)
+        return parallel.put(steps.Data(images, labels), replicated)
 
     validation = None
     if config.selection == "test":
@@ -194,7 +194,7 @@ def initial_state(run):
         **state_options(run.config),
     )
     start = with_variables(start, initial_variables(run))
-    return jax.device_put(start, parallel.replicated(run.mesh))
+    return parallel.put(start, parallel.replicated(run.mesh))
 
 
 def state_options(config):

@@ -62,18 +62,19 @@ def processor():
 
 def hardware():
     """The devices in words, such as "1 x NVIDIA H200" or "AMD EPYC, 2 cores"."""
-    devices = jax.devices()
+    devices, processes = jax.devices(), jax.process_count()
+    hosts = f" of {processes} processes" if processes > 1 else ""
     if devices[0].platform != "cpu":
-        return f"{len(devices)} x {devices[0].device_kind}"
+        return f"{len(devices)} x {devices[0].device_kind}{hosts}"
     # A container may be given fewer cores than the machine has.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     name = f"{processor()}, {cores} core{'s' * (cores != 1)}"
-    return name if len(devices) == 1 else f"{name} as {len(devices)} devices"
+    return name if len(devices) == 1 else f"{name} as {len(devices)} devices{hosts}"
 
 
 def peak_memory_bytes():
     """Peak memory: of the accelerator where it tells, else of this process."""
-    stats = jax.devices()[0].memory_stats() or {}
+    stats = jax.local_devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return int(stats["peak_bytes_in_use"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from cifar_jax import (
     checkpoints,
+    cluster,
     data,
     early_stopping,
     files,
@@ -60,10 +61,12 @@ def train_and_evaluate(config, folder, console=None):
         config.model.name, dropout=config.model.dropout, activation=config.model.activation
     )
     runtime.enable_compilation_cache(config.compilation_cache)
-    dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
+    names = config.dataset.name, config.dataset.data_dir, config.dataset.archive
+    dataset = cluster.in_turns(lambda: data.load(*names))
     run = build(config, dataset)
     start = initial_state(run)
-    folder = workdir.open_workdir(folder, config, dataset.fingerprint)
+    identity = folder, config, dataset.fingerprint
+    folder = cluster.in_turns(lambda: workdir.open_workdir(*identity, cluster.is_first()))
     display = progress.Display(run.total_steps, config.total_epochs, console)
     with contextlib.closing(checkpoints.open_manager(folder / "checkpoints")) as manager, display:
         train_state, record = start, Record()
@@ -72,9 +75,10 @@ def train_and_evaluate(config, folder, console=None):
             workdir.check_same(folder, about, workdir.about(config, dataset.fingerprint))
             record = Record(**kept)
             display.say(f"resuming {folder} at step {step:,} of {run.total_steps:,}")
-        lines = writers.JsonLines(folder / "metrics.jsonl", int(train_state.step))
-        events = writers.NoTensorBoard()
-        if config.tensorboard:
+        lines = events = writers.Nowhere()
+        if cluster.is_first():
+            lines = writers.JsonLines(folder / "metrics.jsonl", int(train_state.step))
+        if cluster.is_first() and config.tensorboard:
             events = writers.TensorBoard(folder / "tensorboard", display.say)
         log = Log(lines, events, display)
         try:
@@ -84,7 +88,8 @@ def train_and_evaluate(config, folder, console=None):
             summary = final_evaluation(run, train_state, record, manager, log)
         finally:
             log.close()
-    files.write_json(folder / "summary.json", summary)
+    if cluster.is_first():
+        files.write_json(folder / "summary.json", summary)
     progress.print_summary(display.console, summary, dataset.class_names)
     display.say(progress.next_commands(folder, config, summary))
     return summary
@@ -117,7 +122,7 @@ def train(run, train_state, record, manager, log, caught):
             count = interval_length(run, step)
             train_state = interval(run, train_state, record, log, order, step, count, manager)
             step += count
-            if caught and step % per_epoch:
+            if step % per_epoch and cluster.signal_of_any(caught):
                 break
         # The last loss was finite, the update that followed it need not be.
         if not steps.all_finite(train_state.params):
@@ -125,7 +130,7 @@ def train(run, train_state, record, manager, log, caught):
         if step % per_epoch == 0:
             train_state, score = end_epoch(run, train_state, record, log, epoch, manager)
             reason = int(train_state.early_stopping.reason)
-        last, stop = step == run.total_steps or reason, bool(caught)
+        last, stop = step == run.total_steps or reason, cluster.signal_of_any(caught)
         due = step % per_epoch == 0 and (epoch + 1) % config.checkpoint.every_epochs == 0
         if due or last or stop:
             about = workdir.about(config, run.dataset.fingerprint)
@@ -140,10 +145,10 @@ def train(run, train_state, record, manager, log, caught):
     if reason and step < run.total_steps:
         why = early_stopping.describe(reason, config.early_stopping)
         log.stopped_early(step // per_epoch, why)
-    if caught:
+    if number := cluster.signal_of_any(caught):
         raise runtime.Interrupted(
-            f"stopped by signal {caught[0]} at step {step:,}; saved. The same command goes on from here.",
-            caught[0],
+            f"stopped by signal {number} at step {step:,}; saved. The same command goes on from here.",
+            number,
         )
     return train_state
 

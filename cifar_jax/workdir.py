@@ -17,19 +17,24 @@ def about(config, dataset_fingerprint):
     }
 
 
-def open_workdir(folder, config, dataset_fingerprint):
+def open_workdir(folder, config, dataset_fingerprint, first=True):
     """Makes a run's folder, or checks that the one there belongs to this very run.
 
     Args:
         folder: path.
         config: checked ConfigDict.
         dataset_fingerprint: of data.Dataset.
+        first: whether this is the process that makes it; the others come after it, see cluster.in_turns.
     Returns:
         pathlib.Path.
     Raises:
         ConfigError: the folder holds a run with another config or other data.
-        UserError: the folder can't be written, or its config.json can't be read.
+        UserError: the folder can't be written, or its config.json can't be read, or is not here.
     """
+    if not first and not (pathlib.Path(folder).expanduser() / "config.json").exists():
+        raise UserError(
+            f"{folder} has no config.json of process 0: choose a --workdir on storage that all hosts share"
+        )
     return open_folder(folder, "config.json", about(config, dataset_fingerprint), check_same)
 
 

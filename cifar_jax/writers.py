@@ -105,8 +105,8 @@ class TensorBoard:
         return reason
 
 
-class NoTensorBoard:
-    """Stands in for TensorBoard where config.tensorboard is off."""
+class Nowhere:
+    """Stands in for JsonLines and TensorBoard in the processes that don't write, and where config.tensorboard is off."""
 
     def __getattr__(self, name):
         return lambda *args: None
