@@ -126,7 +126,7 @@ def joined(where):
             _meet()
             yield
         except BaseException as error:
-            if _is_lost(error) or not _all_arrive("end", GOODBYE_SECONDS):
+            if is_loss(error) or not _all_arrive("end", GOODBYE_SECONDS):
                 code = _report(error)
                 say_at_death("")
                 _exit(code)
@@ -246,9 +246,7 @@ def _meet():
 
 def _cannot_join(where):
     if not where.coordinator:
-        return (
-            f"the processes of the run did not find each other within {JOIN_SECONDS} s; see what JAX says above"
-        )
+        return f"the processes of the run did not find each other within {JOIN_SECONDS} s; see what JAX says above"
     if where.process == 0:
         return (
             f"not all of the {where.processes} processes joined at {where.coordinator} within {JOIN_SECONDS} s: were "
@@ -292,7 +290,7 @@ def _all_arrive(name, seconds):
     return True
 
 
-def _is_lost(error):
+def is_loss(error):
     """Whether an error, or what it came from, is the loss of another process."""
     while error is not None:
         if not isinstance(error, UserError) and LOST.search(str(error)):
@@ -303,7 +301,7 @@ def _is_lost(error):
 
 def _report(error):
     """Prints an error as the command line does; returns the exit code."""
-    if _is_lost(error):
+    if is_loss(error):
         error = LostProcess(
             f"{_name()} lost another one, which was killed or ended with an error of its own. The same command goes on "
             "from the last checkpoint, if any, also with another number of processes."

@@ -36,11 +36,11 @@ def parse(argv):
     Raises:
         ConfigError: what is wrong with the command line, and the nearest valid name.
     """
-    return _parse(argv)[:2]
+    return read(argv)[:2]
 
 
-def _parse(argv):
-    """`parse`, and the cluster.Place of this process."""
+def read(argv):
+    """What `parse` returns, and this process's place among others as of cluster.place."""
     from cifar_jax import config as config_lib
 
     flags, rest = command_line.read_flags(argv, cluster.define_flags)
@@ -57,7 +57,7 @@ def main(argv):
         print(f"{__doc__}\nModels: {', '.join(models.names())}.\n")
         print(f"Fields of a config, with their defaults:\n{config_lib.describe()}")
         return
-    config, workdir, place = _parse(argv)
+    config, workdir, place = read(argv)
     with cluster.joined(place):
         from cifar_jax import train
 

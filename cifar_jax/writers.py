@@ -106,7 +106,7 @@ class TensorBoard:
 
 
 class Nowhere:
-    """Stands in for JsonLines and TensorBoard in the processes that don't write, and where config.tensorboard is off."""
+    """Stands in for JsonLines and TensorBoard where nothing is to be written."""
 
     def __getattr__(self, name):
         return lambda *args: None

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -30,6 +31,13 @@ def run_main(workdir, *overrides, config="configs/quickstart.py", **environment)
 def run_module(name, *arguments, cwd=ROOT):
     """Runs `python -m cifar_jax.NAME ARGUMENTS`; returns a CompletedProcess with text output."""
     return _run([sys.executable, "-m", f"cifar_jax.{name}", *map(str, arguments)], cwd=cwd)
+
+
+def free_port():
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        return taken.getsockname()[1]
 
 
 def _run(arguments, cwd=ROOT, env=None):

@@ -1,0 +1,86 @@
+"""Joining, taking turns and ending, without a training: small programs in processes of their own."""
+
+import subprocess
+import sys
+import textwrap
+
+from command_line import free_port
+
+JOIN = """
+    import pathlib, platform, sys
+    from cifar_jax import cluster, command_line
+    from cifar_jax.errors import UserError
+
+    address, process, folder = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
+    cluster.JOIN_SECONDS, cluster.GOODBYE_SECONDS = 2 if process == 9 else 60, 1
+"""
+TURNS = """
+    host = "ab"[min(process, 1)]
+    platform.node = lambda: host
+
+    def prepare():
+        disk = folder / host
+        if disk.exists():
+            return f"found {disk.read_text()}"
+        disk.write_text(f"what {process} made")
+        return "made"
+
+    def main(_):
+        with cluster.joined(cluster.Place(address, 3, process)):
+            (folder / f"turn{process}").write_text(cluster.in_turns(prepare))
+            if process == 2:
+                raise UserError("an error of its own")
+            cluster.of_first(1)
+
+    command_line.run(main)
+"""
+MISSED = """
+    with cluster.joined(cluster.Place(address, 10, process)):
+        pass
+"""
+SAME = """
+    def main(_):
+        with cluster.joined(cluster.Place(address, 2, process)):
+            raise UserError(f"said by {process}")
+
+    command_line.run(main)
+"""
+
+
+def run(program, folder, processes):
+    """Runs a program in processes of such numbers; returns their exit codes and errors."""
+    code = textwrap.dedent(JOIN) + textwrap.dedent(program)
+    address = f"127.0.0.1:{free_port()}"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, address, str(process), str(folder)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for process in processes
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in started]
+    return [process.returncode for process in started], errors
+
+
+def test_a_host_prepares_once_and_an_error_of_one_process_ends_all(tmp_path):
+    codes, errors = run(TURNS, tmp_path, range(3))
+    turns = [(tmp_path / f"turn{process}").read_text() for process in range(3)]
+    assert turns == ["made", "made", "found what 1 made"]
+    assert codes == [5, 5, 2], errors
+    assert errors[2] == "error: an error of its own\n"
+    for process in range(2):
+        assert f"process {process} of 3 lost another one" in errors[process]
+
+
+def test_an_error_that_all_meet_is_told_by_each(tmp_path):
+    codes, errors = run(SAME, tmp_path, range(2))
+    assert codes == [2, 2]
+    assert errors == [f"error: said by {process}\n" for process in range(2)]
+
+
+def test_a_process_that_finds_nobody_says_where_it_looked(tmp_path):
+    codes, errors = run(MISSED, tmp_path, [9])
+    assert codes[0] != 0
+    last = errors[0].splitlines()[-1]
+    assert last.startswith("error: process 9 of 10 could not join at 127.0.0.1:")
