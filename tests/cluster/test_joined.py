@@ -1,18 +1,23 @@
 """Joining, taking turns and ending, without a training: small programs in processes of their own."""
 
+import signal
 import subprocess
 import sys
 import textwrap
 
+import pytest
 from command_line import free_port
 
+from cifar_jax.errors import LostProcess
+
 JOIN = """
-    import pathlib, platform, sys
+    import os, pathlib, platform, signal, sys
     from cifar_jax import cluster, command_line
     from cifar_jax.errors import UserError
 
     address, process, folder = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
-    cluster.JOIN_SECONDS, cluster.GOODBYE_SECONDS = 2 if process == 9 else 60, 1
+    cluster.JOIN_SECONDS = 2 if process == 9 else 60
+    cluster.GOODBYE_SECONDS, cluster.HEARTBEAT_SECONDS = 1, 6
 """
 TURNS = """
     host = "ab"[min(process, 1)]
@@ -45,10 +50,20 @@ SAME = """
 
     command_line.run(main)
 """
+SILENT = """
+    def main(_):
+        with cluster.joined(cluster.Place(address, 3, process)):
+            while True:
+                cluster.of_first(1)
+                if process == {silent}:
+                    os.kill(os.getpid(), signal.{number})
+
+    command_line.run(main)
+"""
 
 
-def run(program, folder, processes):
-    """Runs a program in processes of such numbers; returns their exit codes and errors."""
+def run(program, folder, processes, stopped=()):
+    """Runs a program in processes of such numbers, of which some stop; returns their exit codes and errors."""
     code = textwrap.dedent(JOIN) + textwrap.dedent(program)
     address = f"127.0.0.1:{free_port()}"
     started = [
@@ -59,7 +74,11 @@ def run(program, folder, processes):
         )
         for process in processes
     ]
-    errors = [process.communicate(timeout=120)[1] for process in started]
+    for process in set(processes) - set(stopped):
+        started[processes.index(process)].wait(timeout=60)
+    for process in stopped:
+        started[process].kill()
+    errors = [process.communicate(timeout=60)[1] for process in started]
     return [process.returncode for process in started], errors
 
 
@@ -67,7 +86,7 @@ def test_a_host_prepares_once_and_an_error_of_one_process_ends_all(tmp_path):
     codes, errors = run(TURNS, tmp_path, range(3))
     turns = [(tmp_path / f"turn{process}").read_text() for process in range(3)]
     assert turns == ["made", "made", "found what 1 made"]
-    assert codes == [5, 5, 2], errors
+    assert codes == [LostProcess.exit_code] * 2 + [2], errors
     assert errors[2] == "error: an error of its own\n"
     for process in range(2):
         assert f"process {process} of 3 lost another one" in errors[process]
@@ -84,3 +103,22 @@ def test_a_process_that_finds_nobody_says_where_it_looked(tmp_path):
     assert codes[0] != 0
     last = errors[0].splitlines()[-1]
     assert last.startswith("error: process 9 of 10 could not join at 127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    ("silent", "number"),
+    [(0, signal.SIGKILL), (1, signal.SIGSTOP)],
+    ids=["process_0_killed", "process_1_stopped"],
+)
+def test_a_process_that_falls_silent_ends_the_others(tmp_path, silent, number):
+    """JAX's own check may come first: it aborts the process, and the last line is ours all the same."""
+    program = SILENT.format(silent=silent, number=number.name)
+    stopped = [silent] if number == signal.SIGSTOP else []
+    codes, errors = run(program, tmp_path, range(3), stopped)
+    for process in {0, 1, 2} - {silent}:
+        last = errors[process].splitlines()[-1]
+        if codes[process] == LostProcess.exit_code:
+            assert "lost another one" in errors[process]
+        else:
+            assert codes[process] == -signal.SIGABRT
+            assert last.startswith(f"error: process {process} of 3 ended without a word")

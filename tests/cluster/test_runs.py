@@ -134,7 +134,6 @@ def test_two_processes_of_the_slurm_script_are_bit_for_bit_one_with_two_devices(
     bin_folder.mkdir()
     (bin_folder / "srun").write_text(SRUN)
     (bin_folder / "srun").chmod(0o755)
-    (bin_folder / "python").symlink_to(sys.executable)
     slurm = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "2", "SAID": str(tmp_path)}
     done = subprocess.run(
         ["bash", script, *command(tmp_path / "run", *SMALL)[3:]],
@@ -142,7 +141,9 @@ def test_two_processes_of_the_slurm_script_are_bit_for_bit_one_with_two_devices(
         env=os.environ
         | slurm
         | {
-            "PATH": f"{bin_folder}:{os.environ['PATH']}",
+            "PATH": os.pathsep.join(
+                [str(bin_folder), os.path.dirname(sys.executable), os.environ["PATH"]]
+            ),
             "XLA_FLAGS": QUICK_XLA,
             "JAX_COORDINATOR_PORT": str(free_port()),
         },
