@@ -26,8 +26,11 @@ LOST = re.compile(
     r"Gloo \S+ failed|NCCL|CoordinationService|coordination service|UNAVAILABLE|DEADLINE_EXCEEDED"
 )
 
-# Prints the last line that it was given; started beside a process, it speaks when that has ended.
-SPEAKER = 'while IFS= read -r line; do words=$line; done; [ -z "$words" ] || echo "$words" >&2'
+# Prints the last line that it was given; started beside a process, it speaks when that has ended. Slurm's signals also go
+# to what a process has started.
+SPEAKER = """trap '' HUP INT TERM
+while IFS= read -r line; do words=$line; done
+[ -z "$words" ] || echo "$words" >&2"""
 
 _barriers = itertools.count()
 
@@ -333,12 +336,12 @@ def _last_words():
     However it ends: JAX aborts a process that misses another one, with a page of C++ and no way to catch it.
     """
     with subprocess.Popen(
-        ["sh", "-c", SPEAKER], stdin=subprocess.PIPE, text=True, start_new_session=True
+        ["sh", "-c", SPEAKER], stdin=subprocess.PIPE, start_new_session=True
     ) as speaker:
 
         def say_at_death(line):
-            speaker.stdin.write(line + "\n")
-            speaker.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):  # somebody killed it
+                os.write(speaker.stdin.fileno(), f"{line}\n".encode())
 
         try:
             yield say_at_death
