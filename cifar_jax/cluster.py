@@ -19,15 +19,16 @@ from cifar_jax.errors import ConfigError, LostProcess, UserError
 
 JOIN_SECONDS = 300  # for all processes to start
 HEARTBEAT_SECONDS = 30  # a process that is silent for so long is taken for dead
-GOODBYE_SECONDS = 5  # for the others to end with the same error
+GOODBYE_SECONDS = 20  # for the others to end with the same error
+LINGER_SECONDS = 5  # for the others to tell of a loss, before the first process goes
 
 # What collectives and barriers say where another process is gone.
 LOST = re.compile(
     r"Gloo \S+ failed|NCCL|CoordinationService|coordination service|UNAVAILABLE|DEADLINE_EXCEEDED"
 )
 
-# Prints the last line that it was given; started beside a process, it speaks when that has ended. Slurm's signals also go
-# to what a process has started.
+# Prints the last line that it was given; started beside a process, it speaks when that has ended. Slurm signals what a
+# process has started, too.
 SPEAKER = """trap '' HUP INT TERM
 while IFS= read -r line; do words=$line; done
 [ -z "$words" ] || echo "$words" >&2"""
@@ -325,7 +326,7 @@ def _exit(code):
     sys.stdout.flush()
     sys.stderr.flush()
     if is_first():  # it is whom JAX asks for the others: without it, JAX would end them unheard
-        time.sleep(GOODBYE_SECONDS)
+        time.sleep(LINGER_SECONDS)
     os._exit(code)
 
 

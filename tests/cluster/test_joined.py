@@ -17,7 +17,7 @@ JOIN = """
 
     address, process, folder = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
     cluster.JOIN_SECONDS = 2 if process == 9 else 60
-    cluster.GOODBYE_SECONDS, cluster.HEARTBEAT_SECONDS = 1, 6
+    cluster.GOODBYE_SECONDS, cluster.LINGER_SECONDS, cluster.HEARTBEAT_SECONDS = 1, 1, 6
 """
 TURNS = """
     host = "ab"[min(process, 1)]
