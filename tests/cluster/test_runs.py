@@ -179,10 +179,12 @@ def test_killed_then_stopped_then_finished_by_another_number(tmp_path, alone):
     processes = start(workdir, 2)
     wait_for_rows(workdir, processes, 7)  # into the second epoch
     processes[1].kill()
-    killed = time.monotonic()
     codes, _, errors = finish(processes, timeout=60)
-    assert codes == [LostProcess.exit_code, -signal.SIGKILL] and time.monotonic() - killed < 60
-    assert "process 0 of 2 lost another one" in errors[0] and "Traceback" not in errors[0]
+    # Where a checkpoint was being written, JAX's own check may come first.
+    lost = f"{LostProcess.exit_code} error: process 0 of 2 lost another one"
+    aborted = f"{-signal.SIGABRT} error: process 0 of 2 ended without a word"
+    assert f"{codes[0]} {errors[0].splitlines()[-1]}".startswith((lost, aborted)), errors[0]
+    assert codes[1] == -signal.SIGKILL and "Traceback" not in errors[0]
     assert "process 1 of 2 ended without a word" in errors[1]
 
     processes = start(workdir, 2, by_open_mpi)
