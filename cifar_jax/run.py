@@ -1,11 +1,13 @@
 """A run before its first step: the data on the devices, the model, the programs."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cifar_jax import config as config_lib
 from cifar_jax import (
     data,
     early_stopping,
@@ -73,10 +75,15 @@ def build(config, dataset, stack=None, dropout_from_hyper=False):
         )
     steps_per_epoch = len(train_indices) // config.batch_size
     mesh = parallel.data_mesh()
-    replicated = parallel.replicated(mesh)
-
-    def put(images, labels):
-        return jax.device_put(steps.Data(images, labels), replicated)
+    sharing = mesh.size
+    if stack:
+        if config.parallel.to_dict() != config_lib.default().parallel.to_dict():
+            raise ConfigError(
+                "a sweep shares out its runs over the devices, not their batches: leave config.parallel at its defaults"
+            )
+        sharing = 1
+    parallel.check_batch(config, sharing)
+    put = functools.partial(on_devices, config, mesh)
 
     validation = None
     if config.selection == "test":
@@ -85,10 +92,11 @@ def build(config, dataset, stack=None, dropout_from_hyper=False):
         validation = put(images[validation_indices], labels[validation_indices])
 
     recipe = make_recipe(config, dataset, steps_per_epoch)
-    if stack is None:
-        sharding = parallel.batch_sharding(mesh, config.batch_size)
-        recipe = dataclasses.replace(recipe, batch_sharding=sharding)
     recipe = dataclasses.replace(recipe, dropout_from_hyper=dropout_from_hyper)
+    if stack is None:
+        spread = parallel.Spread(mesh, config.parallel.backend, config.parallel.batch_norm)
+        whole = -(-recipe.eval_batch_size // mesh.size) * mesh.size
+        recipe = dataclasses.replace(recipe, spread=spread, eval_batch_size=whole)
     form = config.steps_per_call
     if form == "auto":
         form = "loop" if jax.default_backend() == "cpu" else "scan"
@@ -98,12 +106,21 @@ def build(config, dataset, stack=None, dropout_from_hyper=False):
         recipe=recipe,
         programs=stack(recipe, form, mesh)
         if stack
-        else steps.make_programs(recipe, form, replicated),
+        else steps.make_programs(recipe, form, parallel.replicated(mesh)),
         train=put(images[train_indices], labels[train_indices]),
         validation=validation,
         mesh=mesh,
         steps_per_epoch=steps_per_epoch,
     )
+
+
+def on_devices(config, mesh, images, labels):
+    """A split, uint8 [N, H, W, C] and int32 [N], on the devices as config.parallel.dataset has it: steps.Data."""
+    everywhere = parallel.replicated(mesh)
+    if config.parallel.dataset == "replicated":
+        return jax.device_put(steps.Data(images, labels), everywhere)
+    images = jax.device_put(parallel.padded(images, mesh), parallel.over_devices(mesh))
+    return steps.Data(images, jax.device_put(labels, everywhere))
 
 
 def make_recipe(config, dataset, steps_per_epoch):
@@ -167,6 +184,7 @@ def make_recipe(config, dataset, steps_per_epoch):
         eval_batch_size=min(config.eval_batch_size, max(dataset.sizes.values())),
         num_classes=classes,
         ema_decay=config.ema.decay,
+        accumulate_steps=config.accumulate_steps,
         eval_flip=config.evaluation.flip,
         eval_translate=config.evaluation.translate,
     )

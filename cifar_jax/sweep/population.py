@@ -61,7 +61,7 @@ def create(run, configs):
     hypers = jax.tree.map(lambda *numbers: jnp.stack(numbers), *hypers)
     keys = jnp.stack([jax.random.PRNGKey(config.seed) for config in configs])
     given, replicated = initial_variables(run), parallel.replicated(run.mesh)
-    sharded = parallel.over_runs(run.mesh)
+    sharded = parallel.over_devices(run.mesh)
     keep_best = run.validation is not None
 
     build = jax.vmap(functools.partial(initial_member, run, keep_best), in_axes=(0, 0, None))
@@ -150,7 +150,7 @@ def make_end_epoch(config, mesh):
         (Population, trained [R], evaluated [R], due, epoch) -> Population; donates the first.
     """
     over = jax.vmap(functools.partial(member_epoch, config), in_axes=(0, 0, 0, 0, None, None))
-    sharded, replicated = parallel.over_runs(mesh), parallel.replicated(mesh)
+    sharded, replicated = parallel.over_devices(mesh), parallel.replicated(mesh)
 
     @functools.partial(
         jax.jit, donate_argnums=0, out_shardings=Population(replicated, sharded, sharded)
@@ -218,7 +218,9 @@ def make_programs(recipe, form, mesh, runs, turns=False):
             train_step=shard_map(made.train_step, in_specs=(shared, shared, whole, shared)),
             eval_step=shard_map(made.eval_step, in_specs=(shared, shared, whole, whole)),
         )
-    return programs.make_programs(made, form, parallel.over_runs(mesh), parallel.replicated(mesh))
+    return programs.make_programs(
+        made, form, parallel.over_devices(mesh), parallel.replicated(mesh)
+    )
 
 
 def in_turns(one, stacked, runs):
