@@ -98,6 +98,8 @@ def _parallel(config):
             )
         if parallel.dataset == "sharded":
             raise ConfigError("parallel.dataset=sharded goes with parallel.backend=jit")
+        if config.dataset.residency == "stream":
+            raise ConfigError("dataset.residency=stream goes with parallel.backend=jit")
     if config.loss.class_weights:
         for name, plain in (
             ("parallel.backend", "jit"),

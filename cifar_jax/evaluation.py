@@ -8,7 +8,6 @@ import numpy as np
 
 from cifar_jax import checkpoints, early_stopping, metrics, runtime
 from cifar_jax.errors import TrainingDiverged
-from cifar_jax.run import on_devices
 
 
 def diverged_message(step, manager):
@@ -44,7 +43,7 @@ def final_evaluation(run, last, record, manager, log):
         the summary, JSON-able.
     """
     config = run.config
-    test = on_devices(config, run.mesh, *map(np.asarray, run.dataset.split("test")))
+    test = run.put(*run.dataset.split("test"))
     states = {"last": last}
     if run.validation is not None:
         best_step = manager.best_step()

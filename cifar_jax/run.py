@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +18,11 @@ from cifar_jax import (
     optim,
     parallel,
     programs,
+    runtime,
     schedules,
     state,
     steps,
+    stream,
     weights,
 )
 from cifar_jax.data import augment, mixing
@@ -34,6 +37,7 @@ class Run:
     dataset: data.Dataset
     recipe: steps.Recipe
     programs: programs.Programs
+    put: Callable  # (images, labels) of a split -> steps.Data, where `train` is too
     train: steps.Data
     validation: steps.Data | None  # the test set where selection is "test"
     mesh: jax.sharding.Mesh
@@ -81,15 +85,22 @@ def build(config, dataset, stack=None, dropout_from_hyper=False):
             raise ConfigError(
                 "a sweep shares out its runs over the devices, not their batches: leave config.parallel at its defaults"
             )
+        if config.dataset.residency == "stream":
+            raise ConfigError(
+                "the runs of a sweep share images on the devices: leave out dataset.residency=stream"
+            )
         sharing = 1
     parallel.check_batch(config, sharing)
-    put = functools.partial(on_devices, config, mesh)
+    streamed = stack is None and streams(
+        config, sum(dataset.sizes.values()) * images[0].nbytes, mesh
+    )
+    put = stream.host_data if streamed else functools.partial(on_devices, config, mesh)
 
     validation = None
     if config.selection == "test":
-        validation = put(*map(np.asarray, dataset.split("test")))
+        validation = put(*dataset.split("test"))
     elif len(validation_indices):
-        validation = put(images[validation_indices], labels[validation_indices])
+        validation = put(images, labels, validation_indices)
 
     recipe = make_recipe(config, dataset, steps_per_epoch)
     recipe = dataclasses.replace(recipe, dropout_from_hyper=dropout_from_hyper)
@@ -100,23 +111,45 @@ def build(config, dataset, stack=None, dropout_from_hyper=False):
     form = config.steps_per_call
     if form == "auto":
         form = "loop" if jax.default_backend() == "cpu" else "scan"
+    if stack:
+        made = stack(recipe, form, mesh)
+    elif streamed:
+        total = config.total_epochs * steps_per_epoch
+        made = stream.make_programs(recipe, mesh, total, config.dataset.threads)
+    else:
+        made = steps.make_programs(recipe, form, parallel.replicated(mesh))
     return Run(
         config=config,
         dataset=dataset,
         recipe=recipe,
-        programs=stack(recipe, form, mesh)
-        if stack
-        else steps.make_programs(recipe, form, parallel.replicated(mesh)),
-        train=put(images[train_indices], labels[train_indices]),
+        programs=made,
+        put=put,
+        train=put(images, labels, train_indices),
         validation=validation,
         mesh=mesh,
         steps_per_epoch=steps_per_epoch,
     )
 
 
-def on_devices(config, mesh, images, labels):
-    """A split, uint8 [N, H, W, C] and int32 [N], on the devices as config.parallel.dataset has it: steps.Data."""
+def streams(config, size, mesh):
+    """Whether images of `size` bytes are to stay on the host, as config.dataset.residency has it."""
+    if config.dataset.residency != "auto":
+        return config.dataset.residency == "stream"
+    if config.parallel.backend == "pmap":
+        return False
+    copies = mesh.size if config.parallel.dataset == "replicated" else 1
+    return size * copies > runtime.available_bytes() / 2
+
+
+def on_devices(config, mesh, images, labels, rows=None):
+    """A split on the devices, as config.parallel.dataset has it: steps.Data.
+
+    Args:
+        images, labels: uint8 [N, H, W, C] and int32 [N].
+        rows: those of it; None for all.
+    """
     everywhere = parallel.replicated(mesh)
+    images, labels = (np.asarray(x if rows is None else x[rows]) for x in (images, labels))
     if config.parallel.dataset == "replicated":
         return jax.device_put(steps.Data(images, labels), everywhere)
     images = jax.device_put(parallel.padded(images, mesh), parallel.over_devices(mesh))

@@ -70,6 +70,11 @@ SCHEMA = {
                                              "`statistics` = mean and deviation of the data set, channel by channel, "
                                              "`half` = 0.5 and 0.5, as PyTorch's tutorial does.",
                                choices=("statistics", "half")),
+        "residency": Field("auto", "Where the images are while a run trains: `device` = on the devices, `stream` = on "
+                                   "the host, from where batches are read ahead, `auto` = on the devices if they take "
+                                   "up less than half of them. The numbers are the same.",
+                           choices=("auto", "device", "stream"), affects_result=False),
+        "threads": Field(2, "stream: threads that read batches.", low=1, high=256, affects_result=False),
         "split_seed": Field(0, "Seed of that split: the same for all seeds of an experiment.", low=0),
     },
     "augment": {

@@ -223,8 +223,12 @@ def eval_step(recipe, variables, metrics, data, batch):
     positions = batch * recipe.eval_batch_size + jnp.arange(recipe.eval_batch_size)
     positions = recipe.spread.shard(positions)
     mask, indices = positions < count, jnp.minimum(positions, count - 1)
-    images, labels = recipe.normalize(data.images[indices]), data.labels[indices]
-    logits = evaluation_logits(recipe, variables, images)
+    return judge(recipe, variables, metrics, data.images[indices], data.labels[indices], mask)
+
+
+def judge(recipe, variables, metrics, images, labels, mask):
+    """`eval_step` of a batch that is chosen: uint8 [B, H, W, C], int32 [B], and bool [B], which images count."""
+    logits = evaluation_logits(recipe, variables, recipe.normalize(images))
     return metrics.add(losses.cross_entropy(logits, labels), logits, labels, mask)
 
 
