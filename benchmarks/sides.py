@@ -40,15 +40,14 @@ class Parts(NamedTuple):
     data: object  # steps.Data
 
 
-def make_parts(model, batch_size, optimizer, dtype="float32"):
-    """What a training of ours has, its programs in the form of this platform: a loop on the CPU, else a scan."""
-    import jax
+def make_recipe(model, batch_size, optimizer="sgd", dtype="float32"):
+    """steps.Recipe of a training of ours, without augmentation and dropout."""
     import jax.numpy as jnp
 
-    from cifar_jax import hyper, losses, models, optim, schedules, state, steps
+    from cifar_jax import losses, models, optim, schedules, steps
     from cifar_jax.data import augment
 
-    recipe = steps.Recipe(
+    return steps.Recipe(
         model=models.create(model, dropout=0.0, dtype=jnp.dtype(dtype)),
         optimizer=optim.make_optimizer(optimizer, momentum=optimizer == "sgd"),
         schedule=schedules.make_schedule("constant", schedules.Plan(1)),
@@ -61,6 +60,15 @@ def make_parts(model, batch_size, optimizer, dtype="float32"):
         eval_batch_size=batch_size,
         num_classes=10,
     )
+
+
+def make_parts(model, batch_size, optimizer, dtype="float32"):
+    """What a training of ours has, its programs in the form of this platform: a loop on the CPU, else a scan."""
+    import jax
+
+    from cifar_jax import hyper, state, steps
+
+    recipe = make_recipe(model, batch_size, optimizer, dtype)
     programs = steps.make_programs(recipe, "loop" if jax.default_backend() == "cpu" else "scan")
     settings = hyper.make_hyper(LEARNING_RATE[optimizer], 0.9)
     train_state = state.create_state(recipe.model, recipe.optimizer, settings, 0, (32, 32, 3))

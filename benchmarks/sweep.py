@@ -26,38 +26,15 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import sides
 
-from cifar_jax import losses, metrics, models, optim, parallel, runtime, schedules, state, steps
-from cifar_jax.data import augment
+from cifar_jax import metrics, parallel, runtime, state, steps
 from cifar_jax.hyper import make_hyper
 from cifar_jax.sweep import population
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "sweep.jsonl"
-IMAGES = 4096
 CALIBRATION = 10  # steps, from whose time the length of an interval follows
 WAYS = ("alone", "together", "turns")
-
-
-def random_data():
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
-    return images, random.integers(0, 10, IMAGES, dtype=np.int32)
-
-
-def make_recipe(model, batch_size):
-    return steps.Recipe(
-        model=models.create(model),
-        optimizer=optim.make_optimizer("sgd", momentum=True),
-        schedule=schedules.make_schedule("constant", schedules.Plan(1)),
-        loss=losses.make_loss("cross_entropy"),
-        augmentation=augment.Augmentation(),
-        mean=(0.4914, 0.4822, 0.4465),
-        std=(0.2470, 0.2435, 0.2616),
-        dtype=jnp.float32,
-        batch_size=batch_size,
-        eval_batch_size=batch_size,
-        num_classes=10,
-    )
 
 
 class Timed:
@@ -65,7 +42,7 @@ class Timed:
 
     def __init__(self, way, model, batch_size, runs):
         self.mesh = parallel.data_mesh()
-        recipe = make_recipe(model, batch_size)
+        recipe = sides.make_recipe(model, batch_size)
         form = "loop" if jax.default_backend() == "cpu" else "scan"
         self.runs = 1 if way == "alone" else -(-runs // self.mesh.size) * self.mesh.size
         shape = (32, 32, 3)
@@ -78,16 +55,18 @@ class Timed:
 
         if way == "alone":
             self.programs = steps.make_programs(recipe, form)
-            self.data = jax.device_put(steps.Data(*random_data()))
+            self.data = jax.device_put(steps.Data(*sides.random_data()))
             self.state = jax.jit(initial)(0.001, 0)
             key = self.state.key
         else:
             self.programs = population.make_programs(
                 recipe, form, self.mesh, self.runs, turns=way == "turns"
             )
-            self.data = jax.device_put(steps.Data(*random_data()), parallel.replicated(self.mesh))
+            self.data = jax.device_put(
+                steps.Data(*sides.random_data()), parallel.replicated(self.mesh)
+            )
             rates, seeds = np.geomspace(1e-4, 1e-2, self.runs), np.arange(self.runs)
-            over = parallel.over_runs(self.mesh)
+            over = parallel.over_devices(self.mesh)
 
             @jax.jit
             def members(rates, seeds):
@@ -96,7 +75,7 @@ class Timed:
 
             self.state = jax.device_put(members(rates.astype(np.float32), seeds), over)
             key = self.state.state.key
-        self.order = self.programs.epoch_order(key, 0, IMAGES)
+        self.order = self.programs.epoch_order(key, 0, sides.IMAGES)
 
     def interval(self, count):
         """Seconds."""

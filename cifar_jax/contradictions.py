@@ -8,7 +8,7 @@ WITH_MOMENTUM = ("sgd", "rmsprop")
 
 def refuse(config):
     """Raises ConfigError for the first contradiction in a config whose values are each in order."""
-    for check in (_validation, _augment, _early_stopping, _optimizer, _schedule):
+    for check in (_validation, _augment, _early_stopping, _optimizer, _schedule, _parallel):
         check(config)
 
 
@@ -85,3 +85,30 @@ def _schedule(config):
         raise ConfigError(
             "schedule.name=step and schedule.milestones, such as (60, 80), go with each other"
         )
+
+
+def _parallel(config):
+    """What looks at the whole batch does not go with a step that is written for a part of it."""
+    parallel = config.parallel
+    if parallel.backend == "pmap":
+        if config.augment.mixup_alpha or config.augment.cutmix_alpha:
+            raise ConfigError(
+                "augment.mixup_alpha and augment.cutmix_alpha mix images of the whole batch: set "
+                "parallel.backend=jit"
+            )
+        if parallel.dataset == "sharded":
+            raise ConfigError("parallel.dataset=sharded goes with parallel.backend=jit")
+        if config.dataset.residency == "stream":
+            raise ConfigError("dataset.residency=stream goes with parallel.backend=jit")
+    if config.loss.class_weights:
+        for name, plain in (
+            ("parallel.backend", "jit"),
+            ("parallel.batch_norm", "global"),
+            ("accumulate_steps", 1),
+        ):
+            section, _, leaf = name.rpartition(".")
+            if (config[section] if section else config)[leaf] != plain:
+                raise ConfigError(
+                    "loss.class_weights makes the loss a mean by the weights of the whole batch: set "
+                    f"{name}={plain}"
+                )

@@ -6,7 +6,7 @@ import math
 import jax
 import numpy as np
 
-from cifar_jax import checkpoints, cluster, early_stopping, metrics, parallel, runtime, steps
+from cifar_jax import checkpoints, cluster, early_stopping, metrics, runtime
 from cifar_jax.errors import TrainingDiverged
 
 
@@ -45,9 +45,7 @@ def final_evaluation(run, last, record, manager, log):
         the summary, JSON-able.
     """
     config = run.config
-    test = parallel.put(
-        steps.Data(*map(np.asarray, run.dataset.split("test"))), parallel.replicated(run.mesh)
-    )
+    test = run.put(*run.dataset.split("test"))
     states = {"last": last}
     if run.validation is not None:
         best_step = manager.best_step()

@@ -70,7 +70,7 @@ def jit_once(function, **options):
     return jax.jit(function, **options)
 
 
-def make_programs(functions, form, sharding=None, replicated=None):
+def make_programs(functions, form, sharding=None, replicated=None, jit_step=None):
     """The programs of such functions in the given form, compiled at first use.
 
     Args:
@@ -81,6 +81,7 @@ def make_programs(functions, form, sharding=None, replicated=None):
         sharding: of everything that comes out: that of what goes in, or the second call would meet
             other shardings than the first and compile again.
         replicated: sharding of an array that every device holds whole; as `sharding` by default.
+        jit_step: what compiles the training steps, such as parallel.pmap of a mesh; `jit` by default.
     Returns:
         Programs. `train_steps` donates the state that it is given.
     """
@@ -89,6 +90,7 @@ def make_programs(functions, form, sharding=None, replicated=None):
         return functools.partial(jit, out_shardings=sharding) if sharding else jit
 
     jit_here = jit_to(sharding)
+    jit_step = jit_step or jit_here
     order = jit_here(functions.epoch_order, static_argnames="count")
 
     def batches(data):
@@ -96,7 +98,7 @@ def make_programs(functions, form, sharding=None, replicated=None):
 
     if form == "scan":
 
-        @functools.partial(jit_here, static_argnames="count", donate_argnums=0)
+        @functools.partial(jit_step, static_argnums=(3,), donate_argnums=(0,))
         def train_steps(state, data, order, count):
             def body(carry, _):
                 return functions.train_step(*carry, data, order), None
@@ -119,7 +121,7 @@ def make_programs(functions, form, sharding=None, replicated=None):
             jit_here(functions.no_metrics),
             jit_here(functions.no_eval_metrics),
         )
-        compiled_step = jit_here(functions.train_step, donate_argnums=(0, 1))
+        compiled_step = jit_step(functions.train_step, donate_argnums=(0, 1))
 
         def compile_steps(state, data, order, counts):
             compiled_step.lower(state, no_metrics(), data, order).compile()

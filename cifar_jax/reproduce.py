@@ -17,7 +17,7 @@ import time
 
 from cifar_jax import command_line, experiments, files, models, tuning
 from cifar_jax import config as config_lib
-from cifar_jax.errors import UserError
+from cifar_jax.errors import TrainingDiverged, UserError
 from cifar_jax.models import cost
 
 ROOT = experiments.CONFIGS.parent
@@ -171,11 +171,11 @@ def run(todo, arguments, records):
     """Trains one run after the other until the budget is spent.
 
     Returns:
-        how many were recorded.
+        how many were recorded, and the names of those that diverged, of which there is no record.
     """
     from cifar_jax import train
 
-    deadline, done = time.monotonic() + 60 * arguments.budget_minutes, 0
+    deadline, done, diverged = time.monotonic() + 60 * arguments.budget_minutes, 0, []
     for each, seed in todo:
         if time.monotonic() > deadline:
             break
@@ -187,14 +187,19 @@ def run(todo, arguments, records):
         config.tensorboard = False
         folder = pathlib.Path(arguments.workdir) / each.config.replace(":", "_") / str(seed)
         print(f"{each.config}, seed {seed}", flush=True)
-        summary = train.train_and_evaluate(config, folder)
+        try:
+            summary = train.train_and_evaluate(config, folder)
+        except TrainingDiverged as error:
+            print(error, flush=True)
+            diverged.append(f"{each.config} (seed {seed})")
+            continue
         record = to_record(each.config, summary, arguments.data_name)
         with RECORDS.open("a") as file:
             file.write(json.dumps(record) + "\n")
         records.append(record)
         write_table(ROOT / "README.md", records)
         done += 1
-    return done
+    return done, diverged
 
 
 @functools.partial(command_line.guarded, interrupted=command_line.GOES_ON)
@@ -220,8 +225,10 @@ def main(argv=None):
     if arguments.list:
         print("\n".join(f"{each.config} seed {seed}" for each, seed in todo))
         return
-    done = run(todo, arguments, records)
-    print(f"{done} runs recorded, {len(todo) - done} to do")
+    done, diverged = run(todo, arguments, records)
+    print(f"{done} runs recorded, {len(todo) - done - len(diverged)} to do")
+    if diverged:
+        raise TrainingDiverged(f"the loss became NaN or infinite: {', '.join(diverged)}")
 
 
 def select(reports, ids):

@@ -1,12 +1,15 @@
 """A run before its first step: the data on the devices, the model, the programs."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cifar_jax import (
+    cluster,
     data,
     early_stopping,
     hyper,
@@ -15,11 +18,14 @@ from cifar_jax import (
     optim,
     parallel,
     programs,
+    runtime,
     schedules,
     state,
     steps,
+    stream,
     weights,
 )
+from cifar_jax import config as config_lib
 from cifar_jax.data import augment, mixing
 from cifar_jax.errors import ConfigError
 
@@ -32,6 +38,7 @@ class Run:
     dataset: data.Dataset
     recipe: steps.Recipe
     programs: programs.Programs
+    put: Callable  # (images, labels) of a split -> steps.Data, where `train` is too
     train: steps.Data
     validation: steps.Data | None  # the test set where selection is "test"
     mesh: jax.sharding.Mesh
@@ -73,37 +80,84 @@ def build(config, dataset, stack=None, dropout_from_hyper=False):
         )
     steps_per_epoch = len(train_indices) // config.batch_size
     mesh = parallel.data_mesh()
-    replicated = parallel.replicated(mesh)
-
-    def put(images, labels):
-        return parallel.put(steps.Data(images, labels), replicated)
+    sharing = mesh.size
+    if stack:
+        if config.parallel.to_dict() != config_lib.default().parallel.to_dict():
+            raise ConfigError(
+                "a sweep shares out its runs over the devices, not their batches: leave config.parallel at its defaults"
+            )
+        if config.dataset.residency == "stream":
+            raise ConfigError(
+                "the runs of a sweep share images on the devices: leave out dataset.residency=stream"
+            )
+        sharing = 1
+    parallel.check_batch(config, sharing)
+    if config.parallel.backend == "pmap" and cluster.several():
+        raise ConfigError("parallel.backend=pmap is for one process; leave it out for several")
+    size = sum(dataset.sizes.values()) * images[0].nbytes
+    # Hosts may have different memory free.
+    streamed = stack is None and bool(cluster.of_first(streams(config, size, mesh)))
+    put = stream.host_data if streamed else functools.partial(on_devices, config, mesh)
 
     validation = None
     if config.selection == "test":
-        validation = put(*map(np.asarray, dataset.split("test")))
+        validation = put(*dataset.split("test"))
     elif len(validation_indices):
-        validation = put(images[validation_indices], labels[validation_indices])
+        validation = put(images, labels, validation_indices)
 
     recipe = make_recipe(config, dataset, steps_per_epoch)
-    if stack is None:
-        sharding = parallel.batch_sharding(mesh, config.batch_size)
-        recipe = dataclasses.replace(recipe, batch_sharding=sharding)
     recipe = dataclasses.replace(recipe, dropout_from_hyper=dropout_from_hyper)
+    if stack is None:
+        spread = parallel.Spread(mesh, config.parallel.backend, config.parallel.batch_norm)
+        whole = -(-recipe.eval_batch_size // mesh.size) * mesh.size
+        recipe = dataclasses.replace(recipe, spread=spread, eval_batch_size=whole)
     form = config.steps_per_call
     if form == "auto":
         form = "loop" if jax.default_backend() == "cpu" else "scan"
+    if stack:
+        made = stack(recipe, form, mesh)
+    elif streamed:
+        total = config.total_epochs * steps_per_epoch
+        made = stream.make_programs(recipe, mesh, total, config.dataset.threads)
+    else:
+        made = steps.make_programs(recipe, form, parallel.replicated(mesh))
     return Run(
         config=config,
         dataset=dataset,
         recipe=recipe,
-        programs=stack(recipe, form, mesh)
-        if stack
-        else steps.make_programs(recipe, form, replicated),
-        train=put(images[train_indices], labels[train_indices]),
+        programs=made,
+        put=put,
+        train=put(images, labels, train_indices),
         validation=validation,
         mesh=mesh,
         steps_per_epoch=steps_per_epoch,
     )
+
+
+def streams(config, size, mesh):
+    """Whether images of `size` bytes are to stay on the host, as config.dataset.residency has it."""
+    if config.dataset.residency != "auto":
+        return config.dataset.residency == "stream"
+    if config.parallel.backend == "pmap":
+        return False
+    here = len(mesh.local_devices)
+    copies = here if config.parallel.dataset == "replicated" else here / mesh.size
+    return size * copies > runtime.available_bytes() / 2
+
+
+def on_devices(config, mesh, images, labels, rows=None):
+    """A split on the devices, as config.parallel.dataset has it: steps.Data.
+
+    Args:
+        images, labels: uint8 [N, H, W, C] and int32 [N].
+        rows: those of it; None for all.
+    """
+    everywhere = parallel.replicated(mesh)
+    images, labels = (np.asarray(x if rows is None else x[rows]) for x in (images, labels))
+    if config.parallel.dataset == "replicated":
+        return parallel.put(steps.Data(images, labels), everywhere)
+    images = parallel.put(parallel.padded(images, mesh), parallel.over_devices(mesh))
+    return steps.Data(images, parallel.put(labels, everywhere))
 
 
 def make_recipe(config, dataset, steps_per_epoch):
@@ -167,6 +221,7 @@ def make_recipe(config, dataset, steps_per_epoch):
         eval_batch_size=min(config.eval_batch_size, max(dataset.sizes.values())),
         num_classes=classes,
         ema_decay=config.ema.decay,
+        accumulate_steps=config.accumulate_steps,
         eval_flip=config.evaluation.flip,
         eval_translate=config.evaluation.translate,
     )

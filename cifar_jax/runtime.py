@@ -81,6 +81,15 @@ def peak_memory_bytes():
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def available_bytes():
+    """Memory for arrays: most of that of this process's devices, or half of the host's where they don't tell."""
+    devices = jax.local_devices()
+    limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
+    if devices[0].platform != "cpu" and all(limits):
+        return 0.9 * min(limits) * len(devices)  # the rest is XLA's, for what no estimate knows
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
+
+
 class Interrupted(UserError):
     """SIGTERM or Ctrl-C, after everything was saved; the exit code is the shell's 128 + signal."""
 

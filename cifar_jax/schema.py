@@ -31,6 +31,8 @@ SCHEMA = {
     "total_epochs": Field(20, "Passes over the training images.", low=1, high=100_000),
     "batch_size": Field(128, "Images per training step, over all devices; the rest of an epoch that fills "
                              "no batch is left out (other images each epoch).", low=1),
+    "accumulate_steps": Field(1, "Parts of a batch whose gradients are taken one after the other and averaged, for a "
+                                 "batch that does not fit in memory. Batch norm sees the parts, not the batch.", low=1),
     "eval_batch_size": Field(256, "Images per evaluation step; every image counts once.", low=1),
     "dtype": Field("float32", "Type of the computation; parameters and statistics stay float32.",
                    choices=("float32", "bfloat16")),
@@ -68,6 +70,11 @@ SCHEMA = {
                                              "`statistics` = mean and deviation of the data set, channel by channel, "
                                              "`half` = 0.5 and 0.5, as PyTorch's tutorial does.",
                                choices=("statistics", "half")),
+        "residency": Field("auto", "Where the images are while a run trains: `device` = on the devices, `stream` = on "
+                                   "the host, from where batches are read ahead, `auto` = on the devices if they take "
+                                   "up less than half of them. The numbers are the same.",
+                           choices=("auto", "device", "stream"), affects_result=False),
+        "threads": Field(2, "stream: threads that read batches.", low=1, high=256, affects_result=False),
         "split_seed": Field(0, "Seed of that split: the same for all seeds of an experiment.", low=0),
     },
     "augment": {
@@ -155,6 +162,17 @@ SCHEMA = {
         "every_epochs": Field(1, "Epochs between checkpoints, of which the best and the last are kept.", low=1),
         "monitor": Field("validation_accuracy", "What `best` means.",
                          choices=("validation_accuracy", "validation_loss")),
+    },
+    "parallel": {
+        "dataset": Field("replicated", "Where the images are: `replicated` = every device holds all, `sharded` = each "
+                                       "an equal share, from which every batch is gathered.",
+                         choices=("replicated", "sharded"), affects_result=False),
+        "batch_norm": Field("global", "Statistics over the whole batch (`global`), or over each device's share of it "
+                                      "(`per_device`), the running ones then averaged.",
+                            choices=("global", "per_device")),
+        "backend": Field("jit", "How a step runs on several devices: `jit` = one program that XLA shares out, `pmap` = "
+                                "jax.pmap of the step on a share. The numbers are the same, but dropout draws others.",
+                         choices=("jit", "pmap")),
     },
     "reported": {
         "value": Field(None, "The figure of the report that this config reproduces.", kind=float, optional=True,

@@ -13,17 +13,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cifar_jax import ema, losses, programs
+from cifar_jax import ema, gradients, losses, parallel, programs
 from cifar_jax.data import augment, mixing
 from cifar_jax.hyper import Hyper
 from cifar_jax.metrics import EvalMetrics, TrainMetrics
+from cifar_jax.models import layers
 from cifar_jax.state import FLIP, MIX, ORDER, STEP
 
 
 class Data(NamedTuple):
-    """A split on the device."""
+    """A split on the devices."""
 
-    images: jax.Array  # uint8 [N, H, W, C]
+    images: jax.Array  # uint8 [N or more, H, W, C]; what is more fills up the last device's share
     labels: jax.Array  # int32 [N]
 
 
@@ -51,16 +52,11 @@ class Recipe:
     dropout_from_hyper: bool = False  # else the model's own attribute, a constant of the program
     eval_flip: bool = False  # evaluation: see evaluation_logits
     eval_translate: int = 0
-    # Sharding of a [B] array over the mesh's data axis; None on one device.
-    batch_sharding: jax.sharding.Sharding | None = None
+    accumulate_steps: int = 1  # parts of a batch, one after the other
+    spread: parallel.Spread = parallel.Spread()
 
     def normalize(self, images):
         return augment.normalize(images, self.mean, self.std, self.dtype)
-
-    def shard(self, array):
-        if self.batch_sharding is None:
-            return array
-        return jax.lax.with_sharding_constraint(array, self.batch_sharding)
 
 
 def epoch_order(key, epoch, count):
@@ -97,14 +93,31 @@ def train_step(recipe, state, metrics, data, order):
     """
     steps_per_epoch = order.shape[0] // recipe.batch_size
     start = (state.step % steps_per_epoch) * recipe.batch_size
-    indices = recipe.shard(jax.lax.dynamic_slice_in_dim(order, start, recipe.batch_size))
+    order = jax.lax.dynamic_slice_in_dim(order, start, recipe.batch_size)
+    indices = recipe.spread.own(order)
+    images, labels = data.images[indices], data.labels[indices]
+    return learn(recipe, state, metrics, images, labels, indices, state.step // steps_per_epoch)
+
+
+def learn(recipe, state, metrics, images, labels, indices, epoch):
+    """`train_step` of a batch that is chosen: augments it, takes its gradient, updates the state.
+
+    Args:
+        images: uint8 [B, H, W, C]; under pmap this device's share of them, the next two likewise.
+        labels: int32 [B].
+        indices: int32 [B], the images' numbers in the training set.
+        epoch: int32 [], from 0.
+    Returns:
+        (TrainState, TrainMetrics).
+    """
+    augmentation, spread = recipe.augmentation, recipe.spread
     step_key = jax.random.fold_in(jax.random.fold_in(state.key, STEP), state.step)
     augment_key, dropout_key = jax.random.split(step_key)
-    mirrored = None
-    if recipe.augmentation.alternates:
-        mirrored = alternating_mask(state.key, indices, state.step // steps_per_epoch)
-    images = augment.augment(augment_key, data.images[indices], recipe.augmentation, mirrored)
-    images, labels = recipe.normalize(images), data.labels[indices]
+    drawn = augment.draw(augment_key, recipe.batch_size, images.shape[1:], augmentation)
+    drawn = jax.tree.map(spread.own, drawn)
+    if augmentation.alternates:
+        drawn["mirrored"] = alternating_mask(state.key, indices, epoch)
+    images = recipe.normalize(augment.apply(images, drawn, augmentation))
     targets = labels
     if recipe.mix:
         mix_key = jax.random.fold_in(jax.random.fold_in(state.key, MIX), state.step)
@@ -115,36 +128,47 @@ def train_step(recipe, state, metrics, data, order):
     if recipe.dropout_from_hyper:
         model = model.clone(dropout=state.hyper.dropout)
 
-    def loss_of(params):
+    def loss_of(params, batch_stats, images, targets, key):
         logits, updated = model.apply(
-            {"params": params, "batch_stats": state.batch_stats},
+            {"params": params, "batch_stats": batch_stats},
             images,
             train=True,
-            rngs={"dropout": dropout_key},
+            rngs={"dropout": key},
             mutable=["batch_stats"],
         )
         loss = recipe.loss(logits, targets, state.hyper.label_smoothing)
         return loss, (logits, updated.get("batch_stats", {}))
 
-    (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-        state.params
+    gradients_of = gradients.at_once(loss_of)
+    if recipe.accumulate_steps > 1:
+        gradients_of = gradients.in_parts(gradients_of, recipe.accumulate_steps, layers.on_cpu())
+    found = spread.gradients(gradients_of)(
+        state.params, state.batch_stats, images, targets, dropout_key
     )
     optimizer = recipe.optimizer(state.hyper)
-    direction, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    direction, opt_state = optimizer.update(found.params, state.opt_state, state.params)
     learning_rate = state.hyper.learning_rate * recipe.schedule(state.step) * state.plateau.scale
     params = recipe.project(state.params) if recipe.project else state.params
     params = jax.tree.map(lambda p, d: (p - learning_rate * d).astype(p.dtype), params, direction)
     metrics = metrics.merge(
         TrainMetrics.single_from_model_output(
-            loss=loss, logits=logits, labels=labels, learning_rate=learning_rate, step=state.step
+            loss=found.loss,
+            logits=spread.everyones(found.logits),
+            labels=spread.everyones(labels),
+            learning_rate=learning_rate,
+            step=state.step,
         )
     )
     step, averaged = state.step + 1, state.averaged
     if recipe.ema_decay:
-        trained = {"params": params, "batch_stats": batch_stats}
+        trained = {"params": params, "batch_stats": found.batch_stats}
         averaged = ema.update(averaged, trained, step, recipe.ema_decay)
     state = state.replace(
-        step=step, params=params, batch_stats=batch_stats, averaged=averaged, opt_state=opt_state
+        step=step,
+        params=params,
+        batch_stats=found.batch_stats,
+        averaged=averaged,
+        opt_state=opt_state,
     )
     return state, metrics
 
@@ -197,9 +221,14 @@ def eval_step(recipe, variables, metrics, data, batch):
     """
     count = data.labels.shape[0]
     positions = batch * recipe.eval_batch_size + jnp.arange(recipe.eval_batch_size)
+    positions = recipe.spread.shard(positions)
     mask, indices = positions < count, jnp.minimum(positions, count - 1)
-    images, labels = recipe.normalize(data.images[indices]), data.labels[indices]
-    logits = evaluation_logits(recipe, variables, images)
+    return judge(recipe, variables, metrics, data.images[indices], data.labels[indices], mask)
+
+
+def judge(recipe, variables, metrics, images, labels, mask):
+    """`eval_step` of a batch that is chosen: uint8 [B, H, W, C], int32 [B], and bool [B], which images count."""
+    logits = evaluation_logits(recipe, variables, recipe.normalize(images))
     return metrics.add(losses.cross_entropy(logits, labels), logits, labels, mask)
 
 
@@ -223,4 +252,7 @@ def functions(recipe):
 
 def make_programs(recipe, form, replicated=None):
     """The programs of one run; for the arguments see programs.make_programs."""
-    return programs.make_programs(functions(recipe), form, replicated)
+    spread, jit_step = recipe.spread, None
+    if spread.devices > 1 and spread.backend == "pmap":
+        jit_step = functools.partial(parallel.pmap, spread.mesh)
+    return programs.make_programs(functions(recipe), form, replicated, jit_step=jit_step)

@@ -117,6 +117,12 @@ def test_wrong_value_is_refused(override):
         {"early_stopping.max_gap": "10", "dataset.validation_fraction": "0", "selection": "last"},
         {"early_stopping.min_delta": "0.1"},
         {"augment.flip_mode": "alternating"},
+        {"parallel.backend": "pmap", "augment.mixup_alpha": "0.2"},
+        {"parallel.backend": "pmap", "parallel.dataset": "sharded"},
+        {"parallel.backend": "pmap", "dataset.residency": "stream"},
+        {"parallel.backend": "pmap", "loss.class_weights": "(1, 2)"},
+        {"parallel.batch_norm": "per_device", "loss.class_weights": "(1, 2)"},
+        {"accumulate_steps": "2", "loss.class_weights": "(1, 2)"},
     ],
 )
 def test_contradiction_is_refused(overrides):

@@ -8,7 +8,7 @@ from command_line import ROOT
 
 from cifar_jax import config as config_lib
 from cifar_jax import experiments, reproduce
-from cifar_jax.errors import UserError
+from cifar_jax.errors import TrainingDiverged, UserError
 
 
 def record(name="basic_net.py", seed=0, accuracy=0.6, **values):
@@ -88,7 +88,27 @@ def test_a_training_that_two_tables_print_is_run_once(monkeypatch, tmp_path):
     arguments = argparse.Namespace(
         budget_minutes=1, data_dir="", workdir=str(tmp_path), data_name="CIFAR-10"
     )
-    assert reproduce.run(todo, arguments, []) == len(trained) == 1
+    assert reproduce.run(todo, arguments, []) == (1, []) and len(trained) == 1
+
+
+def test_a_run_that_diverges_is_told_at_the_end(monkeypatch, tmp_path, capsys):
+    """... and keeps none of the others from being run."""
+    monkeypatch.setattr(reproduce, "RECORDS", tmp_path / "records.jsonl")
+    monkeypatch.setattr(reproduce, "write_table", lambda *_: None)
+    monkeypatch.setattr(reproduce, "read_records", lambda: [])
+    monkeypatch.setattr(reproduce, "to_record", lambda name, *_: record(name))
+
+    def trained(config, folder):
+        if config.optimizer.name == "rmsprop":
+            raise TrainingDiverged("the loss became NaN or infinite at step 7")
+
+    monkeypatch.setattr("cifar_jax.train.train_and_evaluate", trained)
+    options = ("--reports", "001", "--experiments", "adam,rmsprop,adagrad", "--seeds", "1")
+    assert reproduce.main([*options, "--workdir", str(tmp_path)]) == 3
+    said = capsys.readouterr()
+    assert "2 runs recorded, 0 to do" in said.out and "step 7" in said.out
+    assert "rmsprop (seed 0)" in said.err
+    assert len((tmp_path / "records.jsonl").read_text().splitlines()) == 2
 
 
 def test_cheapest_first_and_seed_by_seed():

@@ -1,6 +1,6 @@
 """Augmentation on the device: pure functions of whole batches, uint8 in, uint8 out.
 
-Every function is jit-, vmap- and scan-safe. The random draws are in `augment` and
+Every function is jit-, vmap- and scan-safe. The random draws are in `draw` and
 `alternating_mask` alone; the others are told what to do, so a NumPy loop can check them.
 """
 
@@ -46,7 +46,7 @@ class Augmentation:
 
     @property
     def alternates(self):
-        """Whether `augment` is to be told which images to mirror."""
+        """Whether `apply` is to be told which images to mirror."""
         return self.flip and self.flip_mode == "alternating"
 
 
@@ -166,15 +166,62 @@ def cutout(images, centres, size, fill=(125, 123, 114)):
     return jnp.where(square[..., None], jnp.asarray(fill, images.dtype), images)
 
 
-def augment(key, images, augmentation, mirrored=None):
-    """Draw and apply what `augmentation` asks for: crop, then flip, rotation and cutout.
+def draw(key, batch, image_shape, augmentation):
+    """What is drawn for a batch: a dict of arrays [B, ...], for `apply`.
 
     Each part has a key of its own whatever is on, so switching one off leaves the others' draws.
 
     Args:
       key: a typed PRNG key, or a raw uint32 [2] one.
+      batch: int, B.
+      image_shape: (H, W, C).
+      augmentation: an `Augmentation`.
+    """
+    drawn, (height, width) = {}, image_shape[:2]
+    crop_key, flip_key, cutout_key = jax.random.split(key, 3)
+    if augmentation.crop_padding:
+        high = 2 * augmentation.crop_padding + 1
+        drawn["offsets"] = jax.random.randint(crop_key, (batch, 2), 0, high)
+    if augmentation.flip and not augmentation.alternates:
+        drawn["mirrored"] = jax.random.bernoulli(flip_key, 0.5, (batch,))
+    if limit := augmentation.rotation:
+        rotation_key = jax.random.fold_in(key, 3)
+        drawn["angles"] = jax.random.uniform(rotation_key, (batch,), minval=-limit, maxval=limit)
+    if augmentation.cutout:
+        high = jnp.array([height, width])
+        drawn["centres"] = jax.random.randint(cutout_key, (batch, 2), 0, high)
+    return drawn
+
+
+def apply(images, drawn, augmentation):
+    """Crop, then flip, rotation and cutout, as drawn.
+
+    Args:
       images: uint8 [B, H, W, C].
+      drawn: of `draw`, with `mirrored`, bool [B], of `alternating_mask` where `augmentation.alternates`.
       augmentation: an `Augmentation`; what is off costs nothing.
+
+    Returns:
+      uint8 [B, H, W, C].
+    """
+    if augmentation.crop_padding:
+        images = crop(images, drawn["offsets"], augmentation.crop_padding, augmentation.crop_mode)
+    if augmentation.flip:
+        images = flip(images, drawn["mirrored"])
+    if augmentation.rotation:
+        images = rotate(images, drawn["angles"])
+    if augmentation.cutout:
+        images = cutout(images, drawn["centres"], augmentation.cutout, augmentation.cutout_fill)
+    return images
+
+
+def augment(key, images, augmentation, mirrored=None):
+    """Draw and apply what `augmentation` asks for.
+
+    Args:
+      key: of `draw`.
+      images: uint8 [B, H, W, C].
+      augmentation: an `Augmentation`.
       mirrored: bool [B], of `alternating_mask`, where `augmentation.alternates`; else None.
 
     Returns:
@@ -185,24 +232,10 @@ def augment(key, images, augmentation, mirrored=None):
     """
     if augmentation.alternates != (mirrored is not None):
         raise ValueError("mirrored goes with a flip whose flip_mode is 'alternating'")
-    batch, height, width = images.shape[:3]
-    crop_key, flip_key, cutout_key = jax.random.split(key, 3)
-    if augmentation.crop_padding:
-        padding = augmentation.crop_padding
-        offsets = jax.random.randint(crop_key, (batch, 2), 0, 2 * padding + 1)
-        images = crop(images, offsets, padding, augmentation.crop_mode)
-    if augmentation.flip:
-        if mirrored is None:
-            mirrored = jax.random.bernoulli(flip_key, 0.5, (batch,))
-        images = flip(images, mirrored)
-    if augmentation.rotation:
-        limit, rotation_key = augmentation.rotation, jax.random.fold_in(key, 3)
-        angles = jax.random.uniform(rotation_key, (batch,), minval=-limit, maxval=limit)
-        images = rotate(images, angles)
-    if augmentation.cutout:
-        centres = jax.random.randint(cutout_key, (batch, 2), 0, jnp.array([height, width]))
-        images = cutout(images, centres, augmentation.cutout, augmentation.cutout_fill)
-    return images
+    drawn = draw(key, images.shape[0], images.shape[1:], augmentation)
+    if mirrored is not None:
+        drawn["mirrored"] = mirrored
+    return apply(images, drawn, augmentation)
 
 
 def normalize(images, mean, std, dtype=jnp.float32):

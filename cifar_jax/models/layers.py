@@ -266,6 +266,20 @@ class Dropout(nn.Module):
         return jnp.where(kept, x / jnp.asarray(keep, x.dtype), 0)
 
 
+# The axis of devices over which batch statistics are taken; None: over what the program sees.
+_statistics_axis = contextvars.ContextVar("statistics_axis", default=None)
+
+
+@contextlib.contextmanager
+def statistics_over(axis):
+    """Batch norm that is traced inside, in a program for one device's share, is over all devices of a named axis."""
+    token = _statistics_axis.set(axis)
+    try:
+        yield
+    finally:
+        _statistics_axis.reset(token)
+
+
 class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the last, optionally followed by ReLU.
 
@@ -296,9 +310,10 @@ class BatchNorm(nn.Module):
         x = x.astype(self.dtype)
         if not train:
             return normalize(x, scale, bias, mean.value, var.value, self.epsilon, self.relu)
-        y, batch_mean, batch_var = batch_norm(x, scale, bias, self.epsilon, self.relu)
+        axis = _statistics_axis.get()
+        y, batch_mean, batch_var = batch_norm(x, scale, bias, self.epsilon, self.relu, axis)
         if not self.is_initializing():
-            count = x.size // x.shape[-1]
+            count = x.size // x.shape[-1] * (1 if axis is None else jax.lax.axis_size(axis))
             unbiased = batch_var * (count / max(count - 1, 1))
             mean.value += self.momentum * (batch_mean - mean.value)
             var.value += self.momentum * (unbiased - var.value)

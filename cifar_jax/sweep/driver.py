@@ -23,7 +23,7 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
         sweep: cells.Sweep, as of cells.load.
         count: seeds for each cell.
         folder: the workdir.
-        memory_gb: for all devices together, in 10^9 bytes; None = memory.available_bytes.
+        memory_gb: for all devices together, in 10^9 bytes; None = runtime.available_bytes.
         console: rich.console.Console to print on.
         turns: of population.make_programs; None = population.takes_turns.
     Returns:
@@ -102,7 +102,7 @@ class Job:
 
 def plan(runs, dataset, memory_gb, turns, say):
     """The groups, split to fit memory, which `say` is told of: a list of groups.Group."""
-    available = memory.available_bytes() if memory_gb is None else memory_gb * 1e9
+    available = runtime.available_bytes() if memory_gb is None else memory_gb * 1e9
     planned = []
     for group in groups.make_groups(runs):
         classes, images = len(dataset.class_names), dataset.sizes["train"]

@@ -1,7 +1,6 @@
 """How many runs fit into memory: an estimate, made before anything is allocated."""
 
 import math
-import os
 
 import jax
 import jax.numpy as jnp
@@ -9,19 +8,8 @@ import jax.numpy as jnp
 from cifar_jax import hyper, models, optim, state
 from cifar_jax.models import cost
 
-# Of the accelerator's memory; the rest is XLA's, for what the estimate does not know.
-SHARE = 0.9
 # What the backward pass needs beside what the forward pass saved: gradients of the activations.
 WORKING = 2
-
-
-def available_bytes():
-    """Memory for a sweep: that of all devices, or half of the host's where they don't tell."""
-    devices = jax.devices()
-    limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
-    if devices[0].platform != "cpu" and all(limits):
-        return SHARE * min(limits) * len(devices)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
 
 
 def state_bytes(config, num_classes):

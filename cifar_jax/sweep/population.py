@@ -61,7 +61,7 @@ def create(run, configs):
     hypers = jax.tree.map(lambda *numbers: jnp.stack(numbers), *hypers)
     keys = jnp.stack([jax.random.PRNGKey(config.seed) for config in configs])
     given, replicated = initial_variables(run), parallel.replicated(run.mesh)
-    sharded = parallel.over_runs(run.mesh)
+    sharded = parallel.over_devices(run.mesh)
     keep_best = run.validation is not None
 
     build = jax.vmap(functools.partial(initial_member, run, keep_best), in_axes=(0, 0, None))
@@ -150,7 +150,7 @@ def make_end_epoch(config, mesh):
         (Population, trained [R], evaluated [R], due, epoch) -> Population; donates the first.
     """
     over = jax.vmap(functools.partial(member_epoch, config), in_axes=(0, 0, 0, 0, None, None))
-    sharded, replicated = parallel.over_runs(mesh), parallel.replicated(mesh)
+    sharded, replicated = parallel.over_devices(mesh), parallel.replicated(mesh)
 
     @functools.partial(
         jax.jit, donate_argnums=0, out_shardings=Population(replicated, sharded, sharded)
@@ -206,19 +206,32 @@ def make_programs(recipe, form, mesh, runs, turns=False):
     Returns:
         programs.Programs; states and metrics have an axis of runs, an order is [runs, N].
     """
-    made = stacked_functions(recipe, runs)
     if turns:
-        return in_turns(steps.make_programs(recipe, form, parallel.replicated(mesh)), made, runs)
-    if mesh.size > 1:
-        # Each device computes its own runs and nothing else: there is no sharding left to XLA's
-        # guess, which for convolutions with a kernel a run is to gather them all.
-        shared, whole = PartitionSpec("data"), PartitionSpec()
-        shard_map = functools.partial(jax.shard_map, mesh=mesh, out_specs=shared, check_vma=False)
-        made = made._replace(
-            train_step=shard_map(made.train_step, in_specs=(shared, shared, whole, shared)),
-            eval_step=shard_map(made.eval_step, in_specs=(shared, shared, whole, whole)),
-        )
-    return programs.make_programs(made, form, parallel.over_runs(mesh), parallel.replicated(mesh))
+        one = steps.make_programs(recipe, form, parallel.replicated(mesh))
+        return in_turns(one, stacked_functions(recipe, runs), runs)
+    return programs.make_programs(
+        shared_functions(recipe, mesh, runs),
+        form,
+        parallel.over_devices(mesh),
+        parallel.replicated(mesh),
+    )
+
+
+def shared_functions(recipe, mesh, runs):
+    """`stacked_functions` of runs that are shared out over a mesh.
+
+    Each device computes its own runs and nothing else: there is no sharding left to XLA's guess, which for
+    convolutions with a kernel a run is to gather them all.
+    """
+    made = stacked_functions(recipe, runs)
+    if mesh.size == 1:
+        return made
+    shared, whole = PartitionSpec(parallel.AXIS), PartitionSpec()
+    shard_map = functools.partial(jax.shard_map, mesh=mesh, out_specs=shared, check_vma=False)
+    return made._replace(
+        train_step=shard_map(made.train_step, in_specs=(shared, shared, whole, shared)),
+        eval_step=shard_map(made.eval_step, in_specs=(shared, shared, whole, whole)),
+    )
 
 
 def in_turns(one, stacked, runs):

@@ -172,7 +172,7 @@ def finish_epoch(run, group, population, record, end_epoch, due):
     evaluated = None
     if run.validation is not None:
         evaluated = run.programs.evaluate(population.members.state.variables, run.validation)
-    on_devices = jax.device_put(trained, parallel.over_runs(run.mesh))
+    on_devices = jax.device_put(trained, parallel.over_devices(run.mesh))
     population = end_epoch(population, on_devices, evaluated, due, epoch)
     rows = results.epoch_rows(run, group, population, record.learning_rate, trained, evaluated)
     record.epoch_steps, record.epoch_loss, record.epoch_accuracy = 0, [], []
