@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import pathlib
+import re
 
 import jax
 import numpy as np
@@ -154,7 +155,7 @@ def read_run(workdir, which):
         )
     if not folder.is_dir():
         raise UserError(f"{workdir} is no workdir of a run: it has no folder checkpoints")
-    if str(which) not in ("best", "last") and not str(which).isdecimal():
+    if not re.fullmatch("best|last|[0-9]{1,18}", str(which)):
         raise UserError(f"--checkpoint is best, last or a step, not {which!r}")
     with contextlib.closing(open_manager(folder)) as manager:
         step = find_step(manager, which)

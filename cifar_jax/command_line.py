@@ -27,9 +27,21 @@ RUN_ARGUMENTS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    def parse_args(self, args=None, namespace=None):
+        found = super().parse_args(args, namespace)
+        for action in self._actions:  # argparse takes `--name=--` for a list without elements
+            if action.nargs is None and getattr(found, action.dest, None) == []:
+                self.error(f"argument {'/'.join(action.option_strings)}: expected one argument")
+        return found
+
+    def error(self, message):
+        super().error(printable(message))
+
+
 def make_parser(name, description, **options):
     """An argparse.ArgumentParser of `python -m cifar_jax.NAME`, with the description's own lines."""
-    return argparse.ArgumentParser(
+    return _Parser(
         f"python -m cifar_jax.{name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -121,6 +133,14 @@ def _refusals(known):
         raise ConfigError("the last flag has no value; values are given as --name=value") from error
 
 
+def printable(text):
+    """Text that can't move a terminal's cursor or fake a line: what is not printable is escaped."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
 def asks_for_help(argv):
     return bool({"--help", "-h", "-help"} & set(argv[1:]))
 
@@ -137,13 +157,16 @@ def guarded(main, interrupted="interrupted"):
         main: takes the arguments of a command line, if any.
         interrupted: what Ctrl-C is answered with.
     Returns:
-        main with an exit code: its own or 0, that of a UserError, whose message goes to stderr, 130 after
-        Ctrl-C, or 141 (SIGPIPE's) where nobody reads what is printed; where rich notices that first, it
-        exits with 1.
+        main with an exit code: its own or 0, that of a UserError, whose message goes to stderr, 2 where the
+        system refuses a path, 130 after Ctrl-C, or 141 (SIGPIPE's) where nobody reads what is printed; where
+        rich notices that first, it exits with 1.
     """
 
     @functools.wraps(main)
     def guarded_main(*arguments):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError):  # another program's own stream
+                stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
         try:
             try:
                 return _exit_code(main, arguments, interrupted)
@@ -160,8 +183,17 @@ def _exit_code(main, arguments, interrupted):
     try:
         return main(*arguments) or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        lines = map(printable, str(error).split("\n"))
+        print("error:", "\n".join(lines), file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # such as a name that is too long, or a folder that may not be read
+        if not isinstance(error.filename, (str, bytes, os.PathLike)):
+            raise
+        path = printable(os.fsdecode(error.filename)[:200])
+        print(f"error: can't use {path} ({error.strerror}); give another path", file=sys.stderr)
+        return UserError.exit_code
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130

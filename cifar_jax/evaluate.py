@@ -133,7 +133,7 @@ def main(argv=None):
     from rich.console import Console
 
     console = Console(highlight=False)
-    (evaluate_run if arguments.workdir else compare_runs)(arguments, console)
+    (compare_runs if arguments.compare else evaluate_run)(arguments, console)
 
 
 if __name__ == "__main__":

@@ -121,8 +121,9 @@ def class_number(run, name):
     names = [str(each) for each in run.dataset.class_names]
     if name in names:
         return names.index(name)
-    if name.isdecimal() and int(name) < len(names):
-        return int(name)
+    numbers = [str(each) for each in range(len(names))]
+    if name in numbers:
+        return numbers.index(name)
     raise UserError(f"{run.dataset.name} has no class {name!r}; {config.nearest(name, names)}")
 
 

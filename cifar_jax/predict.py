@@ -113,14 +113,6 @@ def surest(confidences, class_names, top):
     return tuple((str(class_names[k]), float(confidences[k])) for k in order)
 
 
-def printable(text):
-    """Text that can't move a terminal's cursor or fake a line: what is not printable is escaped."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
-
-
 def table(answers, top):
     """A rich.table.Table of the answers that are predictions."""
     from rich.table import Table
@@ -132,9 +124,9 @@ def table(answers, top):
         found.add_column("class" if rank == 0 else f"{rank + 1}.", overflow="fold")
         found.add_column("", justify="right", no_wrap=True)
     for answer in answers:
-        cells = [printable(answer.file)]
+        cells = [command_line.printable(answer.file)]
         for name, sure in answer.predictions:
-            cells += [printable(name), f"{100 * sure:.1f} %"]
+            cells += [command_line.printable(name), f"{100 * sure:.1f} %"]
         found.add_row(*map(Text, cells))
     return found
 
@@ -144,7 +136,7 @@ def line(answer):
     cells = [answer.file]
     for name, sure in answer.predictions:
         cells += [name, f"{sure:.4f}"]
-    return "\t".join(map(printable, cells))
+    return "\t".join(map(command_line.printable, cells))
 
 
 def _parse(argv):
@@ -179,7 +171,7 @@ def _run(arguments):
     for answer in predict(run, arguments.paths, top):
         if answer.error is not None:
             failed = True
-            message = printable(f"{answer.file[:200]}: {answer.error}")
+            message = command_line.printable(f"{answer.file[:200]}: {answer.error}")
             print(f"error: {message}", file=sys.stderr, flush=True)
         if arguments.json or (console.is_terminal and answer.error is None):
             in_the_end.append(answer)

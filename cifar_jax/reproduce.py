@@ -24,6 +24,8 @@ ROOT = experiments.CONFIGS.parent
 RECORDS = ROOT / "benchmarks" / "results" / "reproduction.jsonl"
 BEGIN, END = "<!-- reproduction: begin -->", "<!-- reproduction: end -->"
 
+MOST_SEEDS = 100
+
 # The metric that a config's `reported.metric` begins with -> its name in a record.
 METRICS = {"test accuracy": "accuracy", "test F1": "f1"}
 
@@ -216,6 +218,8 @@ def main(argv=None):
     parser.add_argument("--list", action="store_true", help="only say what would be run")
     parser.add_argument("--table", action="store_true", help="only rebuild the table of README.md")
     arguments = parser.parse_args(argv)
+    if not 1 <= arguments.seeds <= MOST_SEEDS:
+        raise UserError(f"--seeds is 1 to {MOST_SEEDS}, not {arguments.seeds}")
     records = read_records()
     if arguments.table:
         write_table(ROOT / "README.md", records)

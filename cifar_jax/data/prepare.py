@@ -107,8 +107,12 @@ def main(argv=None):
         "--name", default="", choices=sorted(TFDS_SHA256), help="refuse an archive of another set"
     )
     flags = parser.parse_args(argv)
-    name = prepare(flags.archive, folders.data_root(flags.data_dir), flags.name, print)
-    dataset = load(name, flags.data_dir, flags.archive)
+
+    def say(line):
+        print(command_line.printable(line))
+
+    name = prepare(flags.archive, folders.data_root(flags.data_dir), flags.name, say)
+    dataset = load(name, flags.data_dir, flags.archive, say)
     found = folders.find(folders.data_root(flags.data_dir), name)
     print(
         f"Ready: '{name}' with {dataset.sizes['train']:,} training and "

@@ -23,6 +23,8 @@ import dataclasses
 
 from cifar_jax import command_line, tuning
 
+MOST_RUNS = 1000  # of a cell: each has its own optimizer state and its own lines in the tables
+
 
 def parse(argv):
     """The sweep that a command line asks for.
@@ -39,8 +41,8 @@ def parse(argv):
     from cifar_jax.sweep import cells
 
     def define(values):
-        flags.DEFINE_integer("runs", 1, "Seeds.", lower_bound=1, flag_values=values)
-        flags.DEFINE_float("memory_gb", None, "Memory.", lower_bound=1e-3, flag_values=values)
+        flags.DEFINE_integer("runs", 1, "Seeds.", 1, MOST_RUNS, flag_values=values)
+        flags.DEFINE_float("memory_gb", None, "Memory.", 1e-3, 1e6, flag_values=values)
 
     given, rest = command_line.read_flags(argv, define)
     sweep = cells.load(given.config)
