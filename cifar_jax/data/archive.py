@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gzip
 import hashlib
 import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -25,6 +25,8 @@ PIXELS = int(np.prod(SHAPE))
 
 
 OFFICIAL = "the official archives are at https://www.cs.toronto.edu/~kriz/cifar.html"
+# Unpacked; the official archives have 186 MB at most.
+MOST_BYTES = 500_000_000
 REFUSED = f"It was refused; {OFFICIAL}."
 
 
@@ -137,17 +139,46 @@ def _unpack(path: Path) -> dict[str, bytes]:
     wanted = {file for layout in LAYOUTS for file in layout.files}
     with _opened(path) as file:
         gzipped = file.read(2) == b"\x1f\x8b"
-    try:
-        with tarfile.open(path, "r:gz" if gzipped else "r:") as tar:
-            files = dict(_members(path, tar, wanted))
-            # tarfile stops at the end mark; gzip compares its checksum at the end of the stream.
-            while tar.fileobj.read(1 << 20):
-                pass
-            return files
-    except (EOFError, zlib.error, tarfile.TarError, OSError) as error:
-        if not gzipped and not tarfile.is_tarfile(path):
-            raise DataError(f"{path} is not a .tar.gz archive; {OFFICIAL}.") from error
-        raise DataError(f"{path} is truncated or damaged. Get it again; {OFFICIAL}.") from error
+        file.seek(0)
+        stream = _Bounded(path, gzip.GzipFile(fileobj=file) if gzipped else file)
+        known = gzipped
+        try:
+            with tarfile.open(fileobj=stream, mode="r:") as tar:
+                known = True
+                files = dict(_members(path, tar, wanted))
+                # tarfile stops at the end mark; gzip compares its checksum at the end of the stream.
+                while stream.read(1 << 20):
+                    pass
+                return files
+        except DataError:
+            raise
+        except Exception as error:  # damaged headers make tarfile raise many types
+            if not known:
+                raise DataError(f"{path} is not a .tar.gz archive; {OFFICIAL}.") from error
+            raise DataError(f"{path} is truncated or damaged. Get it again; {OFFICIAL}.") from error
+
+
+class _Bounded:
+    """A stream that ends with a DataError past MOST_BYTES: a small file may unpack to terabytes."""
+
+    def __init__(self, path, stream):
+        self._path, self._stream, self.tell = path, stream, stream.tell
+
+    def read(self, size):
+        self._check(self.tell() + size if size > 1 << 20 else 0)
+        found = self._stream.read(size)
+        self._check(self.tell())
+        return found
+
+    def seek(self, position):
+        self._check(position)
+        return self._stream.seek(position)
+
+    def _check(self, position):
+        if position > MOST_BYTES:
+            raise DataError(
+                f"{self._path} unpacks to more than {MOST_BYTES // 10**6} MB, which no official archive does. {REFUSED}"
+            )
 
 
 def _members(path: Path, tar: tarfile.TarFile, wanted: set) -> Iterator[tuple[str, bytes]]:
@@ -201,7 +232,8 @@ def _pickled_batch(layout, name, data) -> tuple[np.ndarray, np.ndarray]:
     for key in layout.label_keys:
         pickled = PICKLED_LABELS[layout.name][key]
         values = content.get(pickled)
-        if not isinstance(values, (list, np.ndarray)) or len(values) != len(pixels):
+        listed = isinstance(values, list) or (isinstance(values, np.ndarray) and values.ndim == 1)
+        if not listed or len(values) != len(pixels):
             raise DataError(f"{name} has no {len(pixels):,} '{pickled}'. Get the archive again.")
         if not all(isinstance(value, (int, np.integer)) for value in values):
             raise DataError(f"{name} has '{pickled}' that are not integers. Get the archive again.")
@@ -216,7 +248,8 @@ def _names(layout: Layout, files: dict, key: str) -> list[str]:
     if pickled:
         found = pickles.loads(files[file], file).get(pickled)
         found = found if isinstance(found, list) else []
-        names = [n.decode("latin1") if isinstance(n, bytes) else str(n) for n in found]
+        names = [n.decode("latin1") if isinstance(n, bytes) else n for n in found]
+        names = [n for n in names if isinstance(n, str)]
     else:
         names = [name for name in files[file].decode("latin1").splitlines() if name.strip()]
     count = layout.label_counts[layout.label_keys.index(key)]
@@ -227,7 +260,7 @@ def _names(layout: Layout, files: dict, key: str) -> list[str]:
 
 def _bytes(path: Path) -> bytes:
     with _opened(path) as file:
-        return file.read()
+        return _Bounded(path, file).read(path.stat().st_size)
 
 
 def _digest(path: Path) -> bytes:

@@ -74,6 +74,27 @@ JUNK = st.one_of(
 )
 
 
+positions = st.floats(0, 1, exclude_max=True)
+edits = st.one_of(
+    st.tuples(st.just("cut"), positions, st.just(b"")),
+    st.tuples(st.just("overwrite"), positions, st.binary(min_size=1, max_size=8)),
+    st.tuples(st.just("insert"), positions, st.binary(min_size=1, max_size=8)),
+    st.tuples(st.just("append"), positions, st.binary(min_size=1, max_size=600)),
+)
+
+
+def edited(content, edit):
+    """Bytes with one edit of `edits`."""
+    kind, position, new = edit
+    at = int(position * len(content))
+    return {
+        "cut": content[:at],
+        "overwrite": content[:at] + new + content[at + len(new) :],
+        "insert": content[:at] + new + content[at:],
+        "append": content + new,
+    }[kind]
+
+
 def fuzz(examples):
     """Settings for a test of so many examples."""
     return settings(
