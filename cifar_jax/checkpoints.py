@@ -156,7 +156,7 @@ def read_run(workdir, which):
     if not folder.is_dir():
         raise UserError(f"{workdir} is no workdir of a run: it has no folder checkpoints")
     if not re.fullmatch("best|last|[0-9]{1,18}", str(which)):
-        raise UserError(f"--checkpoint is best, last or a step, not {which!r}")
+        raise UserError(f"--checkpoint is best, last or a step, not {str(which)[:40]!r}")
     with contextlib.closing(open_manager(folder)) as manager:
         step = find_step(manager, which)
         return *read_variables(manager, step), step

@@ -72,6 +72,11 @@ def read_flags(argv, define=None):
 
     for name in overridden(argv):
         config_lib.check_name(name)
+        inside = [field for field in config_lib.fields() if field.startswith(f"{name}.")]
+        if inside:
+            raise ConfigError(
+                f"config.{name} is a section of fields, not a value; give one of them, such as --config.{inside[0]}=..."
+            )
     own = flags.FlagValues()
     flags.DEFINE_string("config", None, "Config file.", flag_values=own)
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=own)

@@ -119,6 +119,8 @@ def check(config):
         ConfigError: an unknown field (the nearest valid name is given), a wrong type, a value out
             of range, or fields that contradict each other.
     """
+    if not isinstance(config, (dict, ml_collections.ConfigDict)):
+        raise ConfigError(f"a config is a dict of fields, not {config!r}")
     known = fields()
     given = flatten(config)
     complete = default()
@@ -154,12 +156,11 @@ def _one_checked(name, value, field, kind):
         )
     if field.choices and value not in field.choices:
         raise ConfigError(f"config.{name} = {value!r}: {nearest(value, field.choices)}")
-    # `not (value >= low)` refuses NaN as well.
-    if field.low is not None and not value >= field.low:
-        raise ConfigError(f"config.{name} = {value!r} is below its least value {field.low}")
     if kind is float and not abs(value) < float("inf"):
         raise ConfigError(f"config.{name} = {value!r} is not a finite number")
-    if field.high is not None and not value <= field.high:
+    if field.low is not None and value < field.low:
+        raise ConfigError(f"config.{name} = {value!r} is below its least value {field.low}")
+    if field.high is not None and value > field.high:
         raise ConfigError(f"config.{name} = {value!r} is above its greatest value {field.high}")
     return value
 

@@ -9,7 +9,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from cifar_jax import batches, checkpoints, data, programs, steps
+from cifar_jax import batches, checkpoints, data, models, programs, steps
 from cifar_jax import config as config_lib
 from cifar_jax.errors import ConfigError, UserError
 from cifar_jax.run import make_recipe
@@ -90,10 +90,23 @@ class _Checkpoint:
     step: int
 
     def with_data(self, dataset):
+        name, classes = self.config.model.name, len(dataset.class_names)
+        expected = models.registry.shapes(name, classes)
+        if _shapes(self.variables) != _shapes(expected):
+            raise UserError(
+                f"checkpoint {self.step} of {self.workdir} is damaged: its arrays are not those of {name} with "
+                f"{classes} classes; choose another --checkpoint"
+            )
         recipe = make_recipe(self.config, dataset, steps_per_epoch=1)
         return Trained(
             self.workdir, self.config, dataset, recipe, self.variables, self.checkpoint, self.step
         )
+
+
+def _shapes(tree):
+    return {
+        jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(tree)
+    }
 
 
 def _read(workdir, checkpoint):
@@ -101,6 +114,8 @@ def _read(workdir, checkpoint):
     chosen = "best" if checkpoint is None else checkpoint
     variables, about, step = checkpoints.read_run(workdir, chosen)
     config = _config(workdir, about)
+    if not isinstance(about.get("dataset_fingerprint"), str):
+        raise UserError(f"{workdir} has a damaged checkpoint: it does not say what data it is of")
     if checkpoint is None and config.selection == "last":
         chosen = "last"
         variables, _, step = checkpoints.read_run(workdir, chosen)
@@ -111,6 +126,8 @@ def _config(workdir, about):
     """The config of a checkpoint; fields it does not have yet are at their defaults."""
     try:
         return config_lib.check(about["config"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{workdir} has a damaged checkpoint: it has no config") from error
     except ConfigError as error:
         raise UserError(
             f"{workdir} holds a run of another version of cifar_jax: {error}"

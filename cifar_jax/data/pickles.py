@@ -44,7 +44,9 @@ def loads(data: bytes, name: str) -> dict:
             f"{name} is not a readable pickle ({reason}). Get the archive again."
         ) from error
     if not isinstance(content, dict):
-        raise DataError(f"{name} is not a CIFAR batch: it holds no dictionary.")
+        raise DataError(
+            f"{name} is not a CIFAR batch: it holds no dictionary. Get the archive again."
+        )
     return {
         key.decode("latin1") if isinstance(key, bytes) else key: _plain(value)
         for key, value in content.items()

@@ -11,6 +11,7 @@ from small_archives import Archives
 
 import cifar_jax
 
+
 @pytest.fixture(scope="session")
 def archives():
     return Archives()

@@ -47,7 +47,7 @@ class Sandbox:
         names = ("here", "home", "cache", "tmp")
         self.here, self.home, self.cache, self.temporary = (self.root / name for name in names)
         for name in names:
-            (self.root / name).mkdir()
+            (self.root / name).mkdir(parents=True)
 
     def run(self, name, *arguments):
         """Runs `python -m cifar_jax.NAME ARGUMENTS`; returns an Ended.

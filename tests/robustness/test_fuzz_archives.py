@@ -22,6 +22,7 @@ SMALL = np.arange(12, dtype=np.uint8).reshape(2, 6)
 SHAPELESS = np.array(3)
 DEEP = functools.reduce(lambda inner, _: [inner], range(900), [])
 
+
 def tar(members):
     """An uncompressed tar of (TarInfo, content)."""
     file = io.BytesIO()
@@ -33,7 +34,10 @@ def tar(members):
 
 
 def members(form):
-    return [(tarfile.TarInfo(f"{FORMS[form].folder}/{name}"), content) for name, content in SOUND[form].items()]
+    return [
+        (tarfile.TarInfo(f"{FORMS[form].folder}/{name}"), content)
+        for name, content in SOUND[form].items()
+    ]
 
 
 def prepare(sandbox, content):
@@ -64,14 +68,35 @@ def test_damaged_bytes(sandbox, form, changes, packed_before, packed_after):
 
 kinds = st.sampled_from("0123456SVLKgxXD\0").map(str.encode)
 names = st.one_of(
-    st.sampled_from(["../outside", "/outside", "x/../../outside", "a\0b", "\x1b[2J", "data_batch_1.bin", "batches.meta"]),
+    st.sampled_from(
+        [
+            "../outside",
+            "/outside",
+            "x/../../outside",
+            "a\0b",
+            "\x1b[2J",
+            "data_batch_1.bin",
+            "batches.meta",
+        ]
+    ),
     st.sampled_from(NASTY),
     st.text(max_size=300),
 )
-numbers = st.one_of(st.integers(), st.sampled_from(["x", "-1", "1e9", "", "9" * 30, "0,1,2"])).map(str)
+numbers = st.one_of(st.integers(), st.sampled_from(["x", "-1", "1e9", "", "9" * 30, "0,1,2"])).map(
+    str
+)
 headers = st.dictionaries(
     st.sampled_from(
-        ["path", "size", "linkpath", "uid", "mtime", "GNU.sparse.map", "GNU.sparse.major", "GNU.sparse.minor"]
+        [
+            "path",
+            "size",
+            "linkpath",
+            "uid",
+            "mtime",
+            "GNU.sparse.map",
+            "GNU.sparse.major",
+            "GNU.sparse.minor",
+        ]
         + ["GNU.sparse.size", "GNU.sparse.realsize", "GNU.sparse.name", "hdrcharset", "charset"]
     ),
     st.one_of(numbers, names),
@@ -93,9 +118,17 @@ def test_hostile_members(sandbox, form, name, kind, target, pax, content):
 
 
 objects = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.binary(max_size=5)),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=5),
+        st.binary(max_size=5),
+    ),
     lambda inner: st.one_of(
-        st.lists(inner, max_size=4), st.dictionaries(st.sampled_from([b"data", b"labels", "x"]), inner, max_size=3)
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.sampled_from([b"data", b"labels", "x"]), inner, max_size=3),
     ),
     max_leaves=8,
 )
@@ -111,7 +144,15 @@ def test_any_objects_in_pickles(sandbox, form, data):
     key = data.draw(st.sampled_from(sorted(content, key=str)))
     value = data.draw(st.one_of(objects, st.sampled_from([SHAPELESS, DEEP, ["\x1b[2J"] * 10])))
     files[name] = pickle.dumps({**content, key: value}, data.draw(st.integers(0, 5)))
-    prepare(sandbox, tar([(tarfile.TarInfo(f"{FORMS[form].folder}/{name}"), each) for name, each in files.items()]))
+    prepare(
+        sandbox,
+        tar(
+            [
+                (tarfile.TarInfo(f"{FORMS[form].folder}/{name}"), each)
+                for name, each in files.items()
+            ]
+        ),
+    )
 
 
 @fuzz(300)

@@ -35,7 +35,9 @@ def sound(field):
 
 def overrides(values, most):
     """Command lines' overrides of some fields; `values` takes a field."""
-    names = st.sets(st.sampled_from(sorted(FIELDS.keys() - set(ELSEWHERE))), min_size=1, max_size=most)
+    names = st.sets(
+        st.sampled_from(sorted(FIELDS.keys() - set(ELSEWHERE))), min_size=1, max_size=most
+    )
     drawn = names.flatmap(
         lambda names: st.fixed_dictionaries({name: values(FIELDS[name]) for name in sorted(names)})
     )

@@ -52,11 +52,17 @@ def run(sandbox, workdir):
     shutil.copytree(workdir, sandbox.here / "run")
 
 
-NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=30)
+NAMES = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=30
+)
 
 
 @fuzz(10)
-@given(st.lists(st.tuples(NAMES, st.sampled_from(sorted(PICTURES)), st.lists(edits, max_size=2)), max_size=3))
+@given(
+    st.lists(
+        st.tuples(NAMES, st.sampled_from(sorted(PICTURES)), st.lists(edits, max_size=2)), max_size=3
+    )
+)
 def test_any_folder(sandbox, run, named):
     folder = sandbox.here / "pictures"
     shutil.rmtree(folder, ignore_errors=True)
@@ -68,4 +74,6 @@ def test_any_folder(sandbox, run, named):
         (folder / f"{name}.png").write_bytes(content)
     ended = check(sandbox.run("predict", "--workdir", "run", "pictures"))
     wrong = ended.errors.count("error: ")
-    assert ended.code == bool(wrong) and ended.printed.count("\n") + wrong == max(1, len(list(folder.glob("*"))))
+    assert ended.code == bool(wrong) and ended.printed.count("\n") + wrong == max(
+        1, len(list(folder.glob("*")))
+    )
