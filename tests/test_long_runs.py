@@ -1,8 +1,13 @@
-"""Hundreds of epochs: nothing is compiled after the first, memory stays, and files grow by so much an epoch."""
+"""Many epochs: nothing is compiled after the first, nothing piles up in memory, files grow by so much an epoch.
 
+CIFAR_JAX_EPOCHS=200 pytest -s tests/test_long_runs.py      as long as a real run; measures memory, too
+"""
+
+import gc
 import io
 import os
 import resource
+import threading
 
 import jax
 import numpy as np
@@ -11,13 +16,12 @@ from rich.console import Console
 
 from cifar_jax import train
 
-EPOCHS = int(os.environ.get("EPOCHS", 200))
+EPOCHS = int(os.environ.get("CIFAR_JAX_EPOCHS", 12))
+SETTLED = 4  # epochs, after which all that is needed is there
+# Orbax keeps some thirty small lists of each checkpoint that it has written.
+ORBAX_KEEPS = 40
+MOST_BYTES = 100_000  # of resident memory an epoch
 COMPILED = "/jax/core/compile/backend_compile_duration"
-
-
-def resident_bytes():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 @pytest.fixture
@@ -34,49 +38,74 @@ def compilations():
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
-@pytest.mark.parametrize("form", ["loop", "scan"])
-@pytest.mark.parametrize("every", [1, 10_000])
-def test_x(quick_config, tmp_path, monkeypatch, compilations, form, every):
-    config = quick_config
-    config.total_epochs, config.batch_size, config.log_every_steps = EPOCHS, 600, 1
-    config.dataset.validation_fraction = 0.1
-    config.steps_per_call, config.checkpoint.every_epochs = form, every
-    config.tensorboard = every > 1 and form == "loop"
-    counts, memory, sizes, end_epoch = [], [], [], train.end_epoch
+def held(manager):
+    """What the process holds between two epochs: {what: how many}."""
+    manager.wait_until_finished()
+    gc.collect()
+    with open("/proc/self/statm") as file:
+        resident = int(file.read().split()[1]) * resource.getpagesize()
+    return {
+        "arrays": len(jax.live_arrays()),
+        "threads": threading.active_count(),
+        "files": len(os.listdir("/proc/self/fd")),
+        "objects": len(gc.get_objects()),
+        "bytes": resident,
+    }
+
+
+def long_run(config, folder, monkeypatch, compilations):
+    """Trains; returns (compilations so far, what is `held`) at the end of each epoch."""
+    config.total_epochs, config.batch_size, config.log_every_steps = EPOCHS, 512, 1
+    config.dataset.validation_fraction = 0.5  # then an epoch is one step
+    found, end_epoch = [], train.end_epoch
 
     def measured(*arguments):
-        found = end_epoch(*arguments)
-        counts.append(len(compilations))
-        memory.append(resident_bytes())
-        return found
+        ended = end_epoch(*arguments)
+        found.append((len(compilations), held(arguments[-1])))
+        return ended
 
     monkeypatch.setattr(train, "end_epoch", measured)
-    import time
+    train.train_and_evaluate(config, folder, Console(file=io.StringIO()))
+    return found
 
-    a = time.perf_counter()
-    train.train_and_evaluate(config, tmp_path / "run", Console(file=io.StringIO()))
-    b = time.perf_counter() - a
-    mb = np.array(memory) / 1e6
-    print("\nRESULT", flush=True)
-    print(
-        "RESULT",
-        form,
-        every,
-        f"{b:.1f}s",
-        "compiled",
-        counts[0],
-        counts[1],
-        counts[2],
-        counts[-1],
-        "rss",
-        mb[[0, 1, 2, 5, 10]].round(1),
-        mb[10::20].round(1),
-        mb[-1].round(1),
-    )
-    print(
-        {
-            str(p.relative_to(tmp_path)): p.stat().st_size
-            for p in (tmp_path / "run").rglob("*")
-            if p.is_file() and "checkpoints" not in str(p)
-        }
-    )
+
+@pytest.mark.parametrize("form", ["loop", "scan"])
+@pytest.mark.parametrize("every_epochs", [1, 100_000], ids=["checkpoints", "no checkpoints"])
+def test_nothing_is_compiled_again_and_nothing_piles_up(
+    quick_config, tmp_path, monkeypatch, compilations, form, every_epochs
+):
+    quick_config.steps_per_call, quick_config.checkpoint.every_epochs = form, every_epochs
+    found = long_run(quick_config, tmp_path / "run", monkeypatch, compilations)
+    compiled, (first, last) = [count for count, _ in found], (found[SETTLED][1], found[-1][1])
+    print(f"{form}, {every_epochs}: {compiled[0]} programs; {first} {last}")
+    assert compiled[0] > 0 and set(compiled) == {compiled[0]}
+    for name in ("arrays", "threads", "files"):
+        assert last[name] <= first[name], name
+    epochs = EPOCHS - 1 - SETTLED
+    # Of each epoch this test itself keeps one.
+    most = ORBAX_KEEPS if every_epochs == 1 else 2
+    assert (last["objects"] - first["objects"]) / epochs <= most
+    if EPOCHS >= 100:  # before that the allocator's own moods are larger
+        resident = np.array([each["bytes"] for _, each in found[SETTLED:]])
+        early, late = np.median(resident[: epochs // 4]), np.median(resident[-epochs // 4 :])
+        print(
+            f"  {(late - early) / (0.75 * epochs) / 1e3:.1f} kB an epoch; MB: {resident[:: epochs // 12] / 1e6}"
+        )
+        assert (late - early) / (0.75 * epochs) <= MOST_BYTES
+
+
+def test_files_grow_by_so_much_an_epoch(quick_config, tmp_path):
+    """metrics.jsonl by two lines and one for each log interval, the events by eight scalars."""
+    sizes = []
+    for epochs in (2, 6):
+        quick_config.update(
+            {"total_epochs": epochs, "batch_size": 512, "log_every_steps": 1, "tensorboard": True}
+        )
+        quick_config.dataset.validation_fraction = 0.5
+        folder = tmp_path / str(epochs)
+        train.train_and_evaluate(quick_config, folder, Console(file=io.StringIO()))
+        (events,) = (folder / "tensorboard").iterdir()
+        sizes.append((events.stat().st_size, (folder / "metrics.jsonl").stat().st_size))
+    grown = np.diff(sizes, axis=0)[0] / 4
+    print(f"bytes an epoch of one log interval, events and metrics.jsonl: {grown}")
+    assert np.all(grown > 100) and np.all(grown < 1200)

@@ -21,7 +21,7 @@ if __name__ == "__main__":  # pytest has these from pyproject.toml
 
 from PIL import Image  # noqa: E402
 from sandbox import Sandbox  # noqa: E402
-from small_archives import FORMS, Archives  # noqa: E402
+from small_archives import Archives  # noqa: E402
 
 PAGE = ROOT / "docs" / "robustness.md"
 INTRODUCTION = """\
@@ -192,7 +192,7 @@ CASES = [
     archive("a batch is cut short", changed("cifar10-binary", data_batch_3_bin=lambda data: data[:-1])),
     archive("a label out of range", changed("cifar10-binary", test_batch_bin=lambda data: b"\x0a" + data[1:])),
     archive("class names are missing", changed("cifar10-binary", batches_meta_txt=lambda data: b"cat\ndog\n")),
-    archive("a pickle that calls code", changed("cifar10-python", test_batch=lambda data: pickle.dumps({"data": Call()}))),
+    archive("a pickle that calls code", changed("cifar10-python", test_batch=lambda _: pickle.dumps({"data": Call()}))),
     archive("a pickle that is no batch", changed("cifar10-python", test_batch=lambda data: pickle.dumps([1, 2]))),
     archive("a pickle cut short", changed("cifar10-python", test_batch=lambda data: data[:5000])),
     picture("none there"),
