@@ -8,7 +8,9 @@ import contextlib
 import functools
 import os
 import re
+import signal
 import sys
+import threading
 
 from cifar_jax.errors import ConfigError, UserError
 
@@ -135,18 +137,19 @@ def guarded(main, interrupted="interrupted"):
 
     Args:
         main: takes the arguments of a command line, if any.
-        interrupted: what Ctrl-C is answered with.
+        interrupted: what Ctrl-C and SIGTERM are answered with.
     Returns:
         main with an exit code: its own or 0, that of a UserError, whose message goes to stderr, 130 after
-        Ctrl-C, or 141 (SIGPIPE's) where nobody reads what is printed; where rich notices that first, it
-        exits with 1.
+        Ctrl-C, 143 after SIGTERM, or 141 (SIGPIPE's) where nobody reads what is printed; where rich notices
+        that first, it exits with 1.
     """
 
     @functools.wraps(main)
     def guarded_main(*arguments):
         try:
             try:
-                return _exit_code(main, arguments, interrupted)
+                with _sigterm_raises():
+                    return _exit_code(main, arguments, interrupted)
             finally:  # argparse's SystemExit comes by, too
                 sys.stdout.flush()
         except BrokenPipeError:  # such as `--help | head`
@@ -164,4 +167,29 @@ def _exit_code(main, arguments, interrupted):
         return error.exit_code
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
-        return 130
+        return 128 + signal.SIGINT
+    except _Terminated:
+        print(interrupted, file=sys.stderr)
+        return 128 + signal.SIGTERM
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as KeyboardInterrupt is SIGINT."""
+
+
+@contextlib.contextmanager
+def _sigterm_raises():
+    """Lets SIGTERM unwind the program as Ctrl-C does, where it would end it without a word."""
+
+    def terminate(*_):
+        raise _Terminated
+
+    ends = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if not ends or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -9,8 +9,8 @@
 --workdir FOLDER         takes config.json, checkpoints/, metrics.jsonl, summary.json and TensorBoard
                          events. Started again with the same config, the run goes on where it stopped.
 
-Exit codes: 0 done, 2 wrong config, data or command line, 3 loss became NaN or infinite,
-130 Ctrl-C and 143 SIGTERM (during training both save first, at the end of the log interval).
+Exit codes: 0 done, 2 wrong config, data or command line, 3 loss became NaN or infinite, 4 the workdir's disk
+is full or fails, 130 Ctrl-C and 143 SIGTERM (during training both save first, at the end of the log interval).
 """
 
 from cifar_jax import command_line, tuning

@@ -1,11 +1,20 @@
 """The files of a run's folder: config.json says what the run is, summary.json how it ended."""
 
+import contextlib
+import errno
 import json
+import os
 import pathlib
+import platform
+
+import jax
 
 from cifar_jax import config as config_lib
 from cifar_jax import files, runtime
-from cifar_jax.errors import ConfigError, UserError
+from cifar_jax.errors import ConfigError, StorageError, UserError
+
+# What a disk says that is full, over quota, mounted read-only meanwhile, or failing.
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 def about(config, dataset_fingerprint):
@@ -17,55 +26,98 @@ def about(config, dataset_fingerprint):
     }
 
 
-def open_workdir(folder, config, dataset_fingerprint):
-    """Makes a run's folder, or checks that the one there belongs to this very run.
+@contextlib.contextmanager
+def claimed(folder):
+    """Makes a workdir where it is missing and keeps a second training out of it.
 
-    Args:
-        folder: path.
-        config: checked ConfigDict.
-        dataset_fingerprint: of data.Dataset.
-    Returns:
+    Yields:
         pathlib.Path.
     Raises:
-        ConfigError: the folder holds a run with another config or other data.
-        UserError: the folder can't be written, or its config.json can't be read.
-    """
-    return open_folder(folder, "config.json", about(config, dataset_fingerprint), check_same)
-
-
-def open_folder(folder, name, mine, check):
-    """Makes a folder with a file that says what it is, or checks that the one there says the same.
-
-    Args:
-        folder: path.
-        name: of the file.
-        mine: JSON-able dict, what the file is to say.
-        check: (folder, theirs, mine); raises ConfigError where they differ in what matters.
-    Returns:
-        pathlib.Path.
-    Raises:
-        ConfigError: of `check`.
-        UserError: the folder can't be written, or the file can't be read.
+        UserError: another training is in it, or it can't be written.
+        StorageError: a file in it couldn't be written later on.
     """
     folder = pathlib.Path(folder).expanduser()
-    path = folder / name
+    with contextlib.ExitStack() as stack:
+        with _usable(folder):
+            if folder.exists() and not folder.is_dir():
+                raise UserError(f"the workdir {folder} is a file; choose another --workdir")
+            folder.mkdir(parents=True, exist_ok=True)
+            if jax.process_index() == 0:  # the processes of one training are in it together
+                _lock(folder, stack)
+        try:
+            yield folder
+        except OSError as error:
+            if error.errno not in DISK_ERRORS:
+                raise
+            raise StorageError(
+                f"{folder} can't be written ({error.strerror}). Make room on its disk; the same command then goes "
+                "on from the last checkpoint, if any."
+            ) from error
+
+
+def _lock(folder, stack):
+    """Locks a workdir until `stack` is closed."""
+    path = folder / ".lock"
     try:
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"the workdir {folder} is a file; choose another --workdir")
-        folder.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            check(folder, json.loads(path.read_text()), mine)
-        else:
-            files.write_json(path, mine)
+        file = stack.enter_context(files.locked(path))
+    except BlockingIOError as error:
+        raise UserError(
+            f"{folder} is in use by another training ({path.read_text() or 'just started'}); wait until that ends, or "
+            "choose another --workdir"
+        ) from error
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {platform.node()}")
+    file.flush()
+
+
+@contextlib.contextmanager
+def _usable(folder):
+    """Turns what a folder raises that can't be made or written into UserError."""
+    try:
+        yield
     except OSError as error:
         raise UserError(
             f"can't use {folder} as workdir ({error.strerror}); choose another --workdir"
         ) from error
-    except ValueError as error:
-        raise UserError(
-            f"{path} is damaged or no config of ours; choose another --workdir"
-        ) from error
-    return folder
+
+
+def open_workdir(folder, config, dataset_fingerprint):
+    """Writes what a run is into its folder, or checks that the folder belongs to this very run.
+
+    Args:
+        folder: of `claimed`.
+        config: checked ConfigDict.
+        dataset_fingerprint: of data.Dataset.
+    Raises:
+        ConfigError: the folder holds a run with another config or other data.
+        UserError: the folder can't be written, or its config.json can't be read.
+    """
+    open_folder(folder, "config.json", about(config, dataset_fingerprint), check_same)
+
+
+def open_folder(folder, name, mine, check):
+    """Writes a file that says what a folder is, or checks that the one there says the same.
+
+    Args:
+        folder: of `claimed`.
+        name: of the file.
+        mine: JSON-able dict, what the file is to say.
+        check: (folder, theirs, mine); raises ConfigError where they differ in what matters.
+    Raises:
+        ConfigError: of `check`.
+        UserError: the folder can't be written, or the file can't be read.
+    """
+    path = folder / name
+    with _usable(folder):
+        try:
+            if path.exists():
+                check(folder, json.loads(path.read_text()), mine)
+            else:
+                files.write_json(path, mine)
+        except ValueError as error:
+            raise UserError(
+                f"{path} is damaged or no config of ours; choose another --workdir"
+            ) from error
 
 
 def check_same(folder, theirs, mine):
