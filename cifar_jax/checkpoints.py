@@ -137,14 +137,16 @@ def _quiet():
             before[0](kind, error, traceback)
 
     def unraisablehook(found):
-        if not inspect.iscoroutine(found.object):
+        if not inspect.iscoroutine(found.object) and str(found.exc_value) != "Event loop is closed":
             before[1](found)
 
     sys.excepthook, sys.unraisablehook = excepthook, unraisablehook
     try:
         yield
+    except BaseException:
+        gc.collect()  # its coroutines complain when they are collected
+        raise
     finally:
-        gc.collect()  # of coroutines that were left behind
         sys.excepthook, sys.unraisablehook = before
 
 

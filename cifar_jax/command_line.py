@@ -148,7 +148,7 @@ def guarded(main, interrupted="interrupted"):
     def guarded_main(*arguments):
         try:
             try:
-                with _sigterm_raises():
+                with _signals_unwind(interrupted):
                     return _exit_code(main, arguments, interrupted)
             finally:  # argparse's SystemExit comes by, too
                 sys.stdout.flush()
@@ -178,18 +178,30 @@ class _Terminated(BaseException):
 
 
 @contextlib.contextmanager
-def _sigterm_raises():
-    """Lets SIGTERM unwind the program as Ctrl-C does, where it would end it without a word."""
+def _signals_unwind(interrupted):
+    """Lets SIGTERM unwind the program as Ctrl-C does, where it would end it without a word.
 
-    def terminate(*_):
-        raise _Terminated
+    While a module is imported both end it at once: a C extension that an exception reaches at its start may crash.
+    """
+    kinds = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: _Terminated}
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
-    ends = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if not ends or threading.current_thread() is not threading.main_thread():
+    def unwind(number, frame):
+        while frame:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                os.write(2, f"{interrupted}\n".encode())
+                os._exit(128 + number)
+            frame = frame.f_back
+        raise kinds[number]
+
+    if threading.current_thread() is not threading.main_thread():  # Python allows no handlers there
         yield
         return
-    signal.signal(signal.SIGTERM, terminate)
+    replaced = [each for each in usual if signal.getsignal(each) == usual[each]]
+    for each in replaced:
+        signal.signal(each, unwind)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for each in replaced:
+            signal.signal(each, usual[each])
