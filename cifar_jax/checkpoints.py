@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import sys
+import warnings
 
 import jax
 import numpy as np
@@ -26,6 +27,8 @@ from cifar_jax.errors import UserError
 # tracebacks, of what it raises all the same.
 for _name in ("orbax", "absl"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
+# A restore that fails leaves coroutines behind that it did not come to.
+warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
 
 class Damaged(UserError):

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from command_line import QUICK, ROOT, command, run_main
+from damages import arrays_of, mount, truncate, unmount
 from outcomes import assert_same, outcome, start
 
 SHORT = (*QUICK, "--config.total_epochs=3")
@@ -30,18 +31,13 @@ def small_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
 
-    def mount(options):
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)],
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+    def mounted(options):
+        if reason := mount(folder, options):
+            pytest.skip(f"no tmpfs can be mounted here: {reason}")
         return folder
 
-    yield mount
-    subprocess.run(["umount", str(folder)], capture_output=True)
+    yield mounted
+    unmount(folder)
 
 
 def the_error(done):
@@ -75,15 +71,14 @@ def test_a_read_only_workdir_is_refused(small_disk):
 def test_a_damaged_checkpoint_is_kept_and_the_run_ends_the_same(tmp_path, undisturbed):
     workdir = shutil.copytree(undisturbed, tmp_path / "run")
     last = workdir / "checkpoints/60"
-    largest = max(last.rglob("*"), key=lambda path: path.stat().st_size)
-    content = bytearray(largest.read_bytes())
-    content[len(content) // 2] ^= 1
-    largest.write_bytes(content)
+    damaged = arrays_of(last.parent, 60)
+    truncate(damaged)
+    content = damaged.read_bytes()
     done = run_main(workdir, *SHORT)
     assert done.returncode == 0 and not done.stderr
     (line,) = [each for each in done.stdout.splitlines() if " is damaged (" in each]
     assert line.startswith(f"the checkpoint {last} is damaged (") and "60.damaged" in line
-    assert (workdir / "checkpoints/60.damaged" / largest.relative_to(last)).read_bytes() == content
+    assert (workdir / "checkpoints/60.damaged" / damaged.relative_to(last)).read_bytes() == content
     assert_same(outcome(workdir), outcome(undisturbed))
 
 

@@ -5,13 +5,13 @@ Orbax alone restores a flipped bit of an array or of a score without a word.
 
 import contextlib
 import functools
-import os
 import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from damages import DAMAGES, arrays_of, files_of, flip_bit, truncate
 
 from cifar_jax import checkpoints, models, optim, state
 from cifar_jax.errors import UserError
@@ -65,36 +65,8 @@ def assert_is(found, step):
     assert kept == record(step) and about == ABOUT
 
 
-def flip_bit(path, position=0.5):
-    content = bytearray(path.read_bytes())
-    content[int(len(content) * position)] ^= 4
-    path.write_bytes(content)
-
-
-def truncate(path):
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-def delete(path):
-    path.unlink()
-
-
 # Orbax leaves coroutines behind that it did not come to.
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
-DAMAGES = (flip_bit, truncate, empty, delete)
-
-
-def files_of(folder, step):
-    return sorted(path for path in (folder / str(step)).rglob("*") if path.is_file())
-
-
-def arrays_of(folder, step):
-    """The file that holds the greater part of the arrays."""
-    return max(files_of(folder, step), key=lambda path: path.stat().st_size)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
