@@ -13,8 +13,9 @@ from cifar_jax import config as config_lib
 from cifar_jax import files, runtime
 from cifar_jax.errors import ConfigError, StorageError, UserError
 
-# What a disk says that is full, over quota, mounted read-only meanwhile, or failing.
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+FULL = {errno.ENOSPC, errno.EDQUOT}
+# What else a disk may say that could be written before: it is read-only by now, or failing.
+FAILED = {errno.EROFS, errno.EIO}
 
 
 def about(config, dataset_fingerprint):
@@ -34,7 +35,7 @@ def claimed(folder):
         pathlib.Path.
     Raises:
         UserError: another training is in it, or it can't be written.
-        StorageError: a file in it couldn't be written later on.
+        StorageError: its disk is full, or couldn't be written later on.
     """
     folder = pathlib.Path(folder).expanduser()
     with contextlib.ExitStack() as stack:
@@ -47,12 +48,17 @@ def claimed(folder):
         try:
             yield folder
         except OSError as error:
-            if error.errno not in DISK_ERRORS:
-                raise
-            raise StorageError(
-                f"{folder} can't be written ({error.strerror}). Make room on its disk; the same command then goes "
-                "on from the last checkpoint, if any."
-            ) from error
+            if error.errno in FULL | FAILED:
+                raise _storage_error(folder, error) from error
+            raise
+
+
+def _storage_error(folder, error):
+    todo = "Make room on its disk" if error.errno in FULL else "See to its disk"
+    return StorageError(
+        f"{folder} can't be written ({error.strerror}). {todo}; the same command then goes on from the last "
+        "checkpoint, if any."
+    )
 
 
 def _lock(folder, stack):
@@ -76,6 +82,8 @@ def _usable(folder):
     try:
         yield
     except OSError as error:
+        if error.errno in FULL:
+            raise _storage_error(folder, error) from error
         raise UserError(
             f"can't use {folder} as workdir ({error.strerror}); choose another --workdir"
         ) from error
