@@ -5,8 +5,6 @@ renamed, STEP.damaged, which Orbax takes for none of its own and so never delete
 """
 
 import contextlib
-import gc
-import inspect
 import json
 import logging
 import os
@@ -27,8 +25,23 @@ from cifar_jax.errors import UserError
 # tracebacks, of what it raises all the same.
 for _name in ("orbax", "absl"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
-# A restore that fails leaves coroutines behind that it did not come to.
+# A save or restore that fails leaves coroutines and callbacks behind, which complain whenever they are collected.
+logging.getLogger("asyncio").addFilter(lambda record: "orbax" not in record.getMessage())
 warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+
+
+def _unless(dropped, hook):
+    return lambda *found: None if dropped(*found) else hook(*found)
+
+
+sys.excepthook = _unless(lambda _, e, __: str(e) == "Event loop is closed", sys.excepthook)
+sys.unraisablehook = _unless(
+    lambda found: (
+        str(found.exc_value) == "Event loop is closed"
+        or "orbax" in getattr(getattr(found.object, "cr_code", None), "co_filename", "")
+    ),
+    sys.unraisablehook,
+)
 
 
 class Damaged(UserError):
@@ -116,41 +129,15 @@ def opened(folder, say):
     folder = pathlib.Path(folder).absolute()
     while (steps := _steps(folder)) and not _score_is_whole(folder / str(steps[-1])):
         _set_aside(folder, steps[-1], "its score", say)
-    with _quiet():
-        manager = open_manager(folder)
-        try:
-            yield manager
-        except BaseException:
-            with contextlib.suppress(
-                Exception
-            ):  # it is the same once more, or less than what happened
-                manager.close()
-            raise
-        wait(manager)
-        manager.close()
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Leaves out what TensorStore's threads print of a read or write that failed; the failure itself is raised."""
-    before = sys.excepthook, sys.unraisablehook
-
-    def excepthook(kind, error, traceback):
-        if str(error) != "Event loop is closed":
-            before[0](kind, error, traceback)
-
-    def unraisablehook(found):
-        if not inspect.iscoroutine(found.object) and str(found.exc_value) != "Event loop is closed":
-            before[1](found)
-
-    sys.excepthook, sys.unraisablehook = excepthook, unraisablehook
+    manager = open_manager(folder)
     try:
-        yield
+        yield manager
     except BaseException:
-        gc.collect()  # its coroutines complain when they are collected
+        with contextlib.suppress(Exception):  # it is the same once more, or less than what happened
+            manager.close()
         raise
-    finally:
-        sys.excepthook, sys.unraisablehook = before
+    wait(manager)
+    manager.close()
 
 
 def _set_aside(folder, step, why, say):
@@ -268,30 +255,27 @@ def restore(manager, template, step):
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), template
     )
-    with _quiet():
-        try:
-            on_host = ocp.args.Composite(
-                record=ocp.args.JsonRestore(), about=ocp.args.JsonRestore()
-            )
-            found = manager.restore(step, args=on_host)
-            record, about = found.record, found.about
-            sums = about.pop("sha256", None)  # None: of a version that wrote none
-            metrics = manager.metrics(step)
-        except Exception as error:  # Orbax raises many types
+    try:
+        on_host = ocp.args.Composite(record=ocp.args.JsonRestore(), about=ocp.args.JsonRestore())
+        found = manager.restore(step, args=on_host)
+        record, about = found.record, found.about
+        sums = about.pop("sha256", None)  # None: of a version that wrote none
+        metrics = manager.metrics(step)
+    except Exception as error:  # Orbax raises many types
+        raise Damaged(folder, error) from error
+    if sums and sums.get("host") != checksums.of_json([record, about, metrics]):
+        raise Damaged(folder, "other checksums than when it was written")
+    try:
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        state = manager.restore(step, args=args).state
+    except Exception as error:
+        if sums and sums.get("structure") == checksums.of_structure(template):
             raise Damaged(folder, error) from error
-        if sums and sums.get("host") != checksums.of_json([record, about, metrics]):
-            raise Damaged(folder, "other checksums than when it was written")
-        try:
-            args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-            state = manager.restore(step, args=args).state
-        except Exception as error:
-            if sums and sums.get("structure") == checksums.of_structure(template):
-                raise Damaged(folder, error) from error
-            raise UserError(
-                f"the checkpoint {folder} can't be read ({type(error).__name__}): it is damaged, or of another version "
-                "of cifar_jax. Move that folder away; the run then goes on from the checkpoint before it, or from the "
-                "start."
-            ) from error
+        raise UserError(
+            f"the checkpoint {folder} can't be read ({type(error).__name__}): it is damaged, or of another version "
+            "of cifar_jax. Move that folder away; the run then goes on from the checkpoint before it, or from the "
+            "start."
+        ) from error
     _check(folder, checksums.of_state(state), sums)
     return state, record, about
 
@@ -358,23 +342,20 @@ def read_variables(manager, step):
     """
     folder = manager.directory / str(step)
     names = ("params", "batch_stats", "averaged")
-    with _quiet():
-        try:
-            with ocp.PyTreeCheckpointer() as reader:
-                tree = reader.metadata(folder / "state").item_metadata.tree
-                wanted = {name: tree.get(name) or {} for name in names}
-                as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
-                options = ocp.args.PyTreeRestore(wanted, as_numpy, partial_restore=True)
-                found = reader.restore(folder / "state", args=options)
-            about = manager.restore(
-                step, args=ocp.args.Composite(about=ocp.args.JsonRestore())
-            ).about
-            sums = about.pop("sha256", None)
-        except Exception as error:  # Orbax raises many types
-            raise UserError(
-                f"the checkpoint {folder} can't be read ({type(error).__name__}): it is damaged, or of another "
-                "version of cifar_jax"
-            ) from error
+    try:
+        with ocp.PyTreeCheckpointer() as reader:
+            tree = reader.metadata(folder / "state").item_metadata.tree
+            wanted = {name: tree.get(name) or {} for name in names}
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
+            options = ocp.args.PyTreeRestore(wanted, as_numpy, partial_restore=True)
+            found = reader.restore(folder / "state", args=options)
+        about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+        sums = about.pop("sha256", None)
+    except Exception as error:  # Orbax raises many types
+        raise UserError(
+            f"the checkpoint {folder} can't be read ({type(error).__name__}): it is damaged, or of another "
+            "version of cifar_jax"
+        ) from error
     _check(folder, {name: checksums.of_tree(found[name]) for name in names}, sums)
     trained = {"params": found["params"], "batch_stats": found["batch_stats"]}
     return found["averaged"] or trained, about

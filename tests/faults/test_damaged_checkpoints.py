@@ -65,8 +65,11 @@ def assert_is(found, step):
     assert kept == record(step) and about == ABOUT
 
 
-# Orbax leaves coroutines behind that it did not come to.
-pytestmark = pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+# Orbax leaves coroutines behind that it did not come to; pytest looks for them by itself.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
