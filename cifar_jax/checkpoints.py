@@ -26,7 +26,7 @@ from cifar_jax.errors import UserError
 for _name in ("orbax", "absl"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 # A save or restore that fails leaves coroutines and callbacks behind, which complain whenever they are collected.
-logging.getLogger("asyncio").addFilter(lambda record: "orbax" not in record.getMessage())
+logging.getLogger("asyncio").addFilter(lambda record: "was never retrieved" not in record.msg)
 warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
 
