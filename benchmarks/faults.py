@@ -30,7 +30,7 @@ import time
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = pathlib.Path(__file__).parent / "results" / "faults.jsonl"
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/data")]
+sys.path.insert(0, str(ROOT / "tests"))
 
 from command_line import QUICK, command  # noqa: E402
 from damages import DAMAGES, arrays_of, flip_bit, mount, unmount  # noqa: E402
@@ -239,7 +239,7 @@ class Faults:
         return found, is_same(workdir, self.expected), "the first is killed, then it goes on"
 
     def damaged_data_cache(self):
-        from conftest import Archives
+        from data.conftest import Archives  # of tests/
 
         data = self.new("data")
         data.mkdir()
