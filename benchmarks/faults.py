@@ -276,7 +276,9 @@ class Faults:
         from tensorboard.backend.event_processing import event_accumulator
 
         def points(workdir):
-            found = event_accumulator.EventAccumulator(str(workdir / "tensorboard")).Reload()
+            events = str(workdir / "tensorboard")
+            everything = {event_accumulator.TENSORS: 0}  # by default a sample of ten
+            found = event_accumulator.EventAccumulator(events, everything).Reload()
             return {
                 tag: [each.step for each in found.Tensors(tag)] for tag in found.Tags()["tensors"]
             }
