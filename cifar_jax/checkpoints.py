@@ -1,29 +1,67 @@
-"""Checkpoints through Orbax: written in the background, atomically; the best and the last are kept."""
+"""Checkpoints through Orbax: written in the background, atomically; the best and the last are kept.
+
+A checkpoint carries checksums of its parts. A training goes on from the newest one that is whole; a damaged one is
+renamed, STEP.damaged, which Orbax takes for none of its own and so never deletes.
+"""
 
 import contextlib
+import functools
+import json
 import logging
+import os
 import pathlib
 import re
+import sys
+import warnings
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from cifar_jax import checksums, cluster
 from cifar_jax.errors import UserError
 
-# Orbax tells of every save in some ten lines at INFO and of harmless defaults at WARNING.
+# Orbax tells of every save in some ten lines at INFO, of harmless defaults at WARNING, and at ERROR, with
+# tracebacks, of what it raises all the same.
 for _name in ("orbax", "absl"):
-    logging.getLogger(_name).setLevel(logging.ERROR)
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+# A save or restore that fails leaves coroutines and callbacks behind, which complain whenever they are collected.
+logging.getLogger("asyncio").addFilter(lambda record: "was never retrieved" not in record.msg)
+warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
 
-def open_manager(folder):
+def _unless(dropped, hook):
+    return lambda *found: None if dropped(*found) else hook(*found)
+
+
+sys.excepthook = _unless(lambda _, e, __: str(e) == "Event loop is closed", sys.excepthook)
+sys.unraisablehook = _unless(
+    lambda found: (
+        str(found.exc_value) == "Event loop is closed"
+        or "orbax" in getattr(getattr(found.object, "cr_code", None), "co_filename", "")
+    ),
+    sys.unraisablehook,
+)
+
+
+class Damaged(UserError):
+    """A checkpoint is not what was written."""
+
+    def __init__(self, folder, why):
+        why = why if isinstance(why, str) else f"{type(why).__name__}: {_line(why)}"
+        super().__init__(f"the checkpoint {folder} is damaged ({why})")
+        self.why = why
+
+
+def open_manager(folder, read_only=False):
     """The checkpoints in a folder, each named by its step.
 
     Kept are the last one and the one with the greatest `score` (of equals, the later).
 
     Args:
         folder: made where missing.
+        read_only: for a folder that a training may be writing to: nothing in it is changed.
     Returns:
         orbax.checkpoint.CheckpointManager; close it after use.
     Raises:
@@ -45,22 +83,79 @@ def open_manager(folder):
         best_fn=score,
         best_mode="max",
         preservation_policy=policy,
-        cleanup_tmp_directories=True,  # what a killed process left half-written
+        cleanup_tmp_directories=not read_only,  # what a killed process left half-written
+        read_only=read_only,
     )
     folder = pathlib.Path(folder).absolute()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file, not a folder of checkpoints; move it away")
-    try:
-        return ocp.CheckpointManager(folder, options=options)
-    except Exception as error:  # Orbax reads the scores of all, and raises many types
-        raise UserError(
-            f"the checkpoints in {folder} can't be read ({type(error).__name__}: {_line(error)}): one of them is "
-            "damaged; move its folder away"
-        ) from error
+    for step in _steps(folder):
+        if not _score_is_whole(folder / str(step)):
+            raise UserError(f"{Damaged(folder / str(step), 'its score')}; move that folder away")
+    return ocp.CheckpointManager(folder, options=options)
 
 
 def _line(error):
     return " ".join(str(error).split())[:200]
+
+
+def _steps(folder):
+    """The steps that have a checkpoint, whole or not."""
+    return sorted(int(each.name) for each in folder.glob("*") if each.name.isdecimal())
+
+
+def _score_is_whole(folder):
+    """Whether a checkpoint's score, without which Orbax opens none of them, can be read or was never given."""
+    try:
+        return isinstance(json.loads((folder / "metrics/metrics").read_text())["score"], float)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
+@contextlib.contextmanager
+def opened(folder, say):
+    """The checkpoints of a training, of which there may be damaged ones.
+
+    Args:
+        folder: made where missing.
+        say: told of a damaged newest checkpoint, which is moved aside.
+    Yields:
+        orbax.checkpoint.CheckpointManager, closed at the end.
+    Raises:
+        UserError: the folder can't be used.
+        OSError: a checkpoint couldn't be written.
+    """
+    folder = pathlib.Path(folder).absolute()
+    cluster.in_turns(lambda: _set_aside_without_score(folder, say))
+    manager = open_manager(folder)
+    try:
+        yield manager
+    except BaseException:
+        with contextlib.suppress(Exception):  # it is the same once more, or less than what happened
+            manager.close()
+        raise
+    wait(manager)
+    manager.close()
+
+
+def _set_aside_without_score(folder, say):
+    while (steps := _steps(folder)) and not _score_is_whole(folder / str(steps[-1])):
+        _set_aside(folder, steps[-1], "its score", say)
+
+
+def _set_aside(folder, step, why, say):
+    """Renames a damaged checkpoint and says so, unless another process has."""
+    if not (folder / str(step)).exists():
+        return
+    number, kept = 1, folder / f"{step}.damaged"
+    while kept.exists():
+        number += 1
+        kept = folder / f"{step}.damaged-{number}"
+    damaged = Damaged(folder / str(step), why)
+    (folder / str(step)).rename(kept)
+    say(f"{damaged}; it is kept as {kept.name}")
 
 
 def save(manager, state, record, about, score=None):
@@ -68,21 +163,87 @@ def save(manager, state, record, about, score=None):
 
     Args:
         manager: of open_manager.
-        state: TrainState.
+        state: a dataclass of pytrees with an integer `step`: TrainState, or a sweep's Population.
         record: JSON-able dict that belongs to the state (what the host has to know to go on).
         about: JSON-able dict that tells where the checkpoint is from: config, versions, data.
         score: greater is better; None for a checkpoint that has not been evaluated.
+    Raises:
+        OSError: this checkpoint, or the one before, couldn't be written.
     """
-    manager.save(
-        int(state.step),
-        args=ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
-            record=ocp.args.JsonSave(record),
-            about=ocp.args.JsonSave(about),
-        ),
-        metrics=None if score is None else {"score": float(score)},
-        force=True,
-    )
+    wait(manager)
+    step, metrics = int(state.step), None if score is None else {"score": float(score)}
+    sums = checksums.of_state(state) | {
+        "structure": checksums.of_structure(state),
+        "host": checksums.of_json([record, about, metrics]),
+    }
+    with _os_errors():
+        manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state),
+                record=ocp.args.JsonSave(record),
+                about=ocp.args.JsonSave(about | {"sha256": sums}),
+            ),
+            metrics=metrics,
+            force=True,
+        )
+
+
+def wait(manager):
+    """Returns when the checkpoint that is being written, if any, is complete.
+
+    Raises:
+        OSError: it couldn't be written.
+    """
+    with _os_errors():
+        manager.wait_until_finished()
+
+
+@contextlib.contextmanager
+def _os_errors():
+    """Turns what TensorStore raises where the system refuses to write, a ValueError, into the OSError that it was."""
+    try:
+        yield
+    except ValueError as error:
+        if not (found := re.search(r"os_error_code='(\d+)'", str(error))):
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number)) from error
+
+
+def restore_newest(manager, template, say):
+    """The newest checkpoint that is whole; what is newer and damaged is moved aside.
+
+    Args:
+        manager: of `opened`.
+        template: as of `restore`.
+        say: told of each damaged checkpoint.
+    Returns:
+        (state, record, about), or None where there is no checkpoint.
+    Raises:
+        UserError: a checkpoint is of another version; or an older one, that is the best, is damaged.
+    """
+    while (step := manager.latest_step()) is not None:
+        try:
+            found = restore(manager, template, step)
+            break
+        except Damaged as damage:
+            damaged = pathlib.Path(manager.directory), step, damage.why, say
+            cluster.in_turns(functools.partial(_set_aside, *damaged))
+            manager.reload()
+    else:
+        return None
+    best = manager.best_step()
+    if best not in (step, None):
+        try:
+            restore(manager, template, best)
+        except Damaged as damage:
+            # What comes after it can't make it again, so the run would end with another result.
+            raise UserError(
+                f"{damage}, and it was the best one. Move that folder away to go on from step {step:,} with the best "
+                "of the later ones, or start anew in another --workdir."
+            ) from damage
+    return found
 
 
 def restore(manager, template, step):
@@ -90,33 +251,47 @@ def restore(manager, template, step):
 
     Args:
         manager: of open_manager.
-        template: TrainState of the same shapes and types, where the arrays are to be.
+        template: a state of the same shapes and types, where the arrays are to be.
         step: the checkpoint's step.
     Returns:
-        (TrainState, record, about), as given to `save`.
+        (state, record, about), as given to `save`.
     Raises:
-        UserError: the checkpoint is damaged, or its state has other fields.
+        Damaged: it is not what was saved.
+        UserError: its state has other fields; or it is of a version without checksums, and can't be read.
     """
+    folder = manager.directory / str(step)
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), template
     )
     try:
-        found = manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(abstract),
-                record=ocp.args.JsonRestore(),
-                about=ocp.args.JsonRestore(),
-            ),
-        )
+        on_host = ocp.args.Composite(record=ocp.args.JsonRestore(), about=ocp.args.JsonRestore())
+        found = manager.restore(step, args=on_host)
+        record, about = found.record, found.about
+        sums = about.pop("sha256", None)  # None: of a version that wrote none
+        metrics = manager.metrics(step)
     except Exception as error:  # Orbax raises many types
-        folder = manager.directory / str(step)
+        raise Damaged(folder, error) from error
+    if sums and sums.get("host") != checksums.of_json([record, about, metrics]):
+        raise Damaged(folder, "other checksums than when it was written")
+    try:
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        state = manager.restore(step, args=args).state
+    except Exception as error:
+        if sums and sums.get("structure") == checksums.of_structure(template):
+            raise Damaged(folder, error) from error
         raise UserError(
-            f"the checkpoint {folder} can't be read ({type(error).__name__}): it is damaged, or of "
-            "another version of cifar_jax. Move that folder away; the run then goes on from the "
-            "checkpoint before it, or from the start."
+            f"the checkpoint {folder} can't be read ({type(error).__name__}): it is damaged, or of another version "
+            "of cifar_jax. Move that folder away; the run then goes on from the checkpoint before it, or from the "
+            "start."
         ) from error
-    return found.state, found.record, found.about
+    _check(folder, checksums.of_state(state), sums)
+    return state, record, about
+
+
+def _check(folder, found, sums):
+    """Compares checksums by name; `sums` is None in checkpoints of before there were any."""
+    if sums and (other := [name for name in found if found[name] != sums.get(name)]):
+        raise Damaged(folder, f"{', '.join(other)}: other checksums than when it was written")
 
 
 def find_step(manager, which):
@@ -157,7 +332,7 @@ def read_run(workdir, which):
         raise UserError(f"{workdir} is no workdir of a run: it has no folder checkpoints")
     if not re.fullmatch("best|last|[0-9]{1,18}", str(which)):
         raise UserError(f"--checkpoint is best, last or a step, not {str(which)[:40]!r}")
-    with contextlib.closing(open_manager(folder)) as manager:
+    with contextlib.closing(open_manager(folder, read_only=True)) as manager:
         step = find_step(manager, which)
         return *read_variables(manager, step), step
 
@@ -183,10 +358,12 @@ def read_variables(manager, step):
             options = ocp.args.PyTreeRestore(wanted, as_numpy, partial_restore=True)
             found = reader.restore(folder / "state", args=options)
         about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+        sums = about.pop("sha256", None)
     except Exception as error:  # Orbax raises many types
         raise UserError(
             f"the checkpoint {folder} can't be read ({type(error).__name__}): it is damaged, or of another "
             "version of cifar_jax"
         ) from error
+    _check(folder, {name: checksums.of_tree(found[name]) for name in names}, sums)
     trained = {"params": found["params"], "batch_stats": found["batch_stats"]}
     return found["averaged"] or trained, about

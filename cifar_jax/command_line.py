@@ -8,7 +8,9 @@ import contextlib
 import functools
 import os
 import re
+import signal
 import sys
+import threading
 
 from cifar_jax.errors import ConfigError, UserError
 
@@ -160,11 +162,11 @@ def guarded(main, interrupted="interrupted"):
 
     Args:
         main: takes the arguments of a command line, if any.
-        interrupted: what Ctrl-C is answered with.
+        interrupted: what Ctrl-C and SIGTERM are answered with.
     Returns:
         main with an exit code: its own or 0, that of a UserError, whose message goes to stderr, 2 where the
-        system refuses a path, 130 after Ctrl-C, or 141 (SIGPIPE's) where nobody reads what is printed; where
-        rich notices that first, it exits with 1.
+        system refuses a path, 130 after Ctrl-C, 143 after SIGTERM, or 141 (SIGPIPE's) where nobody reads what
+        is printed; where rich notices that first, it exits with 1.
     """
 
     @functools.wraps(main)
@@ -174,7 +176,8 @@ def guarded(main, interrupted="interrupted"):
                 stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
         try:
             try:
-                return _exit_code(main, arguments, interrupted)
+                with _signals_unwind(interrupted):
+                    return _exit_code(main, arguments, interrupted)
             finally:  # argparse's SystemExit comes by, too
                 sys.stdout.flush()
         except BrokenPipeError:  # such as `--help | head`
@@ -201,4 +204,41 @@ def _exit_code(main, arguments, interrupted):
         return UserError.exit_code
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
-        return 130
+        return 128 + signal.SIGINT
+    except _Terminated:
+        print(interrupted, file=sys.stderr)
+        return 128 + signal.SIGTERM
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as KeyboardInterrupt is SIGINT."""
+
+
+@contextlib.contextmanager
+def _signals_unwind(interrupted):
+    """Lets SIGTERM unwind the program as Ctrl-C does, where it would end it without a word.
+
+    While a module is imported both end it at once: a C extension that an exception reaches at its start may crash.
+    """
+    kinds = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: _Terminated}
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+
+    def unwind(number, frame):
+        while frame:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                os.write(2, f"{interrupted}\n".encode())
+                os._exit(128 + number)
+            frame = frame.f_back
+        raise kinds[number]
+
+    if threading.current_thread() is not threading.main_thread():  # Python allows no handlers there
+        yield
+        return
+    replaced = [each for each in usual if signal.getsignal(each) == usual[each]]
+    for each in replaced:
+        signal.signal(each, unwind)
+    try:
+        yield
+    finally:
+        for each in replaced:
+            signal.signal(each, usual[each])

@@ -28,3 +28,9 @@ class TrainingDiverged(UserError):
     """The loss became NaN or infinite."""
 
     exit_code = 3
+
+
+class StorageError(UserError):
+    """The workdir can't be written any more: its disk is full, or fails."""
+
+    exit_code = 4

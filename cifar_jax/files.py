@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import fcntl
 import json
 
 
@@ -37,3 +38,27 @@ def write_csv(path, columns, rows):
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+@contextlib.contextmanager
+def locked(path, wait=False):
+    """Keeps other processes out, by a lock on a file that the kernel takes back however this process ends.
+
+    Where the file system has no locks, as some of a network, nobody is kept out.
+
+    Args:
+        path: of the file; made where missing, and left there.
+        wait: for another process to end, rather than to be refused.
+    Yields:
+        the file, open to read and to append.
+    Raises:
+        BlockingIOError: another process has it; what it wrote can be read in `path`.
+    """
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass
+        yield file

@@ -69,8 +69,10 @@ class Log:
         self._events.write_scalars(step, {f"test/{checkpoint}_accuracy": values["accuracy"]})
 
     def close(self):
-        self._lines.close()
-        self._events.close()
+        try:
+            self._lines.close()  # writes what a full disk refused before
+        finally:
+            self._events.close()
 
 
 def plain(value):

@@ -16,8 +16,8 @@ mpirun and GKE's TPU pods need no flag. Else:
 --coordinator HOST:PORT --processes N --process I
                          process I of N, from 0; HOST:PORT is a free port of process 0's host.
 
-Exit codes: 0 done, 2 wrong config, data or command line, 3 loss became NaN or infinite, 5 another
-process of the run is gone (134, an abort, where JAX noticed first),
+Exit codes: 0 done, 2 wrong config, data or command line, 3 loss became NaN or infinite, 4 the workdir's disk
+is full or fails, 5 another process of the run is gone (134, an abort, where JAX noticed first),
 130 Ctrl-C and 143 SIGTERM (during training both save first, at the end of the log interval).
 """
 

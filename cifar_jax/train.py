@@ -1,6 +1,5 @@
 """The loop over epochs: train, evaluate, decide, checkpoint, log. No maths here."""
 
-import contextlib
 import dataclasses
 import time
 
@@ -65,21 +64,39 @@ def train_and_evaluate(config, folder, console=None):
     dataset = cluster.in_turns(lambda: data.load(*names))
     run = build(config, dataset)
     start = initial_state(run)
-    identity = folder, config, dataset.fingerprint
-    folder = cluster.in_turns(lambda: workdir.open_workdir(*identity, cluster.is_first()))
+    with workdir.claimed(folder) as folder:
+        identity = folder, config, dataset.fingerprint
+        cluster.in_turns(lambda: workdir.open_workdir(*identity, cluster.is_first()))
+        return train_in(folder, run, start, console)
+
+
+def train_in(folder, run, start, console):
+    """Trains in a workdir of one's own and writes the summary.
+
+    Args:
+        folder: of workdir.claimed, with its config.json.
+        run: Run.
+        start: TrainState where there is no checkpoint.
+        console: of train_and_evaluate.
+    Returns:
+        the summary.
+    """
+    config, dataset = run.config, run.dataset
     display = progress.Display(run.total_steps, config.total_epochs, console)
-    with contextlib.closing(checkpoints.open_manager(folder / "checkpoints")) as manager, display:
+    with checkpoints.opened(folder / "checkpoints", display.say) as manager, display:
         train_state, record = start, Record()
-        if (step := manager.latest_step()) is not None:
-            train_state, kept, about = checkpoints.restore(manager, start, step)
+        if found := checkpoints.restore_newest(manager, start, display.say):
+            train_state, kept, about = found
             workdir.check_same(folder, about, workdir.about(config, dataset.fingerprint))
             record = Record(**kept)
-            display.say(f"resuming {folder} at step {step:,} of {run.total_steps:,}")
+            display.say(
+                f"resuming {folder} at step {int(train_state.step):,} of {run.total_steps:,}"
+            )
         lines = events = writers.Nowhere()
         if cluster.is_first():
             lines = writers.JsonLines(folder / "metrics.jsonl", int(train_state.step))
         if cluster.is_first() and config.tensorboard:
-            events = writers.TensorBoard(folder / "tensorboard", display.say)
+            events = writers.TensorBoard(folder / "tensorboard", display.say, int(train_state.step))
         log = Log(lines, events, display)
         try:
             log.start(run, train_state)
@@ -141,7 +158,7 @@ def train(run, train_state, record, manager, log, caught):
             checkpoints.save(manager, train_state, dataclasses.asdict(record), about, candidate)
         if stop:
             break
-    manager.wait_until_finished()
+    checkpoints.wait(manager)
     if reason and step < run.total_steps:
         why = early_stopping.describe(reason, config.early_stopping)
         log.stopped_early(step // per_epoch, why)
@@ -189,7 +206,7 @@ def interval(run, train_state, record, log, order, step, count, manager):
     values = {name: float(value) for name, value in jax.device_get(sums.compute()).items()}
     seconds = time.perf_counter() - started
     if (bad_step := int(values.pop("first_nonfinite"))) != metrics.NEVER:
-        manager.wait_until_finished()
+        checkpoints.wait(manager)
         raise TrainingDiverged(diverged_message(bad_step, manager))
     record.train_seconds += seconds
     record.epoch_seconds += seconds

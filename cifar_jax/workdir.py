@@ -1,11 +1,19 @@
 """The files of a run's folder: config.json says what the run is, summary.json how it ended."""
 
+import contextlib
+import errno
 import json
+import os
 import pathlib
+import platform
 
+from cifar_jax import cluster, files, runtime
 from cifar_jax import config as config_lib
-from cifar_jax import files, runtime
-from cifar_jax.errors import ConfigError, UserError
+from cifar_jax.errors import ConfigError, StorageError, UserError
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+# What else a disk may say that could be written before: it is read-only by now, or failing.
+FAILED = {errno.EROFS, errno.EIO}
 
 
 def about(config, dataset_fingerprint):
@@ -17,60 +25,110 @@ def about(config, dataset_fingerprint):
     }
 
 
+@contextlib.contextmanager
+def claimed(folder):
+    """Makes a workdir where it is missing and keeps a second training out of it.
+
+    Yields:
+        pathlib.Path.
+    Raises:
+        UserError: another training is in it, or it can't be written.
+        StorageError: its disk is full, or couldn't be written later on.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    with contextlib.ExitStack() as stack:
+        with _usable(folder):
+            if folder.exists() and not folder.is_dir():
+                raise UserError(f"the workdir {folder} is a file; choose another --workdir")
+            folder.mkdir(parents=True, exist_ok=True)
+            if cluster.is_first():  # the processes of one training are in it together
+                _lock(folder, stack)
+        try:
+            yield folder
+        except OSError as error:
+            if error.errno in FULL | FAILED:
+                raise _storage_error(folder, error) from error
+            raise
+
+
+def _storage_error(folder, error):
+    todo = "Make room on its disk" if error.errno in FULL else "See to its disk"
+    return StorageError(
+        f"{folder} can't be written ({error.strerror}). {todo}; the same command then goes on from the last "
+        "checkpoint, if any."
+    )
+
+
+def _lock(folder, stack):
+    """Locks a workdir until `stack` is closed."""
+    path = folder / ".lock"
+    try:
+        file = stack.enter_context(files.locked(path))
+    except BlockingIOError as error:
+        raise UserError(
+            f"{folder} is in use by another training ({path.read_text() or 'just started'}); wait until that ends, or "
+            "choose another --workdir"
+        ) from error
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {platform.node()}")
+    file.flush()
+
+
+@contextlib.contextmanager
+def _usable(folder):
+    """Turns what a folder raises that can't be made or written into UserError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise _storage_error(folder, error) from error
+        raise UserError(
+            f"can't use {folder} as workdir ({error.strerror}); choose another --workdir"
+        ) from error
+
+
 def open_workdir(folder, config, dataset_fingerprint, first=True):
-    """Makes a run's folder, or checks that the one there belongs to this very run.
+    """Writes what a run is into its folder, or checks that the folder belongs to this very run.
 
     Args:
-        folder: path.
+        folder: of `claimed`.
         config: checked ConfigDict.
         dataset_fingerprint: of data.Dataset.
         first: whether this is the process that makes it; the others come after it, see cluster.in_turns.
-    Returns:
-        pathlib.Path.
     Raises:
         ConfigError: the folder holds a run with another config or other data.
         UserError: the folder can't be written, or its config.json can't be read, or is not here.
     """
-    if not first and not (pathlib.Path(folder).expanduser() / "config.json").exists():
+    if not first and not (folder / "config.json").exists():
         raise UserError(
             f"{folder} has no config.json of process 0: choose a --workdir on storage that all hosts share"
         )
-    return open_folder(folder, "config.json", about(config, dataset_fingerprint), check_same)
+    open_folder(folder, "config.json", about(config, dataset_fingerprint), check_same)
 
 
 def open_folder(folder, name, mine, check):
-    """Makes a folder with a file that says what it is, or checks that the one there says the same.
+    """Writes a file that says what a folder is, or checks that the one there says the same.
 
     Args:
-        folder: path.
+        folder: of `claimed`.
         name: of the file.
         mine: JSON-able dict, what the file is to say.
         check: (folder, theirs, mine); raises ConfigError where they differ in what matters.
-    Returns:
-        pathlib.Path.
     Raises:
         ConfigError: of `check`.
         UserError: the folder can't be written, or the file can't be read.
     """
-    folder = pathlib.Path(folder).expanduser()
     path = folder / name
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"the workdir {folder} is a file; choose another --workdir")
-        folder.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            check(folder, json.loads(path.read_text()), mine)
-        else:
-            files.write_json(path, mine)
-    except OSError as error:
-        raise UserError(
-            f"can't use {folder} as workdir ({error.strerror}); choose another --workdir"
-        ) from error
-    except ValueError as error:
-        raise UserError(
-            f"{path} is damaged or no config of ours; choose another --workdir"
-        ) from error
-    return folder
+    with _usable(folder):
+        try:
+            if path.exists():
+                check(folder, json.loads(path.read_text()), mine)
+            else:
+                files.write_json(path, mine)
+        except ValueError as error:
+            raise UserError(
+                f"{path} is damaged or no config of ours; choose another --workdir"
+            ) from error
 
 
 def check_same(folder, theirs, mine):

@@ -52,11 +52,12 @@ class TensorBoard:
     """CLU's SummaryWriter, run by `cifar_jax.events` behind a queue.
 
     Calls are named as CLU's: write_scalars, write_images, write_texts, write_hparams. None of them
-    waits. Where events can't be written, `say` gets one line and training goes on.
+    waits. Where events can't be written, `say` gets one line and training goes on. Events of a stopped
+    run past `resume_step`, to be done again, are dropped.
     """
 
-    def __init__(self, folder, say):
-        self._folder, self._say = str(folder), say
+    def __init__(self, folder, say, resume_step=0):
+        self._arguments, self._say = (str(folder), str(resume_step)), say
         self._queue = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
@@ -82,7 +83,7 @@ class TensorBoard:
     def _write_until_closed(self):
         """Feeds the other process; returns what it had to say, "" where all went well."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "cifar_jax.events", self._folder],
+            [sys.executable, "-m", "cifar_jax.events", *self._arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # TensorFlow's greetings would cut into the progress bar

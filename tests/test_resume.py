@@ -1,40 +1,17 @@
 """Interrupted and resumed is uninterrupted, bit for bit: the real command line, killed."""
 
-import contextlib
 import json
 import os
 import random
 import signal
-import subprocess
 import time
 
-import jax
 import numpy as np
 import pytest
-from command_line import QUICK, ROOT, command, run_main
+from command_line import QUICK, run_main
+from outcomes import assert_same, outcome, start, wait_for_metrics
 
-from cifar_jax import checkpoints, models, optim, state
-from cifar_jax.hyper import make_hyper
-
-TIMED = {"images_per_second"}
 LONG = (*QUICK, "--config.total_epochs=12", "--config.log_every_steps=3")
-
-
-def outcome(workdir):
-    """All that a run leaves behind but its timings: metrics, parameters, optimizer state."""
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    rows = [
-        {name: value for name, value in json.loads(line).items() if name not in TIMED}
-        for line in lines
-    ]
-    template = state.create_state(
-        models.create("basic_net"), optim.make_optimizer("adam"), make_hyper(0.1), 0, (32, 32, 3)
-    )
-    with contextlib.closing(checkpoints.open_manager(workdir / "checkpoints")) as manager:
-        last, *_ = checkpoints.restore(manager, template, manager.latest_step())
-    summary = json.loads((workdir / "summary.json").read_text())
-    kept = ("test_accuracy", "validation_accuracy", "params_sha256", "steps", "checkpoints")
-    return rows, jax.tree.map(np.asarray, last), {name: summary[name] for name in kept}
 
 
 @pytest.fixture(scope="module")
@@ -45,36 +22,10 @@ def uninterrupted(tmp_path_factory):
     return outcome(workdir)
 
 
-def assert_same(ours, theirs):
-    assert ours[0] == theirs[0]
-    jax.tree.map(np.testing.assert_array_equal, ours[1], theirs[1])
-    assert ours[2] == theirs[2]
-
-
-def start(workdir):
-    return subprocess.Popen(
-        command(workdir, *LONG),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for_metrics(workdir, process, more_than=0, timeout=120):
-    """Returns once training has written more than so many lines of metrics, or has ended."""
-    path, limit = workdir / "metrics.jsonl", time.monotonic() + timeout
-    while process.poll() is None:
-        if path.exists() and path.read_text().count("\n") > more_than:
-            return
-        assert time.monotonic() < limit, "training wrote no metrics"
-        time.sleep(0.01)
-
-
 def test_killed_at_random_moments_and_resumed(tmp_path, uninterrupted):
     workdir, moments, kills = tmp_path / "run", random.Random(7), 0
     for attempt in range(20):
-        process = start(workdir)
+        process = start(workdir, *LONG)
         if attempt < 4:
             wait_for_metrics(workdir, process)
             time.sleep(moments.uniform(0, 1.0))
@@ -93,7 +44,7 @@ def test_killed_at_random_moments_and_resumed(tmp_path, uninterrupted):
 )
 def test_signal_saves_and_the_rest_is_the_same(tmp_path, uninterrupted, number, code):
     workdir = tmp_path / "run"
-    process = start(workdir)
+    process = start(workdir, *LONG)
     wait_for_metrics(workdir, process, more_than=9)
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)

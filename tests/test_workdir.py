@@ -1,13 +1,15 @@
 """The folder of a run: another config or other data in it, and what is damaged."""
 
+import errno
 import io
+import os
 
 import pytest
 from rich.console import Console
 
 from cifar_jax import config as config_lib
-from cifar_jax import train, workdir
-from cifar_jax.errors import ConfigError, UserError
+from cifar_jax import files, train, workdir
+from cifar_jax.errors import ConfigError, StorageError, UserError
 
 
 @pytest.mark.parametrize(
@@ -33,8 +35,9 @@ def test_damaged_or_unwritable_workdir_is_said(quick_config, tmp_path):
     with pytest.raises(UserError, match="damaged"):
         workdir.open_workdir(tmp_path, quick_config, "data")
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="can't use"):
-        workdir.open_workdir(tmp_path / "file" / "run", quick_config, "data")
+    for folder in ("file", "file/run"):
+        with pytest.raises(UserError, match="workdir"), workdir.claimed(tmp_path / folder):
+            pass
 
 
 def test_what_is_damaged_is_named_and_another_config_never_continues(quick_config, tmp_path):
@@ -51,9 +54,36 @@ def test_what_is_damaged_is_named_and_another_config_never_continues(quick_confi
     for file in (last / "state").rglob("*"):
         if file.is_file():
             file.write_bytes(b"")
-    with pytest.raises(UserError, match=f"{last} can't be read"):
-        train.train_and_evaluate(quick_config, tmp_path / "run", console)
-    for file in last.rglob("metrics/*"):
-        file.write_bytes(b"{")
-    with pytest.raises(UserError, match="one of them is damaged"):
-        train.train_and_evaluate(quick_config, tmp_path / "run", console)
+    said = io.StringIO()
+    again = train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=said, width=999))
+    assert f"{last} is damaged" in said.getvalue() and "kept as" in said.getvalue()
+    assert again["params_sha256"] == summary["params_sha256"]
+
+
+def test_a_workdir_is_one_trainings(tmp_path):
+    with workdir.claimed(tmp_path / "run") as folder:
+        assert folder == tmp_path / "run"
+        with (
+            pytest.raises(UserError, match=rf"in use by another training \(process {os.getpid()} "),
+            workdir.claimed(folder),
+        ):
+            pass
+    with workdir.claimed(folder):  # what the first one left there is no lock
+        pass
+
+
+def test_where_there_are_no_locks_nobody_is_kept_out(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", no_locks)
+    with workdir.claimed(tmp_path), workdir.claimed(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENOSPC, StorageError), (errno.ENOENT, FileNotFoundError)]
+)
+def test_a_full_disk_is_said_and_other_errors_are_not_taken_for_one(tmp_path, number, kind):
+    with pytest.raises(kind, match=os.strerror(number)), workdir.claimed(tmp_path):
+        raise OSError(number, os.strerror(number))

@@ -46,6 +46,32 @@ def test_tensorboard_events_can_be_read(tmp_path):
     assert hyperparameters.plugin_data.plugin_name == "hparams"
 
 
+def test_events_that_are_written_again_are_there_once(tmp_path):
+    """After a kill at step 30 of a run whose last checkpoint is of step 20; and when it starts anew."""
+    from tensorboard.backend.event_processing import event_accumulator
+
+    def write(resume_step, steps):
+        said = []
+        events = writers.TensorBoard(tmp_path, said.append, resume_step)
+        if not resume_step:
+            events.write_texts(0, {"parameters": "a table"})
+        for step in steps:
+            events.write_scalars(step, {"train/loss": step + len(steps)})
+        events.write_scalars(steps[-1], {"test/last_accuracy": 0.5})
+        events.close()
+        assert said == []
+        found = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
+        return {tag: [each.step for each in found.Tensors(tag)] for tag in found.Tags()["tensors"]}
+
+    assert write(0, [10, 20])["test/last_accuracy"] == [20]
+    write(0, [10, 20, 30])
+    (last,) = tmp_path.glob("events*")
+    with last.open("ab") as file:
+        file.write(b"cut short")
+    expected = {"parameters": [0], "train/loss": [10, 20, 30, 40], "test/last_accuracy": [40]}
+    assert write(20, [30, 40]) == expected
+
+
 def test_an_unwritable_folder_costs_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     said = []

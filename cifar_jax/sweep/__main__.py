@@ -15,8 +15,8 @@ Runs that differ only in seed, learning rate, momentum, weight decay, label smoo
 trained together; others in groups one after the other. A run whose loss becomes NaN or infinite is
 marked as diverged, and the others go on.
 
-Exit codes: 0 done, 2 wrong config, data or command line, 130 Ctrl-C and 143 SIGTERM (during training
-both save first, at the end of the log interval).
+Exit codes: 0 done, 2 wrong config, data or command line, 4 the workdir's disk is full or fails, 130 Ctrl-C
+and 143 SIGTERM (during training both save first, at the end of the log interval).
 """
 
 import dataclasses

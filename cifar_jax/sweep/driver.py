@@ -1,6 +1,5 @@
 """A whole sweep: its groups one after the other, its folder and its tables."""
 
-import contextlib
 import dataclasses
 import functools
 import os
@@ -43,8 +42,25 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
     turns = population.takes_turns() if turns is None else turns
     planned = plan(runs, dataset, memory_gb, turns, say)
     mine = about(sweep, runs, dataset, planned)
-    folder = workdir.open_folder(folder, "sweep.json", mine, check_same)
-    planned = recorded_plan(folder, runs)
+    with workdir.claimed(folder) as folder:
+        workdir.open_folder(folder, "sweep.json", mine, check_same)
+        return train_in(folder, sweep, runs, dataset, mine, turns, say)
+
+
+def train_in(folder, sweep, runs, dataset, mine, turns, say):
+    """Trains all runs in a workdir of one's own and writes the tables.
+
+    Args:
+        folder: of workdir.claimed, with its sweep.json.
+        sweep, runs: cells.Sweep and its runs.
+        dataset: data.Dataset.
+        mine: of `about`.
+        turns: of population.make_programs.
+        say: prints one line.
+    Returns:
+        rows of runs.csv.
+    """
+    planned, count = recorded_plan(folder, runs), len(runs) // len(sweep.cells)
     say(
         f"{len(sweep.cells)} cells x {count} seeds = {len(runs)} runs in {len(planned)} groups: "
         f"{', '.join(str(len(group.runs)) for group in planned)} runs; {dataset.name}; "
@@ -185,8 +201,8 @@ def train_group(job, group, epochs, caught, say):
     run = build(group.config, job.dataset, stack, group.dropout_from_hyper)
     start = population.create(run, [member.config for member in members])
     checkpoint_folder = job.folder / "checkpoints" / str(job.index)
-    with contextlib.closing(checkpoints.open_manager(checkpoint_folder)) as manager:
-        at, record, theirs = training.restore(manager, start, len(group.runs), run.mesh)
+    with checkpoints.opened(checkpoint_folder, say) as manager:
+        at, record, theirs = training.restore(manager, start, len(group.runs), run.mesh, say)
         if theirs is not None:
             check_same(job.folder, theirs, job.about)
             say(f"{job.name}: resuming at step {int(at.step):,} of {run.total_steps:,}")

@@ -42,18 +42,18 @@ def save(manager, population, count, record, about):
     checkpoints.save(manager, kept, dataclasses.asdict(record) | of_runs, about)
 
 
-def restore(manager, start, count, mesh):
-    """The last checkpoint, padded like `start` and shared out over the mesh.
+def restore(manager, start, count, mesh, say):
+    """The newest whole checkpoint, padded like `start` and shared out over the mesh; `say` is told of damaged ones.
 
     Returns:
         (Population, Record, about); what was given where there is no checkpoint, and about None.
     """
-    if (step := manager.latest_step()) is None:
-        return start, Record(), None
     # Whole on every device: the unpadded runs need not divide.
     template = jax.tree.map(lambda x: x[:count] if x.ndim else x, start)
     template = jax.device_put(template, parallel.replicated(mesh))
-    found, record, about = checkpoints.restore(manager, template, step)
+    if (kept := checkpoints.restore_newest(manager, template, say)) is None:
+        return start, Record(), None
+    found, record, about = kept
 
     index = np.arange(len(start.members.diverged)) % count
 
@@ -110,7 +110,7 @@ def train(run, group, population, record, manager, about, log, caught):
             save(manager, population, count, record, about)
         if caught:
             break
-    manager.wait_until_finished()
+    checkpoints.wait(manager)
     if caught:
         raise runtime.Interrupted(
             f"stopped by signal {caught[0]} at step {step:,} of a group; saved. The same command goes "

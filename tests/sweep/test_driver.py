@@ -13,10 +13,11 @@ import jax
 import numpy as np
 import pytest
 from command_line import ROOT
+from damages import arrays_of, flip_bit
 from rich.console import Console
 
-from cifar_jax import checkpoints, runtime, train
-from cifar_jax.errors import ConfigError
+from cifar_jax import checkpoints, runtime, train, workdir
+from cifar_jax.errors import ConfigError, UserError
 from cifar_jax.sweep import Sweep, __main__, cells, driver, grid, training
 
 RATES = (0.01, 0.03)
@@ -198,3 +199,17 @@ def test_several_devices_share_out_the_runs(tmp_path, monkeypatch):
     for ours, theirs in zip(two, one, strict=True):
         assert (ours["cell"], ours["epoch"]) == (theirs["cell"], theirs["epoch"])
         assert float(ours["train_loss"]) == pytest.approx(float(theirs["train_loss"]), rel=1e-3)
+
+
+def test_a_damaged_checkpoint_of_a_sweep_is_kept_and_it_ends_the_same(sweep, tmp_path):
+    """Only the last one of a group is kept: it is trained anew. Meanwhile the workdir is its own."""
+    sweep.base.total_epochs = 1
+    run(sweep, tmp_path, count=1)
+    expected = outcome(tmp_path)
+    flip_bit(arrays_of(tmp_path / "checkpoints/0", 20))
+    with workdir.claimed(tmp_path), pytest.raises(UserError, match="in use by another training"):
+        run(sweep, tmp_path, count=1)
+    _, said = run(sweep, tmp_path, count=1)
+    assert f"{tmp_path}/checkpoints/0/20 is damaged (" in said.replace("\n", "")
+    assert (tmp_path / "checkpoints/0/20.damaged").is_dir()
+    assert outcome(tmp_path) == expected
