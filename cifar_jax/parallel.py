@@ -8,6 +8,7 @@ import inspect
 import jax
 import numpy as np
 from jax import lax
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cifar_jax.errors import ConfigError
@@ -42,6 +43,17 @@ def put(tree, sharding):
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
     return jax.tree.map(put_leaf, tree)
+
+
+def on_host(tree):
+    """A pytree of arrays as NumPy arrays, whole in every process, though parts of them may be on others' devices."""
+
+    def whole(leaf):
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return np.asarray(leaf)
+        return multihost_utils.process_allgather(leaf, tiled=True)
+
+    return jax.tree.map(whole, tree)
 
 
 def over_devices(mesh):

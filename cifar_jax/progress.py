@@ -6,6 +6,9 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
+
+from cifar_jax.command_line import printable
 
 PLAIN_SECONDS = 10.0  # least time between two lines within an epoch
 
@@ -107,7 +110,7 @@ def print_summary(console, summary, class_names):
     accuracies.add_column("test accuracy", justify="right")
     per_class = summary["per_class_test_accuracy"]
     for name, accuracy in zip(class_names, per_class, strict=True):
-        accuracies.add_row(name, "-" if accuracy is None else f"{accuracy:.2%}")
+        accuracies.add_row(Text(printable(name)), "-" if accuracy is None else f"{accuracy:.2%}")
     console.print(accuracies)
 
     on_test = summary["config"]["selection"] == "test"

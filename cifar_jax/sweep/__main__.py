@@ -15,13 +15,16 @@ Runs that differ only in seed, learning rate, momentum, weight decay, label smoo
 trained together; others in groups one after the other. A run whose loss becomes NaN or infinite is
 marked as diverged, and the others go on.
 
-Exit codes: 0 done, 2 wrong config, data or command line, 4 the workdir's disk is full or fails, 130 Ctrl-C
-and 143 SIGTERM (during training both save first, at the end of the log interval).
+Several processes, on one host or many, share out the runs; see python -m cifar_jax.main --help for the flags.
+
+Exit codes: 0 done, 2 wrong config, data or command line, 4 the workdir's disk is full or fails, 5 another
+process is gone, 130 Ctrl-C and 143 SIGTERM (during training both save first, at the end of the log interval).
 """
 
 import dataclasses
+import os
 
-from cifar_jax import command_line, tuning
+from cifar_jax import cluster, command_line, tuning
 
 MOST_RUNS = 1000  # of a cell: each has its own optimizer state and its own lines in the tables
 
@@ -42,6 +45,7 @@ def parse(argv):
 
     def define(values):
         flags.DEFINE_integer("runs", 1, "Seeds.", 1, MOST_RUNS, flag_values=values)
+        cluster.define_flags(values)
         flags.DEFINE_float("memory_gb", None, "Memory.", 1e-3, 1e6, flag_values=values)
 
     given, rest = command_line.read_flags(argv, define)
@@ -59,9 +63,10 @@ def main(argv):
         print(__doc__)
         return
     sweep, given = parse(argv)
-    from cifar_jax.sweep import driver
+    with cluster.joined(cluster.place(given, os.environ)):
+        from cifar_jax.sweep import driver
 
-    driver.train_sweep(sweep, given.runs, given.workdir, given.memory_gb)
+        driver.train_sweep(sweep, given.runs, given.workdir, given.memory_gb)
 
 
 if __name__ == "__main__":

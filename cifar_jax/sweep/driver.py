@@ -7,7 +7,7 @@ import os
 import jax
 from rich.console import Console
 
-from cifar_jax import checkpoints, data, files, models, runtime, tuning, workdir, writers
+from cifar_jax import checkpoints, cluster, data, files, models, runtime, tuning, workdir, writers
 from cifar_jax import config as config_lib
 from cifar_jax.analysis import style
 from cifar_jax.errors import ConfigError
@@ -36,14 +36,15 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
         models.create(model.name, dropout=model.dropout, activation=model.activation)
     base = sweep.base
     runtime.enable_compilation_cache(base.compilation_cache)
-    dataset = data.load(base.dataset.name, base.dataset.data_dir, base.dataset.archive)
+    names = base.dataset.name, base.dataset.data_dir, base.dataset.archive
+    dataset = cluster.in_turns(lambda: data.load(*names))
     console = console or Console(highlight=False)
     say = functools.partial(console.print, markup=False, soft_wrap=True)
     turns = population.takes_turns() if turns is None else turns
     planned = plan(runs, dataset, memory_gb, turns, say)
     mine = about(sweep, runs, dataset, planned)
     with workdir.claimed(folder) as folder:
-        workdir.open_folder(folder, "sweep.json", mine, check_same)
+        cluster.in_turns(lambda: workdir.open_folder(folder, "sweep.json", mine, check_same))
         return train_in(folder, sweep, runs, dataset, mine, turns, say)
 
 
@@ -75,9 +76,21 @@ def train_in(folder, sweep, runs, dataset, mine, turns, say):
                 job = Job(folder, mine, dataset, turns, f"group {index + 1}/{len(planned)}", index)
                 finished += train_group(job, group, epochs, caught, say)
     finally:
-        files.write_csv(folder / "results.csv", results.EPOCH_COLUMNS, epochs)
+        if cluster.is_first():
+            files.write_csv(folder / "results.csv", results.EPOCH_COLUMNS, epochs)
     order = {run.name: i for i, run in enumerate(runs)}
     finished.sort(key=lambda row: order[f"{row['cell']}/{row['seed']}"])
+    if cluster.is_first():
+        write_tables(folder, sweep, runs, epochs, finished, dataset, say)
+    return finished
+
+
+def write_tables(folder, sweep, runs, epochs, finished, dataset, say):
+    """Writes runs.csv, summary.md and the figures; `say` gets the summary, too. Arguments as of `train_in`.
+
+    Args:
+        epochs, finished: rows of results.csv and of runs.csv.
+    """
     files.write_csv(folder / "runs.csv", results.RUN_COLUMNS, finished)
     reported = {run.cell: run.config.reported.value for run in runs}
     made = [
@@ -92,7 +105,6 @@ def train_in(folder, sweep, runs, dataset, mine, turns, say):
     if bars := figures.bars(accuracies, _in_accuracy(runs)):
         style.save(bars, folder, "test_accuracy")
     say(text)
-    return finished
 
 
 def _in_accuracy(runs):
@@ -207,9 +219,11 @@ def train_group(job, group, epochs, caught, say):
             check_same(job.folder, theirs, job.about)
             say(f"{job.name}: resuming at step {int(at.step):,} of {run.total_steps:,}")
         path = job.folder / "metrics" / f"{job.index}.jsonl"
-        path.parent.mkdir(exist_ok=True)
-        lines = writers.JsonLines(path, int(at.step))
-        epochs += lines.rows
+        lines = writers.Nowhere()
+        if cluster.is_first():
+            path.parent.mkdir(exist_ok=True)
+            lines = writers.JsonLines(path, int(at.step))
+            epochs += lines.rows
 
         def log(rows, seconds):
             for row in rows:

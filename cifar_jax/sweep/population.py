@@ -58,8 +58,9 @@ def create(run, configs):
         UserError: as of run.initial_variables.
     """
     hypers = [hyper.from_config(config) for config in configs]
-    hypers = jax.tree.map(lambda *numbers: jnp.stack(numbers), *hypers)
-    keys = jnp.stack([jax.random.PRNGKey(config.seed) for config in configs])
+    # On the host, from where a program of several processes takes what all of them have.
+    hypers = jax.tree.map(lambda *numbers: np.stack(numbers), *hypers)
+    keys = np.stack([jax.random.PRNGKey(config.seed) for config in configs])
     given, replicated = initial_variables(run), parallel.replicated(run.mesh)
     sharded = parallel.over_devices(run.mesh)
     keep_best = run.validation is not None
@@ -67,7 +68,7 @@ def create(run, configs):
     build = jax.vmap(functools.partial(initial_member, run, keep_best), in_axes=(0, 0, None))
     build = programs.jit_once(build, out_shardings=(sharded, sharded))
     members, best = build(hypers, keys, given)
-    return Population(jax.device_put(jnp.int32(0), replicated), members, best)
+    return Population(parallel.put(np.int32(0), replicated), members, best)
 
 
 def initial_member(run, keep_best, hypers, key, given):

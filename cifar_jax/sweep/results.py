@@ -1,9 +1,8 @@
 """Rows of a sweep's tables: one for each run and epoch, and one for each run."""
 
 import jax
-import numpy as np
 
-from cifar_jax import early_stopping, metrics, parallel, steps
+from cifar_jax import early_stopping, metrics, parallel
 
 EPOCH_COLUMNS = (
     *("cell", "seed", "epoch", "step", "learning_rate", "train_loss", "train_accuracy"),
@@ -32,7 +31,7 @@ def epoch_rows(run, group, population, learning_rates, trained, evaluated):
     step = int(population.step)
     states = statuses(run, population)
     # One that diverged within this epoch has done at least one step of it, too.
-    took_part = np.asarray(population.members.state.step) > step - run.steps_per_epoch
+    took_part = parallel.on_host(population.members.state.step) > step - run.steps_per_epoch
     validation = summaries(evaluated) if evaluated is not None else None
     rows = []
     for i, member in enumerate(group.runs):
@@ -52,7 +51,7 @@ def epoch_rows(run, group, population, learning_rates, trained, evaluated):
 
 def summaries(evaluated):
     """metrics.summarize of each run of an EvalMetrics [R]: a list."""
-    evaluated = jax.device_get(evaluated)
+    evaluated = parallel.on_host(evaluated)
     return [
         metrics.summarize(jax.tree.map(lambda x, i=i: x[i], evaluated))
         for i in range(len(evaluated.loss))
@@ -62,7 +61,7 @@ def summaries(evaluated):
 def statuses(run, population):
     """What became of each run so far: a list of "running", "finished", "stopped early", "diverged"."""
     members = population.members
-    found = jax.device_get((members.diverged, members.state.step, members.active))
+    found = parallel.on_host((members.diverged, members.state.step, members.active))
 
     def status(diverged, step, active):
         if diverged != metrics.NEVER:
@@ -83,9 +82,7 @@ def run_rows(run, group, population, train_seconds):
         list of dicts with RUN_COLUMNS. A run that diverged has no result, whatever its best epoch.
     """
     selected = "last" if run.config.selection == "last" else "best"
-    test = jax.device_put(
-        steps.Data(*map(np.asarray, run.dataset.split("test"))), parallel.replicated(run.mesh)
-    )
+    test = run.put(*run.dataset.split("test"))
     variables = {"last": population.members.state.variables}
     if run.validation is not None:
         variables["best"] = population.best.variables
@@ -93,7 +90,7 @@ def run_rows(run, group, population, train_seconds):
         name: summaries(run.programs.evaluate(each, test)) for name, each in variables.items()
     }
     states = statuses(run, population)
-    diverged, done, reasons, best_epoch = jax.device_get(
+    diverged, done, reasons, best_epoch = parallel.on_host(
         (
             population.members.diverged,
             population.members.state.step,

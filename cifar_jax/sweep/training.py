@@ -7,7 +7,7 @@ import time
 import jax
 import numpy as np
 
-from cifar_jax import checkpoints, parallel, runtime
+from cifar_jax import checkpoints, cluster, parallel, runtime
 from cifar_jax.sweep import population as population_lib
 from cifar_jax.sweep import results
 from cifar_jax.train import compile_steps, interval_length
@@ -37,6 +37,8 @@ def padded(runs, devices):
 
 def save(manager, population, count, record, about):
     """Starts writing the first `count` runs, the padding left out: it depends on the devices."""
+    if cluster.several():
+        population = parallel.on_host(population)
     kept = jax.tree.map(lambda x: x[:count] if x.ndim else x, population)
     of_runs = {name: getattr(record, name)[:count] for name in OF_RUNS}
     checkpoints.save(manager, kept, dataclasses.asdict(record) | of_runs, about)
@@ -49,8 +51,11 @@ def restore(manager, start, count, mesh, say):
         (Population, Record, about); what was given where there is no checkpoint, and about None.
     """
     # Whole on every device: the unpadded runs need not divide.
-    template = jax.tree.map(lambda x: x[:count] if x.ndim else x, start)
-    template = jax.device_put(template, parallel.replicated(mesh))
+    whole = parallel.replicated(mesh)
+    template = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:])[: x.ndim], x.dtype, sharding=whole),
+        start,
+    )
     if (kept := checkpoints.restore_newest(manager, template, say)) is None:
         return start, Record(), None
     found, record, about = kept
@@ -58,7 +63,7 @@ def restore(manager, start, count, mesh, say):
     index = np.arange(len(start.members.diverged)) % count
 
     def pad(kept, like):
-        return jax.device_put(kept[index] if like.ndim else kept, like.sharding)
+        return parallel.put(kept[index] if like.ndim else kept, like.sharding)
 
     for name in OF_RUNS:
         record[name] = [record[name][i] for i in index] if record[name] else []
@@ -98,7 +103,7 @@ def train(run, group, population, record, manager, about, log, caught):
             length = interval_length(run, step)
             population = interval(run, population, record, orders, length)
             step += length
-            if caught and step % per_epoch:
+            if step % per_epoch and cluster.signal_of_any(caught):
                 break
         due = (epoch + 1) % config.checkpoint.every_epochs == 0 or step == run.total_steps
         if step % per_epoch == 0:
@@ -106,30 +111,31 @@ def train(run, group, population, record, manager, about, log, caught):
             population, rows = finish_epoch(run, group, population, record, end_epoch, due)
             log(rows, seconds)
         going = step < run.total_steps and active(population).any()
-        if (due and step % per_epoch == 0) or not going or caught:
+        stop = cluster.signal_of_any(caught)
+        if (due and step % per_epoch == 0) or not going or stop:
             save(manager, population, count, record, about)
-        if caught:
+        if stop:
             break
     checkpoints.wait(manager)
-    if caught:
+    if number := cluster.signal_of_any(caught):
         raise runtime.Interrupted(
-            f"stopped by signal {caught[0]} at step {step:,} of a group; saved. The same command goes "
+            f"stopped by signal {number} at step {step:,} of a group; saved. The same command goes "
             "on from here.",
-            caught[0],
+            number,
         )
     return population
 
 
 def active(population):
     """Which runs have neither stopped nor diverged: NumPy bool [R]."""
-    return np.asarray(jax.device_get(population.members.active))
+    return parallel.on_host(population.members.active)
 
 
 def interval(run, population, record, orders, length):
     """Trains so many steps and adds to the sums of the epoch; returns the Population."""
     started = time.perf_counter()
     members, sums = run.programs.train_steps(population.members, run.train, orders, length)
-    values = jax.device_get(means(sums))
+    values = parallel.on_host(means(sums))
     seconds = time.perf_counter() - started
     record.train_seconds += seconds
     record.epoch_seconds += seconds
@@ -142,7 +148,7 @@ def interval(run, population, record, orders, length):
     record.learning_rate = [
         new if math.isfinite(new) else old for new, old in zip(rates, before, strict=True)
     ]
-    step = jax.device_put(population.step + length, population.step.sharding)
+    step = parallel.put(population.step + length, population.step.sharding)
     return population.replace(members=members, step=step)
 
 
@@ -172,7 +178,7 @@ def finish_epoch(run, group, population, record, end_epoch, due):
     evaluated = None
     if run.validation is not None:
         evaluated = run.programs.evaluate(population.members.state.variables, run.validation)
-    on_devices = jax.device_put(trained, parallel.over_devices(run.mesh))
+    on_devices = parallel.put(trained, parallel.over_devices(run.mesh))
     population = end_epoch(population, on_devices, evaluated, due, epoch)
     rows = results.epoch_rows(run, group, population, record.learning_rate, trained, evaluated)
     record.epoch_steps, record.epoch_loss, record.epoch_accuracy = 0, [], []

@@ -16,6 +16,7 @@ import pytest
 from command_line import ROOT, command, free_port, run_main
 from documents import code_blocks
 from metrics_file import rows
+from processes import QUICK_XLA, finish
 
 from cifar_jax import checkpoints
 from cifar_jax.errors import LostProcess
@@ -29,8 +30,6 @@ SMALL = (
     "--config.optimizer.name=sgd",
     "--config.optimizer.learning_rate=0.1",
 )
-# JAX keeps compiled programs of the first process only: the others compile anew each time, so quickly.
-QUICK_XLA = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 
 # What srun does, on one machine: the tasks beside each other, each told its place.
@@ -74,12 +73,6 @@ def start(workdir, count, told=by_flags):
             )
         )
     return processes
-
-
-def finish(processes, timeout=240):
-    """Waits for processes; returns their exit codes, outputs and errors."""
-    said = [process.communicate(timeout=timeout) for process in processes]
-    return [process.returncode for process in processes], *zip(*said, strict=True)
 
 
 def run_with_two_devices(workdir):

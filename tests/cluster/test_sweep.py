@@ -1,0 +1,61 @@
+"""The runs of a sweep, shared out over two processes, are those of two devices of one."""
+
+import csv
+import os
+import pathlib
+import subprocess
+import sys
+
+from command_line import ROOT, free_port
+from processes import QUICK_XLA, finish
+
+SWEEP = (
+    *("--config", str(ROOT / "configs/sweeps/quickstart.py"), "--runs", "1"),
+    *("--config.total_epochs=2", "--config.early_stopping.patience=1"),
+)
+
+
+def start(workdir, *arguments, flags=QUICK_XLA):
+    return subprocess.Popen(
+        [sys.executable, "-m", "cifar_jax.sweep", *SWEEP, "--workdir", str(workdir), *arguments],
+        cwd=ROOT,
+        env=os.environ | {"XLA_FLAGS": flags},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_two(workdir):
+    port = free_port()
+    flags = (f"--coordinator=127.0.0.1:{port}", "--processes=2")
+    return [start(workdir, *flags, f"--process={process}") for process in range(2)]
+
+
+def start_one(workdir):
+    """With two devices."""
+    return [start(workdir, flags=f"{QUICK_XLA} --xla_force_host_platform_device_count=2")]
+
+
+def tables(workdir):
+    """The rows of both tables but for the seconds."""
+    found = []
+    for name in ("results.csv", "runs.csv"):
+        with (pathlib.Path(workdir) / name).open() as file:
+            rows = list(csv.DictReader(file))
+        found.append([{k: v for k, v in row.items() if k != "seconds"} for row in rows])
+    return found
+
+
+def test_two_processes_write_the_tables_of_two_devices(tmp_path):
+    """Three runs on two devices, so one is there twice; begun by either, the sweep is read by the other."""
+    codes, outputs, errors = finish(start_two(tmp_path / "two"))
+    assert codes == [0, 0], errors
+    assert outputs[1] == errors[1] == "" and "lr_0.03" in outputs[0]
+    codes, _, errors = finish(start_one(tmp_path / "one"))
+    assert codes == [0], errors
+    assert tables(tmp_path / "two") == tables(tmp_path / "one")
+    before = tables(tmp_path / "one")
+    codes, outputs, errors = finish(start_two(tmp_path / "one"))
+    assert codes == [0, 0], errors
+    assert "resuming at step" in outputs[0] and tables(tmp_path / "one") == before
