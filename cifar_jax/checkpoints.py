@@ -5,6 +5,7 @@ renamed, STEP.damaged, which Orbax takes for none of its own and so never delete
 """
 
 import contextlib
+import datetime
 import functools
 import json
 import logging
@@ -90,9 +91,15 @@ def open_manager(folder, read_only=False):
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file, not a folder of checkpoints; move it away")
     for step in _steps(folder):
-        if not _score_is_whole(folder / str(step)):
-            raise UserError(f"{Damaged(folder / str(step), 'its score')}; move that folder away")
-    return ocp.CheckpointManager(folder, options=options)
+        if why := _unreadable(folder / str(step)):
+            raise UserError(f"{Damaged(folder / str(step), why)}; move that folder away")
+    try:
+        return ocp.CheckpointManager(folder, options=options)
+    except Exception as error:  # Orbax looks into all of them, and raises many types
+        raise UserError(
+            f"the checkpoints in {folder} can't be read ({type(error).__name__}: {_line(error)}): one of them is "
+            "damaged; move its folder away"
+        ) from error
 
 
 def _line(error):
@@ -104,14 +111,23 @@ def _steps(folder):
     return sorted(int(each.name) for each in folder.glob("*") if each.name.isdecimal())
 
 
-def _score_is_whole(folder):
-    """Whether a checkpoint's score, without which Orbax opens none of them, can be read or was never given."""
-    try:
-        return isinstance(json.loads((folder / "metrics/metrics").read_text())["score"], float)
-    except FileNotFoundError:
-        return True
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
+def _unreadable(folder):
+    """Which part of a checkpoint, that Orbax has to read before it opens any, is damaged: words; "" for none."""
+    parts = {
+        "its score": ("metrics/metrics", lambda found: found["score"] + 0.0),
+        "its date": (
+            "_CHECKPOINT_METADATA",
+            lambda found: datetime.datetime.fromtimestamp(found["commit_timestamp_nsecs"] / 1e9),
+        ),
+    }
+    for name, (file, read) in parts.items():
+        try:
+            read(json.loads((folder / file).read_text()))
+        except FileNotFoundError:  # never given, or Orbax does without
+            continue
+        except (OSError, ValueError, TypeError, KeyError, OverflowError):
+            return name
+    return ""
 
 
 @contextlib.contextmanager
@@ -128,7 +144,7 @@ def opened(folder, say):
         OSError: a checkpoint couldn't be written.
     """
     folder = pathlib.Path(folder).absolute()
-    cluster.in_turns(lambda: _set_aside_without_score(folder, say))
+    cluster.in_turns(lambda: _set_aside_unreadable(folder, say))
     manager = open_manager(folder)
     try:
         yield manager
@@ -140,9 +156,9 @@ def opened(folder, say):
     manager.close()
 
 
-def _set_aside_without_score(folder, say):
-    while (steps := _steps(folder)) and not _score_is_whole(folder / str(steps[-1])):
-        _set_aside(folder, steps[-1], "its score", say)
+def _set_aside_unreadable(folder, say):
+    while (steps := _steps(folder)) and (why := _unreadable(folder / str(steps[-1]))):
+        _set_aside(folder, steps[-1], why, say)
 
 
 def _set_aside(folder, step, why, say):
