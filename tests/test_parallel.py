@@ -102,21 +102,21 @@ def test_every_part_of_a_sharded_data_set_is_there():
     np.testing.assert_array_equal(padded[:10], images)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--config.parallel.backend=pmap", "--config.steps_per_call=scan"),
-        ("--config.parallel.dataset=sharded", "--config.parallel.batch_norm=per_device"),
-    ],
-    ids=["pmap", "sharded"],
-)
-def test_a_run_of_the_command_line(tmp_path, options):
+def test_runs_of_the_command_line(tmp_path):
     """All the rest of a run: evaluation, checkpoints, the summary; basic_net has no batch norm."""
-    eight = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-    losses = []
-    for name, given in (("plain", ()), ("changed", options)):
-        done = run_main(tmp_path / name, *QUICK, *given, **eight)
+    eight = {
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+    }
+    ways = {
+        "plain": (),
+        "pmap": ("--config.parallel.backend=pmap", "--config.steps_per_call=scan"),
+        "sharded": ("--config.parallel.dataset=sharded", "--config.parallel.batch_norm=per_device"),
+    }
+    losses = {}
+    for name, options in ways.items():
+        done = run_main(tmp_path / name, *QUICK, *options, **eight)
         assert done.returncode == 0, done.stderr
         rows = map(json.loads, (tmp_path / name / "metrics.jsonl").open())
-        losses.append([row["loss"] for row in rows])
-    np.testing.assert_allclose(*losses, rtol=1e-3)
+        losses[name] = [row["loss"] for row in rows]
+    for name in ("pmap", "sharded"):
+        np.testing.assert_allclose(losses[name], losses["plain"], rtol=1e-3)
