@@ -69,8 +69,7 @@ def long_run(config, folder, monkeypatch, compilations):
     return found
 
 
-@pytest.mark.parametrize("form", ["loop", "scan"])
-@pytest.mark.parametrize("every_epochs", [1, 100_000], ids=["checkpoints", "no checkpoints"])
+@pytest.mark.parametrize(("form", "every_epochs"), [("loop", 1), ("scan", 1), ("scan", 100_000)])
 def test_nothing_is_compiled_again_and_nothing_piles_up(
     quick_config, tmp_path, monkeypatch, compilations, form, every_epochs
 ):

@@ -8,7 +8,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from quick_jit import quick_jit
+from quick_jit import quick_jit, quick_jit_float64
 
 from cifar_jax import config as config_lib
 from cifar_jax import data, metrics, steps
@@ -84,7 +84,7 @@ def test_every_run_is_that_run_alone(model, other):
         members = in_float64(start.members)
         recipe = wide_recipe(run)
         functions = population.stacked_functions(recipe, len(group.runs))
-        step, counted = quick_jit(functions.train_step), functions.no_metrics()
+        step, counted = quick_jit_float64(functions.train_step), functions.no_metrics()
         for _ in range(STEPS):
             members, counted = step(members, counted, run.train, order)
         evaluated = quick_jit(functions.eval_step)(
@@ -97,7 +97,7 @@ def test_every_run_is_that_run_alone(model, other):
             np.testing.assert_array_equal(
                 order[i], alone.programs.epoch_order(expected.key, 0, len(run.train.labels))
             )
-            step_alone, sums = quick_jit(one.train_step), one.no_metrics()
+            step_alone, sums = quick_jit_float64(one.train_step), one.no_metrics()
             for _ in range(STEPS):
                 expected, sums = step_alone(expected, sums, run.train, order[i])
             found = population.pick(members.state, i)
