@@ -54,22 +54,22 @@ def on_cpu() -> bool:
 
 
 @contextlib.contextmanager
-def _formulations(cpu):
-    token = _cpu.set(cpu)
+def _set(variable, value):
+    token = variable.set(value)
     try:
         yield
     finally:
-        _cpu.reset(token)
+        variable.reset(token)
 
 
 def plain_formulations():
     """What is traced inside uses XLA's own convolution and pooling: accelerators', whose operations can be counted."""
-    return _formulations(cpu=False)
+    return _set(_cpu, False)
 
 
 def cpu_formulations():
     """What is traced inside uses the CPU's formulations, whatever the machine that traces it."""
-    return _formulations(cpu=True)
+    return _set(_cpu, True)
 
 
 def conv(x, kernel, stride=1, padding=0, groups=1):
@@ -270,14 +270,9 @@ class Dropout(nn.Module):
 _statistics_axis = contextvars.ContextVar("statistics_axis", default=None)
 
 
-@contextlib.contextmanager
 def statistics_over(axis):
     """Batch norm that is traced inside, in a program for one device's share, is over all devices of a named axis."""
-    token = _statistics_axis.set(axis)
-    try:
-        yield
-    finally:
-        _statistics_axis.reset(token)
+    return _set(_statistics_axis, axis)
 
 
 class BatchNorm(nn.Module):
