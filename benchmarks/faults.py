@@ -33,8 +33,9 @@ RESULTS = pathlib.Path(__file__).parent / "results" / "faults.jsonl"
 sys.path.insert(0, str(ROOT / "tests"))
 
 from command_line import QUICK, command  # noqa: E402
-from damages import DAMAGES, arrays_of, flip_bit, mount, unmount  # noqa: E402
+from damages import DAMAGES, arrays_of, clock_set_back, flip_bit, mount, unmount  # noqa: E402
 from outcomes import assert_same, outcome  # noqa: E402
+from small_archives import Archives  # noqa: E402
 
 OPTIONS = (*QUICK, "--config.total_epochs=12", "--config.log_every_steps=5")
 TEMPORARY = "*.orbax-checkpoint-tmp*"
@@ -208,17 +209,13 @@ class Faults:
 
     def clock_set_back(self):
         """By a day at each start, and by a minute each time that it is asked."""
-        program = (
-            "import itertools, sys, time; real, asked = time.time, itertools.count(); "
-            "time.time = lambda: real() - {} * 86400 - 60 * next(asked); "
-            "time.time_ns = lambda: int(1e9 * time.time()); "
-            "from cifar_jax import command_line, main; command_line.run(main.main)"
-        )
         workdir, found = self.new(), []
         for days in (1, 2):
             arguments = command(workdir, *OPTIONS)[3:]
-            process = started([sys.executable, "-c", program.format(days), *arguments])
-            while days == 1 and not list(workdir.glob("checkpoints/[0-9]*")):
+            process = started([sys.executable, "-c", clock_set_back(days), *arguments])
+            while days == 1 and not any(
+                path.name.isdecimal() for path in workdir.glob("checkpoints/*")
+            ):
                 time.sleep(0.01)
             if days == 1:
                 process.kill()
@@ -239,8 +236,6 @@ class Faults:
         return found, is_same(workdir, self.expected), "the first is killed, then it goes on"
 
     def damaged_data_cache(self):
-        from data.conftest import Archives  # of tests/
-
         data = self.new("data")
         data.mkdir()
         archive = Archives().make(data / "cifar-10-binary.tar.gz", "cifar10-binary", 40)

@@ -34,6 +34,16 @@ def arrays_of(folder, step):
     return max(files_of(folder, step), key=lambda path: path.stat().st_size)
 
 
+def clock_set_back(days):
+    """A program, for `python -c`: the main job, its clock set back, and by a minute more each time it is asked."""
+    return (
+        "import itertools, time; real, asked = time.time, itertools.count(); "
+        f"time.time = lambda: real() - {days} * 86400 - 60 * next(asked); "
+        "time.time_ns = lambda: int(1e9 * time.time()); "
+        "from cifar_jax import command_line, main; command_line.run(main.main)"
+    )
+
+
 def mount(folder, options):
     """Mounts a file system in memory on a folder, or changes the one there; returns what went wrong, or ""."""
     command = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]

@@ -10,8 +10,9 @@ import time
 
 import pytest
 from command_line import QUICK, ROOT, command, run_main
-from damages import arrays_of, mount, truncate, unmount
+from damages import arrays_of, clock_set_back, mount, truncate, unmount
 from outcomes import assert_same, outcome, start
+from small_archives import Archives
 
 SHORT = (*QUICK, "--config.total_epochs=3")
 
@@ -47,13 +48,18 @@ def the_error(done):
     return line
 
 
+def saved(workdir):
+    """The steps of its complete checkpoints."""
+    return [path.name for path in workdir.glob("checkpoints/*") if path.name.isdecimal()]
+
+
 def test_a_full_disk_ends_it_and_room_lets_it_go_on(small_disk, undisturbed):
     # For a checkpoint and part of the next one.
     workdir = small_disk("size=1100k") / "run"
     done = run_main(workdir, *SHORT)
     assert done.returncode == 4
     assert "No space left on device" in the_error(done) and str(workdir) in done.stderr
-    assert [each.name for each in workdir.glob("checkpoints/*") if each.name.isdecimal()] == ["20"]
+    assert saved(workdir) == ["20"]
     small_disk("remount,size=64m")
     done = run_main(workdir, *SHORT)
     assert done.returncode == 0 and "resuming" in done.stdout and not done.stderr
@@ -80,6 +86,43 @@ def test_a_damaged_checkpoint_is_kept_and_the_run_ends_the_same(tmp_path, undist
     assert line.startswith(f"the checkpoint {last} is damaged (") and "60.damaged" in line
     assert (workdir / "checkpoints/60.damaged" / damaged.relative_to(last)).read_bytes() == content
     assert_same(outcome(workdir), outcome(undisturbed))
+
+
+def test_a_clock_set_back_changes_nothing(tmp_path, undisturbed):
+    """Of a run that was killed and goes on a day earlier."""
+    workdir = tmp_path / "run"
+    process, limit = start(workdir, *SHORT), time.monotonic() + 120
+    while not saved(workdir):
+        assert process.poll() is None and time.monotonic() < limit
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    arguments = command(workdir, *SHORT)[3:]
+    done = subprocess.run(
+        [sys.executable, "-c", clock_set_back(1), *arguments],
+        cwd=ROOT, text=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0 and "resuming" in done.stdout and not done.stderr
+    assert_same(outcome(workdir), outcome(undisturbed))
+
+
+def test_a_damaged_data_cache_is_built_again_and_the_run_is_the_same(tmp_path):
+    archive = Archives().make(tmp_path / "cifar-10-binary.tar.gz", "cifar10-binary", 40)
+    options = (
+        *QUICK,
+        "--config.total_epochs=1",
+        "--config.dataset.name=cifar10",
+        f"--config.dataset.data_dir={tmp_path}",
+        f"--config.dataset.archive={archive}",
+    )
+    whole = run_main(tmp_path / "whole", *options)
+    assert whole.returncode == 0, whole.stderr
+    cache = tmp_path / "cifar10/3.0.2/cifar_jax_cache"
+    truncate(cache / "train_images.npy")
+    done = run_main(tmp_path / "run", *options)
+    assert done.returncode == 0 and not done.stderr
+    assert done.stdout.count(f"The cache {cache} is damaged (") == 1
+    assert_same(outcome(tmp_path / "run"), outcome(tmp_path / "whole"))
 
 
 def test_without_a_tensorboard_folder_it_goes_on(tmp_path, undisturbed):
