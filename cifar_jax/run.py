@@ -272,12 +272,17 @@ def initial_variables(run):
     name = run.config.model.name
     if run.config.model.weights:
         return weights.load(run.config.model.weights, name, run.recipe.num_classes)
-    from_data = models.lookup(name).from_data
+    few = run.train.images[: models.registry.FROM_DATA]
+    return jax.jit(functools.partial(variables_from_data, run.recipe, name))(few)
+
+
+def variables_from_data(recipe, model_name, images):
+    """What a model takes from the training images, uint8 [N, H, W, C], for `with_variables`; {} for most."""
+    from_data = models.lookup(model_name).from_data
     if from_data is None:
         return {}
-    recipe, images = run.recipe, run.train.images[: models.registry.FROM_DATA]
-    normalized = augment.normalize(images, recipe.mean, recipe.std)
-    return {"batch_stats": jax.jit(from_data)(normalized)}
+    few = images[: models.registry.FROM_DATA]
+    return {"batch_stats": from_data(augment.normalize(few, recipe.mean, recipe.std))}
 
 
 def with_variables(start, given):

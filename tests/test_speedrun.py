@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import runpy
 
 import jax
 import numpy as np
@@ -79,3 +80,13 @@ def test_it_learns_and_keeps_its_whitening(config, tmp_path, monkeypatch):
             assert np.linalg.norm(layer["kernel"]) == pytest.approx(
                 np.sqrt(layer["kernel"].shape[-1]), rel=0.1
             )
+
+
+def test_what_the_authors_script_prints_is_read():
+    rows = runpy.run_path(str(ROOT / "benchmarks/speedrun.py"))["airbench_rows"]
+    printed = (
+        "|  run     |  epoch  |  train_acc  |  val_acc  |  tta_val_acc  |  time_seconds  |\n"
+        "|       0  |      7  |     0.9545  |   0.9353  |               |        2.4210  |\n"
+        "|          |   eval  |     0.9545  |   0.9353  |       0.9402  |        2.5908  |\n"
+    )
+    assert rows(printed) == [(0.9402, 2.5908)]

@@ -1,0 +1,160 @@
+"""configs/speedrun.py, run after run, each as one compiled program: accuracy and seconds; airbench's script beside it.
+
+    python benchmarks/speedrun.py --data_dir ~/tensorflow_datasets --runs 20
+    python benchmarks/speedrun.py --data_dir ~/tensorflow_datasets --runs 20 --airbench airbench94_muon.py
+
+The timer runs from the first training step (the whitening before it included) to the last prediction on the test set,
+with the test's views that the config asks for. What comes before is not in it: compilation, which is stated, reading
+the data, bringing it to the device, drawing the initial parameters. Each run has a seed of its own, from 0.
+
+--airbench is a copy of the author's script (https://github.com/KellerJordan/cifar10-airbench), which is run in a
+process of its own with the same images and as many runs; it needs PyTorch with CUDA. Its timer has the same bounds, but
+for the evaluations after each epoch, which it leaves out and does all the same.
+
+Appends to benchmarks/results/speedrun.jsonl.
+"""
+
+import argparse
+import datetime
+import json
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).parent.parent
+RESULTS = pathlib.Path(__file__).parent / "results" / "speedrun.jsonl"
+# Its script asks torchvision for the data, which is there, and for one function.
+TORCHVISION = {
+    "__init__.py": "",
+    "transforms.py": (
+        "import torch\n"
+        "class Normalize:\n"
+        "    def __init__(self, mean, std): self.mean, self.std = mean, std\n"
+        "    def __call__(self, images):\n"
+        "        mean, std = (torch.tensor(x, dtype=images.dtype, device=images.device).view(-1, 1, 1)"
+        " for x in (self.mean, self.std))\n"
+        "        return (images - mean) / std\n"
+    ),
+}
+
+
+def ours(config, dataset, runs):
+    """{"seconds": [...], "accuracies": [...], "compile_seconds": s} of so many seeds."""
+    import jax
+
+    from cifar_jax import programs, whole_run
+    from cifar_jax.run import build, initial_state
+
+    run = build(config, dataset)
+    test = run.put(*dataset.split("test"))
+    began = time.perf_counter()
+    program = programs.jit(whole_run.train_and_test(run), donate_argnums=0)
+    program = program.lower(initial_state(run), run.train, test).compile()
+    found = {"seconds": [], "accuracies": [], "compile_seconds": time.perf_counter() - began}
+    for seed in range(-1, runs):  # the first one warms up
+        config.seed = max(seed, 0)
+        start = jax.block_until_ready(initial_state(run))
+        began = time.perf_counter()
+        confusion = np.asarray(program(start, run.train, test).tested.confusion)
+        seconds = time.perf_counter() - began
+        if seed >= 0:
+            found["seconds"].append(seconds)
+            found["accuracies"].append(float(np.trace(confusion) / confusion.sum()))
+    return found
+
+
+def airbench(script, dataset, runs):
+    """The same of the author's script."""
+    import torch
+
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        (folder / "cifar10").mkdir()
+        for split in ("train", "test"):
+            images, labels = (torch.from_numpy(np.array(x)) for x in dataset.split(split))
+            content = {"images": images, "labels": labels.long(), "classes": dataset.class_names}
+            torch.save(content, folder / f"cifar10/{split}.pt")
+        try:
+            import torchvision  # noqa: F401
+        except ImportError:
+            (folder / "torchvision").mkdir()
+            for name, text in TORCHVISION.items():
+                (folder / "torchvision" / name).write_text(text)
+        text = script.read_text()
+        if text.count("range(200)") != 1:
+            raise SystemExit(f"{script} does not have its 200 runs where they were")
+        (folder / "script.py").write_text(text.replace("range(200)", f"range({runs})"))
+        done = subprocess.run(
+            [sys.executable, "script.py"], cwd=folder, check=True, capture_output=True, text=True
+        )
+    rows = airbench_rows(done.stdout)[1:]  # the first one warms up
+    return {"seconds": [row[1] for row in rows], "accuracies": [row[0] for row in rows]}
+
+
+def airbench_rows(printed):
+    """[(accuracy with the test's views, seconds)] of each run, from what the script prints."""
+    found = re.findall(r"\|\s+eval\s+\|.*\|\s+(\d\.\d+)\s+\|\s+(\d+\.\d+)\s+\|", printed)
+    return [(float(accuracy), float(seconds)) for accuracy, seconds in found]
+
+
+def in_words(name, found):
+    from cifar_jax.analysis import statistics as intervals
+
+    accuracies = intervals.estimate([100 * each for each in found["accuracies"]])
+    seconds = found["seconds"]
+    spread = f"{min(seconds):.3f} to {max(seconds):.3f}"
+    compiled = (
+        f"; compiled in {found['compile_seconds']:.1f} s" if "compile_seconds" in found else ""
+    )
+    return (
+        f"{name}: accuracy {accuracies.mean:.2f} % [{accuracies.low:.2f}, {accuracies.high:.2f}], n = {len(seconds)}; "
+        f"{statistics.median(seconds):.3f} s ({spread}){compiled}"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--config", default=str(ROOT / "configs/speedrun.py"))
+    parser.add_argument("--data_dir", default="", help="folder with the prepared set")
+    parser.add_argument("--data_name", default="CIFAR-10", help="what the data is called")
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--airbench", type=pathlib.Path, help="the author's airbench94_muon.py")
+    options = parser.parse_args()
+    if options.runs < 2:
+        parser.error("--runs is at least 2, for an interval")
+
+    from cifar_jax import config as config_lib
+    from cifar_jax import data, runtime
+
+    config = config_lib.load(options.config)
+    config.dataset.data_dir = options.data_dir or config.dataset.data_dir
+    config = config_lib.check(config)
+    dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
+    rows = {"ours": ours(config, dataset, options.runs)}
+    print(in_words("ours", rows["ours"]), flush=True)
+    if options.airbench:
+        rows["airbench"] = airbench(options.airbench, dataset, options.runs)
+        print(in_words("airbench", rows["airbench"]), flush=True)
+    result = {
+        "date": datetime.date.today().isoformat(),
+        "hardware": runtime.hardware(),
+        "versions": runtime.versions(),
+        "data": options.data_name,
+        "dataset_fingerprint": dataset.fingerprint,
+        "config": config.to_dict(),
+        **rows,
+    }
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""A whole training as one program is the training of the main job."""
+
+import dataclasses
+
+import jax
+import jax.flatten_util
+import numpy as np
+import pytest
+from command_line import ROOT
+
+from cifar_jax import config as config_lib
+from cifar_jax import data, programs, whole_run
+from cifar_jax.errors import ConfigError
+from cifar_jax.run import build, initial_state
+
+
+def few_images(train, test):
+    """A data set of noise, of its own strength for each channel and row, so that whitening is of no ambiguity."""
+    random = np.random.default_rng(0)
+    strength = np.linspace(20, 60, 32 * 3).reshape(32, 1, 3)
+    sizes = {"train": train, "test": test}
+    content = {
+        split: (
+            random.normal(128, strength, (count, 32, 32, 3)).clip(0, 255).astype(np.uint8),
+            random.integers(0, 10, count, dtype=np.int32),
+        )
+        for split, count in sizes.items()
+    }
+    return dataclasses.replace(data.load("digits"), sizes=sizes, read=content.__getitem__)
+
+
+def ended(run):
+    """Of one program."""
+    return programs.jit(whole_run.train_and_test(run))(
+        initial_state(run), run.train, run.put(*run.dataset.split("test"))
+    )
+
+
+def step_by_step(run):
+    """(TrainState, TrainMetrics of the last epoch, EvalMetrics) of the main job's programs."""
+    state = initial_state(run)
+    for epoch in range(run.config.total_epochs):
+        order = run.programs.epoch_order(state.key, epoch, len(run.train.labels))
+        state, sums = run.programs.train_steps(state, run.train, order, run.steps_per_epoch)
+    test = run.put(*run.dataset.split("test"))
+    return state, sums, run.programs.evaluate(state.variables, test)
+
+
+def flat(tree):
+    return np.asarray(jax.flatten_util.ravel_pytree(tree)[0])
+
+
+def small():
+    """Order, augmentation, dropout, schedule, averages."""
+    config = config_lib.load(ROOT / "configs/basic_net.py")
+    config.schedule.name, config.ema.decay, config.augment.crop_padding = "cosine", 0.9, 2
+    return config
+
+
+def speedrun():
+    """Whitening from the data, Muon, alternating flips, the test's views."""
+    config = config_lib.load(ROOT / "configs/speedrun.py")
+    config.dtype, config.optimizer.weight_decay = "float32", 2e-6 * 8 / 0.24
+    return config
+
+
+@pytest.mark.parametrize("make", [small, speedrun])
+def test_it_is_the_main_jobs_training(make):
+    config = make()
+    config.update({"batch_size": 8, "total_epochs": 2, "steps_per_call": "loop"})
+    config.update({"eval_batch_size": 4, "selection": "last"})
+    config.dataset.name, config.dataset.validation_fraction = "digits", 0.0
+    run = build(config_lib.check(config), few_images(16, 6))
+    found, (state, sums, tested) = ended(run), step_by_step(run)
+    assert int(found.state.step) == int(state.step) == 4
+    for name in ("params", "batch_stats", "averaged"):
+        ours, theirs = flat(getattr(found.state, name)), flat(getattr(state, name))
+        # What a few roundings of each of 4 steps may do, of the whole.
+        assert np.linalg.norm(ours - theirs) <= 1e-4 * np.linalg.norm(theirs)
+    np.testing.assert_array_equal(found.tested.confusion, tested.confusion)
+    np.testing.assert_allclose(found.tested.loss, tested.loss, rtol=1e-4)
+    assert int(found.trained.loss.count) == 2 * int(sums.loss.count)
+
+
+def test_what_is_taken_from_the_data_is_taken_within():
+    config = speedrun()
+    config.dataset.name, config.batch_size = "digits", 16
+    run = build(config_lib.check(config), few_images(32, 12))
+    text = str(
+        jax.make_jaxpr(whole_run.train_and_test(run))(initial_state(run), run.train, run.train)
+    )
+    assert "eigh" in text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        ({"schedule.name": "plateau"}, "schedule.name=plateau"),
+        ({"early_stopping.patience": 3}, "early_stopping"),
+        ({"dataset.residency": "stream"}, "dataset.residency=stream"),
+    ],
+)
+def test_what_the_host_decides_is_refused(quick_config, overrides, named):
+    quick_config.update_from_flattened_dict(overrides)
+    run = build(config_lib.check(quick_config), few_images(128, 50))
+    with pytest.raises(ConfigError, match=named):
+        whole_run.train_and_test(run)
