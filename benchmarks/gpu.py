@@ -64,6 +64,7 @@ def sweep():
 
 def depthwise():
     """Each formulation at the shapes of resnet18_dw's stages."""
+    import depthwise_kernel
     import jax
     import jax.numpy as jnp
     import roof
@@ -73,6 +74,7 @@ def depthwise():
     formulations = {
         "grouped": lambda x, k: convolution.xla_conv(x, k, 1, 1, x.shape[-1]),
         "shifts": lambda x, k: convolution.depthwise_conv(x, k, 1, 1),
+        "pallas": lambda x, k: depthwise_kernel.depthwise_conv(x, k, 1, 1),
     }
     found = []
     for size, channels in ((32, 64), (16, 128), (8, 256), (4, 512)):
