@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from cifar_jax.models import reductions
+
 
 def xla_conv(x, kernel, stride=1, padding=0, groups=1):
     """XLA's own convolution; kernel and padding may differ along height and width, padding = (rows, columns)."""
@@ -103,9 +105,6 @@ def _depthwise_backward(stride, padding, residuals, grad):
     def spread(grad, tap):
         return grad * tap[0]
 
-    def correlate(columns, grad):
-        return jnp.stack([jnp.sum(x * grad, axis=(0, 1, 2)) for x in columns])[:, None]
-
     x, kernel = residuals
     if stride == 1 and padding < len(
         kernel
@@ -114,7 +113,21 @@ def _depthwise_backward(stride, padding, residuals, grad):
         grad_x = depthwise_conv(grad, flipped, 1, len(kernel) - 1 - padding)
     else:
         grad_x = _grad_input(grad, kernel, x.shape, stride, padding, spread)
-    return grad_x, _grad_kernel(grad, x, len(kernel), stride, padding, correlate)
+    return grad_x, _depthwise_grad_kernel(grad, x, len(kernel), stride, padding)
+
+
+def _depthwise_grad_kernel(grad, x, size, stride, padding):
+    """dkernel[i, j, 0, c] = sum_bhw grad[b, h, w, c] x[b, h stride + i - padding, w stride + j - padding, c]."""
+    (rows, cols), wide = grad.shape[1:3], jnp.promote_types(x.dtype, jnp.float32)
+    x = lax.optimization_barrier(
+        jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    )
+    taps = [
+        (_rows(_cols(x, j, cols, stride), i, rows, stride) * grad).astype(wide)
+        for i in range(size)
+        for j in range(size)
+    ]
+    return jnp.stack(reductions.sums(taps)).reshape(size, size, 1, -1).astype(x.dtype)
 
 
 depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)

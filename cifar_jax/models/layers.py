@@ -36,8 +36,8 @@ FEW_CHANNELS = 6, 16
 FEW_IMAGES, FEW_PIXELS = 16, 16
 MANY_CHANNELS = 64
 
-# Those a model can be asked for by name. The leaky one's slope is 0.01, PyTorch's default.
-ACTIVATIONS = {"relu": nn.relu, "leaky_relu": nn.leaky_relu}
+# Those a model can be asked for by name, and what they do below zero; the leaky one's is PyTorch's default.
+SLOPES = {"relu": 0.0, "leaky_relu": 0.01}
 
 
 _cpu = contextvars.ContextVar("cpu", default=None)  # None: as the process's own platform
@@ -276,17 +276,19 @@ def statistics_over(axis):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over all axes but the last, optionally followed by ReLU.
+    """Batch normalisation over all axes but the last, optionally followed by ReLU or leaky ReLU.
 
     PyTorch's: in training the batch is normalised by its biased variance, while the running variance takes the
     unbiased one, new = (1 - momentum) old + momentum batch (Flax's momentum is one minus this one).
-    The ReLU is part of the layer because the two together need to remember only the input for their gradient.
+    The ReLU is part of the layer because the two together need to remember only the input for their gradient; `slope`
+    is what it does below zero.
 
     Parameters: `scale`, unless it is to stay 1, and `bias` [C]. Statistics, collection `batch_stats`:
     `mean`, `var` [C].
     """
 
     relu: bool = False
+    slope: float = 0.0
     use_scale: bool = True
     momentum: float = 0.1
     epsilon: float = 1e-5
@@ -302,11 +304,11 @@ class BatchNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, dtype)
         var = self.variable("batch_stats", "var", jnp.ones, shape, dtype)
 
-        x = x.astype(self.dtype)
+        x, slope = x.astype(self.dtype), self.slope if self.relu else None
         if not train:
-            return normalize(x, scale, bias, mean.value, var.value, self.epsilon, self.relu)
+            return normalize(x, scale, bias, mean.value, var.value, self.epsilon, slope)
         axis = _statistics_axis.get()
-        y, batch_mean, batch_var = batch_norm(x, scale, bias, self.epsilon, self.relu, axis)
+        y, batch_mean, batch_var = batch_norm(x, scale, bias, self.epsilon, slope, axis, on_cpu())
         if not self.is_initializing():
             count = x.size // x.shape[-1] * (1 if axis is None else jax.lax.axis_size(axis))
             unbiased = batch_var * (count / max(count - 1, 1))

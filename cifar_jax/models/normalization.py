@@ -1,4 +1,4 @@
-"""Batch normalisation, with the ReLU that follows it, and its gradient written out.
+"""Batch normalisation, with the ReLU or leaky ReLU that follows it, and its gradient written out.
 
 The written gradient remembers the input and two numbers a channel, where automatic differentiation
 remembers several arrays of the input's size. Sums are over the whole batch, also where it is sharded; in a
@@ -11,15 +11,24 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cifar_jax.models import reductions
 
-def normalize(x, scale, bias, mean, var, epsilon, relu):
-    """relu((x - mean) / sqrt(var + epsilon) * scale + bias), x [..., C], the others [C].
+
+def normalize(x, scale, bias, mean, var, epsilon, slope=None):
+    """rectify((x - mean) / sqrt(var + epsilon) * scale + bias, slope), x [..., C], the others [C].
 
     Computed in the type of `scale`, returned in x's.
     """
     gain = scale * lax.rsqrt(var + epsilon)
     y = x.astype(gain.dtype) * gain + (bias - mean * gain)
-    return (jax.nn.relu(y) if relu else y).astype(x.dtype)
+    return rectify(y, slope).astype(x.dtype)
+
+
+def rectify(x, slope):
+    """max(x, 0) + slope min(x, 0): 0 is the ReLU, more a leaky one, None leaves x as it is."""
+    if slope is None:
+        return x
+    return jax.nn.leaky_relu(x, slope) if slope else jax.nn.relu(x)
 
 
 def _mean(x, axis):
@@ -28,14 +37,16 @@ def _mean(x, axis):
     return mean if axis is None else lax.pmean(mean, axis)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
-def batch_norm(x, scale, bias, epsilon, relu, axis=None):
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
+def batch_norm(x, scale, bias, epsilon, slope=None, axis=None, at_once=False):
     """Normalises x [..., C] by its own mean and biased variance over all axes but the last.
 
     Args:
+      slope: of `rectify`, which follows.
       axis: name of an axis of devices that the batch is spread over, each of which calls this with an equal share. The
         gradient is then that of the sum of all devices' losses: with respect to x all of it, to scale and bias this
         device's part of it.
+      at_once: whether the gradient's two sums are one `reductions.sums`, the CPU's formulation.
 
     Returns:
       y [..., C] of x's type; mean and variance [C] of scale's type, which carry no gradient: they are
@@ -44,15 +55,15 @@ def batch_norm(x, scale, bias, epsilon, relu, axis=None):
     wide = x.astype(scale.dtype)
     mean = _mean(wide, axis)
     var = _mean(jnp.square(wide - mean), axis)  # E[x^2] - mean^2 would cancel
-    return normalize(x, scale, bias, mean, var, epsilon, relu), mean, var
+    return normalize(x, scale, bias, mean, var, epsilon, slope), mean, var
 
 
-def _forward(x, scale, bias, epsilon, relu, axis):
-    y, mean, var = batch_norm(x, scale, bias, epsilon, relu, axis)
+def _forward(x, scale, bias, epsilon, slope, axis, at_once):
+    y, mean, var = batch_norm(x, scale, bias, epsilon, slope, axis, at_once)
     return (y, mean, var), (x, scale, bias, mean, var)
 
 
-def _backward(epsilon, relu, axis, residuals, cotangents):
+def _backward(epsilon, slope, axis, at_once, residuals, cotangents):
     """With z = (x - mean) / std, N pixels and g the gradient of scale * z + bias:
 
     dbias = sum g;  dscale = sum g z;  dx = scale / std * (g - dbias / N - z dscale / N)
@@ -63,11 +74,15 @@ def _backward(epsilon, relu, axis, residuals, cotangents):
     inverse_std = lax.rsqrt(var + epsilon)
 
     grad = cotangents[0].astype(scale.dtype)
-    if relu:
-        grad = jnp.where(normalize(x, scale, bias, mean, var, epsilon, False) > 0, grad, 0)
+    if slope is not None:
+        above = normalize(x, scale, bias, mean, var, epsilon) > 0
+        grad = jnp.where(above, grad, slope * grad if slope else 0)
     centered = x.astype(scale.dtype) - mean
-    grad_bias = jnp.sum(grad, axes)
-    grad_scale = jnp.sum(grad * centered, axes) * inverse_std
+    if at_once and x.ndim > 2:
+        grad_bias, grad_scale = reductions.sums((grad, grad * centered))
+    else:
+        grad_bias, grad_scale = jnp.sum(grad, axes), jnp.sum(grad * centered, axes)
+    grad_scale *= inverse_std
     offset, slope = grad_bias / count, inverse_std * grad_scale / count
     if axis is not None:
         offset, slope = lax.pmean((offset, slope), axis)

@@ -1,12 +1,13 @@
 """The network of report 000 (Mantovani and Palmieri), Table 1."""
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from cifar_jax.models.layers import (
-    ACTIVATIONS,
+    SLOPES,
     BatchNorm,
     Conv,
     Dropout,
@@ -15,6 +16,7 @@ from cifar_jax.models.layers import (
     max_pool,
     storage_dtype,
 )
+from cifar_jax.models.normalization import rectify
 
 
 class PlainCNN(nn.Module):
@@ -37,7 +39,7 @@ class PlainCNN(nn.Module):
       * Slope of the leaky ReLU. Not stated; 0.01, PyTorch's default.
 
     Args:
-      activation: a name of `layers.ACTIVATIONS`.
+      activation: a name of `layers.SLOPES`.
     """
 
     activation: str = "leaky_relu"
@@ -47,15 +49,17 @@ class PlainCNN(nn.Module):
 
     @nn.compact
     def __call__(self, images, train: bool = False):
+        slope = SLOPES[self.activation]
+
         def activation(x, layer):
-            return Named(ACTIVATIONS[self.activation], name=f"{layer}_activation")(x)
+            return Named(partial(rectify, slope=slope), name=f"{layer}_activation")(x)
 
         dropout = Dropout(self.dropout)
         x = images
         for layer, features in enumerate((8, 16, 32, 64, 128, 128), start=1):
             x = Conv(features, 3, padding=1, dtype=self.dtype, name=f"conv{layer}")(x)
-            x = BatchNorm(dtype=self.dtype, name=f"bn{layer}")(x, train)
-            x = activation(x, f"conv{layer}")
+            x = BatchNorm(relu=True, slope=slope, dtype=self.dtype, name=f"bn{layer}")(x, train)
+            x = Named(lambda x: x, name=f"conv{layer}_activation")(x)
             if layer % 2 == 0:
                 x = max_pool(x)
         x = x.reshape(x.shape[0], -1)

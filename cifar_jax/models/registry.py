@@ -23,7 +23,7 @@ from cifar_jax.models.big_net import BigNet
 from cifar_jax.models.densenet import DenseNet
 from cifar_jax.models.googlenet import GoogLeNet
 from cifar_jax.models.inception_v3 import InceptionV3
-from cifar_jax.models.layers import ACTIVATIONS
+from cifar_jax.models.layers import SLOPES
 from cifar_jax.models.mobilenet_v2 import MobileNetV2
 from cifar_jax.models.modified_net import ModifiedNet, OriginNet
 from cifar_jax.models.plain_cnn import PlainCNN
@@ -181,7 +181,7 @@ def create(
       num_classes: width of the last layer; None takes the entry's.
       dtype: type to compute in. Parameters, batch statistics and logits are float32 (float64 for float64).
       dropout: rate in [0, 1) of the model's dropout layers; None takes the model's own.
-      activation: a name of `layers.ACTIVATIONS`, for a model that leaves the choice; None takes the model's own.
+      activation: a name of `layers.SLOPES`, for a model that leaves the choice; None takes the model's own.
 
     Returns:
       A Flax module. In training it updates `batch_stats` and, with dropout, draws from the "dropout" key:
@@ -249,8 +249,8 @@ def _checked_rate(rate) -> float:
 
 
 def _checked_activation(name) -> str:
-    if name not in ACTIVATIONS:
-        raise _unknown("activation", name, ACTIVATIONS)
+    if name not in SLOPES:
+        raise _unknown("activation", name, SLOPES)
     return name
 
 
