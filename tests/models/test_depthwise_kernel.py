@@ -19,22 +19,20 @@ def values_and_gradients(function, x, kernel):
 
 
 @pytest.mark.parametrize(
-    ("shape", "size", "stride", "padding"),
+    ("shape", "stride", "padding", "dtype", "tolerance"),
     [
-        ((2, 8, 8, 3), 3, 1, 1),
-        ((1, 9, 7, 70), 3, 2, 1),  # odd sizes, more channels than a block, one image
-        ((2, 5, 5, 4), 3, 1, 0),
-        ((2, 7, 7, 8), 5, 2, 2),
-        ((2, 20, 20, 2), 3, 1, 1),  # several blocks of pixels a split
+        ((2, 8, 8, 3), 1, 1, "float32", 1e-4),
+        ((1, 9, 7, 70), 2, 1, "float64", 1e-10),  # odd sizes, more channels than a block, one image
+        ((2, 5, 5, 4), 1, 0, "float64", 1e-10),
+        ((2, 20, 20, 2), 1, 1, "float64", 1e-10),  # several blocks of pixels a split
     ],
 )
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("float64", 1e-10)])
-def test_it_is_xlas(shape, size, stride, padding, dtype, tolerance):
+def test_it_is_xlas(shape, stride, padding, dtype, tolerance):
     with jax.enable_x64(dtype == "float64"):
         random = np.random.default_rng(0)
         x, kernel = (
             jnp.asarray(random.normal(size=each).astype(dtype))
-            for each in (shape, (size, size, 1, shape[-1]))
+            for each in (shape, (3, 3, 1, shape[-1]))
         )
         ours = values_and_gradients(
             lambda x, k: depthwise_conv(x, k, stride, padding, True), x, kernel

@@ -47,7 +47,9 @@ def test_model_gives_the_recorded_values(case):
             assert np.all(gradients[~has_gradient] < 1e-9 * gradients.max())
 
         if case.name in TRAINED:
-            for optimizer, (rate, _) in OPTIMIZERS.items():
+            # How an optimizer moves parameters is the same in all models; in deep ones a step takes seconds.
+            for optimizer in OPTIMIZERS if exact else ["sgd"]:
+                rate, _ = OPTIMIZERS[optimizer]
                 moved = changes(case, run, drawn, optimizer, found.gradients)
                 ours, theirs = digest(moved), recorded[optimizer]
                 least = rate * np.sqrt([leaf.size for _, leaf in leaves])
