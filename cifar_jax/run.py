@@ -231,6 +231,8 @@ def normalization(config, dataset):
     """(mean, std) that images are normalised with: one value a channel, of pixels of 0 to 1."""
     if config.dataset.normalization == "half":
         return ((0.5,) * len(dataset.mean),) * 2
+    if config.dataset.normalization == "zerocenter":
+        return dataset.mean, (1 / 255,) * len(dataset.mean)
     return dataset.mean, dataset.std
 
 

@@ -68,8 +68,9 @@ SCHEMA = {
                                      low=0, high=0.9),
         "normalization": Field("statistics", "What is subtracted from pixels of 0 to 1, and what they are divided by: "
                                              "`statistics` = mean and deviation of the data set, channel by channel, "
-                                             "`half` = 0.5 and 0.5, as PyTorch's tutorial does.",
-                               choices=("statistics", "half")),
+                                             "`half` = 0.5 and 0.5, as PyTorch's tutorial does, `zerocenter` = the "
+                                             "data set's mean and 1/255, so pixels of up to 255, MATLAB's default.",
+                               choices=("statistics", "half", "zerocenter")),
         "residency": Field("auto", "Where the images are while a run trains: `device` = on the devices, `stream` = on "
                                    "the host, from where batches are read ahead, `auto` = on the devices if they take "
                                    "up less than half of them. The numbers are the same.",

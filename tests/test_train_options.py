@@ -167,9 +167,15 @@ def test_class_weights_must_fit_the_classes(quick_config, tmp_path):
         run(quick_config, tmp_path / "run")
 
 
-def test_normalization_by_half(quick_config):
-    """Pixels from -1 to 1, whatever the data set's statistics are."""
-    quick_config.dataset.normalization = "half"
-    recipe = build(quick_config, data.load("digits")).recipe
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("half", lambda mean: [-1, 1]), ("zerocenter", lambda mean: [-255 * mean, 255 - 255 * mean])],
+)
+def test_normalization(quick_config, name, expected):
+    """Pixels from -1 to 1, whatever the data set's statistics are; or less its mean only."""
+    quick_config.dataset.normalization = name
+    digits = data.load("digits")
+    recipe = build(quick_config, digits).recipe
     images = np.array([0, 255], np.uint8).reshape(1, 1, 2, 1) * np.ones(3, np.uint8)
-    np.testing.assert_allclose(recipe.normalize(images)[0, 0, :, 0], [-1, 1], atol=1e-6)
+    found = recipe.normalize(images)[0, 0, :, 0]
+    np.testing.assert_allclose(found, expected(digits.mean[0]), rtol=1e-6)
