@@ -166,9 +166,8 @@ PARTS = {
 def in_process(part, devices, arguments):
     """What a part finds on so many virtual devices."""
     flag = f"--xla_force_host_platform_device_count={devices}"
-    threads = {
-        "NPROC": str(4 * devices)
-    }  # of XLA's pool: eight devices on two cores wait for each other for good
+    # Of XLA's pool: eight devices on two cores wait for each other for good.
+    threads = {"NPROC": str(4 * devices)}
     done = subprocess.run(
         [sys.executable, __file__, "--only", part, "--devices", str(devices), *arguments],
         env=os.environ

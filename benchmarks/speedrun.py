@@ -29,7 +29,8 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = pathlib.Path(__file__).parent / "results" / "speedrun.jsonl"
-# Its script asks torchvision for the data, which is there, and for one function.
+RUNS = "range(200)"  # what says in airbench's script how many there are
+# That script asks torchvision for the data, which is there, and for one function.
 TORCHVISION = {
     "__init__.py": "",
     "transforms.py": (
@@ -51,6 +52,7 @@ def ours(config, dataset, runs):
     from cifar_jax import programs, whole_run
     from cifar_jax.run import build, initial_state
 
+    config = config.copy_and_resolve_references()
     run = build(config, dataset)
     test = run.put(*dataset.split("test"))
     began = time.perf_counter()
@@ -86,13 +88,12 @@ def airbench(script, dataset, runs):
             (folder / "torchvision").mkdir()
             for name, text in TORCHVISION.items():
                 (folder / "torchvision" / name).write_text(text)
-        text = script.read_text()
-        if text.count("range(200)") != 1:
-            raise SystemExit(f"{script} does not have its 200 runs where they were")
-        (folder / "script.py").write_text(text.replace("range(200)", f"range({runs})"))
+        (folder / "script.py").write_text(script.read_text().replace(RUNS, f"range({runs})"))
         done = subprocess.run(
-            [sys.executable, "script.py"], cwd=folder, check=True, capture_output=True, text=True
+            [sys.executable, "script.py"], cwd=folder, capture_output=True, text=True
         )
+    if done.returncode:
+        raise SystemExit(f"error: {script} failed; ours is recorded\n{done.stderr}")
     rows = airbench_rows(done.stdout)[1:]  # the first one warms up
     return {"seconds": [row[1] for row in rows], "accuracies": [row[0] for row in rows]}
 
@@ -130,27 +131,43 @@ def main():
     options = parser.parse_args()
     if options.runs < 2:
         parser.error("--runs is at least 2, for an interval")
+    if options.airbench and not options.airbench.is_file():
+        parser.error(f"--airbench: there is no file {options.airbench}")
+    if options.airbench and options.airbench.read_text().count(RUNS) != 1:
+        parser.error(f"--airbench: {options.airbench} has no `{RUNS}`; take airbench94_muon.py")
 
     from cifar_jax import config as config_lib
-    from cifar_jax import data, runtime
+    from cifar_jax import data
+    from cifar_jax.errors import UserError
 
-    config = config_lib.load(options.config)
-    config.dataset.data_dir = options.data_dir or config.dataset.data_dir
-    config = config_lib.check(config)
-    dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
-    rows = {"ours": ours(config, dataset, options.runs)}
-    print(in_words("ours", rows["ours"]), flush=True)
+    try:
+        config = config_lib.load(options.config)
+        config.dataset.data_dir = options.data_dir or config.dataset.data_dir
+        config = config_lib.check(config)
+        dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
+        found = ours(config, dataset, options.runs)
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
+    record("ours", found, config, dataset, options)
     if options.airbench:
-        rows["airbench"] = airbench(options.airbench, dataset, options.runs)
-        print(in_words("airbench", rows["airbench"]), flush=True)
+        found = airbench(options.airbench, dataset, options.runs)
+        record("airbench", found, config, dataset, options)
+
+
+def record(name, found, config, dataset, options):
+    """Prints what a side found and appends it to the results, so that the other one can't lose it."""
+    from cifar_jax import runtime
+
+    print(in_words(name, found), flush=True)
     result = {
+        "side": name,
         "date": datetime.date.today().isoformat(),
         "hardware": runtime.hardware(),
         "versions": runtime.versions(),
         "data": options.data_name,
         "dataset_fingerprint": dataset.fingerprint,
-        "config": config.to_dict(),
-        **rows,
+        "config": config.to_dict(),  # its seed is the first one
+        **found,
     }
     with RESULTS.open("a") as file:
         file.write(json.dumps(result) + "\n")

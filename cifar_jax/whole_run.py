@@ -29,14 +29,17 @@ def train_and_test(run):
     Args:
         run: Run.
     Raises:
-        ConfigError: the host has a say between epochs: the plateau schedule, early stopping, streamed images.
+        ConfigError: the host has a say between epochs: the plateau schedule, early stopping, streamed images; or
+            the step is to run under pmap.
     """
     config, recipe = run.config, run.recipe
     stopping = config.early_stopping
     asked = {
         "schedule.name=plateau": config.schedule.name == "plateau",
         "early_stopping": stopping.patience or stopping.max_gap,
-        "dataset.residency=stream": config.dataset.residency == "stream",
+        # By itself, too, where the images are too many for the devices.
+        "dataset.residency=stream": not isinstance(run.train.images, jax.Array),
+        "parallel.backend=pmap": config.parallel.backend == "pmap",
     }
     if refused := [name for name, wanted in asked.items() if wanted]:
         raise ConfigError(

@@ -98,9 +98,10 @@ def test_what_is_taken_from_the_data_is_taken_within():
         ({"schedule.name": "plateau"}, "schedule.name=plateau"),
         ({"early_stopping.patience": 3}, "early_stopping"),
         ({"dataset.residency": "stream"}, "dataset.residency=stream"),
+        ({"parallel.backend": "pmap"}, "parallel.backend=pmap"),
     ],
 )
-def test_what_the_host_decides_is_refused(quick_config, overrides, named):
+def test_what_it_can_not_have_is_refused(quick_config, overrides, named):
     quick_config.update_from_flattened_dict(overrides)
     run = build(config_lib.check(quick_config), few_images(128, 50))
     with pytest.raises(ConfigError, match=named):

@@ -150,15 +150,10 @@ def _strided_backward(stride, padding, residuals, grad):
     def spread(grad, tap):
         return grad @ tap.T
 
-    def correlate(columns, grad):
-        x = jnp.concatenate(columns, axis=-1)
-        product = x.reshape(-1, x.shape[-1]).T @ grad.reshape(-1, grad.shape[-1])
-        return product.reshape(len(columns), -1, grad.shape[-1])
-
     x, kernel = residuals
     return (
         _grad_input(grad, kernel, x.shape, stride, padding, spread),
-        _grad_kernel(grad, x, len(kernel), stride, padding, correlate),
+        _grad_kernel(grad, x, len(kernel), stride, padding),
     )
 
 
@@ -195,20 +190,21 @@ def _grad_input(grad, kernel, shape, stride, padding, spread):
     return interleaved[:, :height, :width]
 
 
-def _grad_kernel(grad, x, size, stride, padding, correlate):
-    """The gradient by the kernel: dkernel[i, j] correlates x, moved by tap (i, j), with `grad`.
+def _grad_kernel(grad, x, size, stride, padding):
+    """The gradient by the kernel: dkernel[i, j] is the product of x, moved by tap (i, j), with `grad` over all pixels.
 
-    Moving x along the columns and `grad` along the rows takes 2 K moved copies for the K x K taps, and
-    leaves operations on whole arrays, which run at the speed of memory or of matrix products.
-    correlate([x moved by each tap j of a row], grad moved) is one row of the result, [K, ...].
+    Moving x along the columns and `grad` along the rows takes 2 K moved copies for the K x K taps, and one matrix
+    product for each row of taps.
     """
     rows = -(-x.shape[1] // stride)
     columns = [_cols(x, j - padding, grad.shape[2], stride) for j in range(size)]
 
     def row(i):
         shift, remainder = divmod(i - padding, stride)
-        moved = [_rows(column, remainder, rows, stride) for column in columns]
-        return correlate(moved, _rows(grad, -shift, rows))
+        seen = jnp.concatenate([_rows(each, remainder, rows, stride) for each in columns], axis=-1)
+        moved = _rows(grad, -shift, rows)
+        product = seen.reshape(-1, seen.shape[-1]).T @ moved.reshape(-1, moved.shape[-1])
+        return product.reshape(size, -1, grad.shape[-1])
 
     return jnp.stack([row(i) for i in range(size)])
 
