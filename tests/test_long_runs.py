@@ -16,7 +16,7 @@ from rich.console import Console
 
 from cifar_jax import train
 
-EPOCHS = int(os.environ.get("CIFAR_JAX_EPOCHS", 12))
+EPOCHS = int(os.environ.get("CIFAR_JAX_EPOCHS", 8))
 SETTLED = 4  # epochs, after which all that is needed is there
 # Objects an epoch: with each checkpoint Orbax asks for TensorStore's metrics, whose binding never frees its lists.
 ORBAX_KEEPS = 40

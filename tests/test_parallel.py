@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from command_line import QUICK, ROOT, run_main
+from processes import devices
 
 from cifar_jax import config as config_lib
 from cifar_jax import gradients, parallel
@@ -104,9 +105,6 @@ def test_every_part_of_a_sharded_data_set_is_there():
 
 def test_runs_of_the_command_line(tmp_path):
     """All the rest of a run: evaluation, checkpoints, the summary; basic_net has no batch norm."""
-    eight = {
-        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
-    }
     ways = {
         "plain": (),
         "pmap": ("--config.parallel.backend=pmap", "--config.steps_per_call=scan"),
@@ -114,7 +112,7 @@ def test_runs_of_the_command_line(tmp_path):
     }
     losses = {}
     for name, options in ways.items():
-        done = run_main(tmp_path / name, *QUICK, *options, **eight)
+        done = run_main(tmp_path / name, *QUICK, *options, **devices(8))
         assert done.returncode == 0, done.stderr
         rows = map(json.loads, (tmp_path / name / "metrics.jsonl").open())
         losses[name] = [row["loss"] for row in rows]

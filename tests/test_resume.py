@@ -1,7 +1,6 @@
 """Interrupted and resumed is uninterrupted, bit for bit: the real command line, killed."""
 
 import json
-import os
 import random
 import signal
 import time
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from command_line import QUICK, run_main
 from outcomes import assert_same, outcome, start, wait_for_metrics
+from processes import devices
 
 LONG = (*QUICK, "--config.total_epochs=12", "--config.log_every_steps=3")
 
@@ -57,9 +57,7 @@ def test_signal_saves_and_the_rest_is_the_same(tmp_path, uninterrupted, number, 
 
 def test_eight_devices_train_the_same_and_their_checkpoint_opens_on_one(tmp_path, uninterrupted):
     workdir = tmp_path / "run"
-    eight = "--xla_force_host_platform_device_count=8"
-    flags = f"{os.environ.get('XLA_FLAGS', '')} {eight}".strip()
-    assert run_main(workdir, *QUICK, XLA_FLAGS=flags).returncode == 0
+    assert run_main(workdir, *QUICK, **devices(8)).returncode == 0
     summary = json.loads((workdir / "summary.json").read_text())
     assert "as 8 devices" in summary["hardware"]
     done = run_main(workdir, *QUICK)  # on one device: reads the checkpoint and evaluates
@@ -84,7 +82,6 @@ def test_eight_devices_train_the_same_and_their_checkpoint_opens_on_one(tmp_path
 
 def test_eight_devices_do_everything_as_one(tmp_path):
     """Mixing gathers across the devices; averages and early stopping are replicated."""
-    eight = "--xla_force_host_platform_device_count=8"
     options = (
         *QUICK,
         "--config.augment.mixup_alpha=0.4",
@@ -103,7 +100,7 @@ def test_eight_devices_do_everything_as_one(tmp_path):
         "--config.optimizer.weight_decay=0.001",
     )
     losses = []
-    for name, environment in (("one", {}), ("eight", {"XLA_FLAGS": eight})):
+    for name, environment in (("one", {}), ("eight", devices(8))):
         done = run_main(tmp_path / name, *options, **environment)
         assert done.returncode == 0, done.stderr
         rows = map(json.loads, (tmp_path / name / "metrics.jsonl").open())
@@ -112,6 +109,5 @@ def test_eight_devices_do_everything_as_one(tmp_path):
 
 
 def test_indivisible_batch_names_the_nearest_sizes(tmp_path):
-    eight = "--xla_force_host_platform_device_count=8"
-    done = run_main(tmp_path / "run", *QUICK, "--config.batch_size=30", XLA_FLAGS=eight)
+    done = run_main(tmp_path / "run", *QUICK, "--config.batch_size=30", **devices(8))
     assert done.returncode == 2 and "nearest: 24, 32" in done.stderr

@@ -5,19 +5,19 @@ import os
 import subprocess
 import sys
 
+import processes
 import pytest
 from command_line import ROOT
 
 
 def measured(part, *options, devices=8):
-    flag = f"--xla_force_host_platform_device_count={devices}"
     command = [sys.executable, str(ROOT / "benchmarks/scaling.py"), "--only", part]
     done = subprocess.run(
         [*command, "--devices", str(devices), *options],
         check=True,
         capture_output=True,
         text=True,
-        env=os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()},
+        env=os.environ | processes.devices(devices),
     )
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -1,6 +1,7 @@
 """The compiled steps: scan = loop, no transfers, every image once."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +61,10 @@ def train(recipe, form, count, start=None):
     start = make_state(recipe) if start is None else start
     order = programs.epoch_order(start.key, 0, IMAGES)
     return programs.train_steps(start, data, order, count)
+
+
+def logits_of(recipe, variables, images):
+    return jax.jit(functools.partial(recipe.model.apply, train=False))(variables, images)
 
 
 def assert_close(ours, theirs, **tolerance):
@@ -140,10 +145,11 @@ def test_train_step_is_gradient_descent_on_the_batch():
         logits = recipe.model.apply({"params": params}, jnp.float32(images), train=True)
         return jnp.mean(losses.cross_entropy(logits, data.labels[batch]))
 
-    value, gradients = jax.value_and_grad(loss)(start.params)
+    value, gradients = jax.jit(jax.value_and_grad(loss))(start.params)
     expected = jax.tree.map(lambda p, g: p - 0.1 * g, start.params, gradients)
     at_one = start.replace(step=jnp.int32(1))
-    ours, sums = steps.train_step(recipe, at_one, metrics.TrainMetrics.empty(), data, order)
+    step = jax.jit(functools.partial(steps.train_step, recipe))
+    ours, sums = step(at_one, metrics.TrainMetrics.empty(), data, order)
     assert_close(ours.params, expected, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(sums.compute()["loss"], value, rtol=1e-5)
 
@@ -210,8 +216,7 @@ def test_flipped_evaluation_is_the_mean_over_both_images():
     found = steps.make_programs(recipe, "loop").evaluate(start.variables, data)
     images = recipe.normalize(data.images)
     first, second = (
-        recipe.model.apply(start.variables, each, train=False)
-        for each in (images, images[:, :, ::-1])
+        logits_of(recipe, start.variables, each) for each in (images, images[:, :, ::-1])
     )
     mean = (first + second) / 2
     np.testing.assert_allclose(found.loss, losses.cross_entropy(mean, data.labels).sum(), rtol=1e-5)
@@ -227,7 +232,7 @@ def test_translated_evaluation_is_the_weighted_mean_over_its_views(mirror):
     for weight, row, column in [(0.5, 2, 2), (0.25, 0, 0), (0.25, 4, 4)]:
         view = padded[:, row : row + 32, column : column + 32]
         for each in (view, view[:, :, ::-1]) if mirror else (view, view):
-            expected += weight / 2 * np.asarray(recipe.model.apply(variables, each, train=False))
+            expected += weight / 2 * np.asarray(logits_of(recipe, variables, each))
     found = steps.evaluation_logits(recipe, variables, images)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     plain = dataclasses.replace(recipe, eval_translate=0)
@@ -270,7 +275,7 @@ def test_evaluation_counts_every_image_once(count):
     variables = make_state(recipe).variables
     found = metrics.summarize(steps.make_programs(recipe, "loop").evaluate(variables, data))
     images = recipe.normalize(data.images)
-    logits = np.asarray(recipe.model.apply(variables, images, train=False), np.float64)
+    logits = np.asarray(logits_of(recipe, variables, images), np.float64)
     labels = np.asarray(data.labels)
     log_likelihood = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     assert found["count"] == count

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from command_line import ROOT
 from damages import arrays_of, flip_bit
+from processes import devices
 from rich.console import Console
 
 from cifar_jax import checkpoints, runtime, train, workdir
@@ -175,13 +177,13 @@ def sweep_command(workdir, *arguments):
     return [*start, "--workdir", str(workdir), *arguments]
 
 
-def test_several_devices_share_out_the_runs(tmp_path, monkeypatch):
+def test_several_devices_share_out_the_runs(tmp_path):
     """Three runs and one of padding on two devices; Ctrl-C; the rest on one device."""
     arguments = ("--config.total_epochs=2", "--config.log_every_steps=10")
-    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
     process = subprocess.Popen(
         sweep_command(tmp_path / "two", *arguments),
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | devices(2),
     )  # fmt: skip
     limit = time.monotonic() + 200
     metrics = tmp_path / "two/metrics/0.jsonl"
