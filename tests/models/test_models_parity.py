@@ -113,14 +113,17 @@ def test_model_equals_torch(case, precision):
 def test_three_steps_stay_together(name):
     """Three steps of each optimizer, float64: how every parameter changes, against its change or the rate.
 
-    The larger models are held against recorded changes, in test_golden.
+    Of SGD only where there are millions of parameters: what an optimizer makes of a gradient is the same for all. The
+    models beyond the reports are held against recorded changes, in test_golden.
     """
     case = cases.Case(name)
     variables = cases.variables(case)
     with jax.enable_x64(True):
         run = program_in_float64(case)
         gradients = run(variables["params"], variables.get("batch_stats", {})).gradients
-        for optimizer, (rate, _) in cases.OPTIMIZERS.items():
+        few = models.REGISTRY[name].num_params < 1e6
+        for optimizer in cases.OPTIMIZERS if few else ["sgd"]:
+            rate, _ = cases.OPTIMIZERS[optimizer]
             changes = cases.changes(case, run, variables, optimizer, gradients)
             theirs = dict(leaves(torch_side.changes(case, variables, optimizer)))
             for path, leaf in leaves(jax.device_get(changes)):
@@ -131,7 +134,7 @@ def test_three_steps_stay_together(name):
 
 
 # The layers are shared, so of the larger models one of each kind of block will do.
-INITIALISED = [*cases.REPORT_MODELS, "resnet50", "preact_resnet18", "mobilenet_v2", "googlenet"]
+INITIALISED = [*cases.REPORT_MODELS, "resnet50", "preact_resnet18", "mobilenet_v2"]
 
 
 @pytest.mark.parametrize("name", INITIALISED)
