@@ -26,15 +26,18 @@ from cifar_jax.models.convolution import (
     strided_conv,
     xla_conv,
 )
+from cifar_jax.models.memory import computed_once
 from cifar_jax.models.normalization import batch_norm, normalize
 from cifar_jax.models.pooling import sliced_max_pool, xla_max_pool
+from cifar_jax.models.winograd import winograd_conv
 
 # Measured on two cores, value and both gradients together (docs/performance.md): up to so many channels in and out
 # banded_conv is faster than XLA's convolution, up to so many images of so many pixels patches_conv, and with strides
-# strided_conv from so many channels on.
+# strided_conv from so many channels on, and winograd_conv from so many, in and out, and pixels for each of them.
 FEW_CHANNELS = 6, 16
 FEW_IMAGES, FEW_PIXELS = 16, 16
 MANY_CHANNELS = 64
+WINOGRAD_CHANNELS, WINOGRAD_PIXELS = 192, 2
 
 # Those a model can be asked for by name, and what they do below zero; the leaky one's is PyTorch's default.
 SLOPES = {"relu": 0.0, "leaky_relu": 0.01}
@@ -90,8 +93,11 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
             return banded_conv(x, kernel, stride, padding)
         if _is_small(x.shape, size):
             return patches_conv(x, kernel, stride, padding)
+        x = computed_once(x)
         if depth >= MANY_CHANNELS and stride > 1:
             return strided_conv(x, kernel, stride, padding)
+        if size == 3 and stride == 1 and padding <= 2 and _is_large(x, features):
+            return winograd_conv(x, kernel, padding)
     return xla_conv(x, kernel, stride, padding, groups)
 
 
@@ -101,6 +107,18 @@ def _is_small(shape, size):
     # An export's batch may be of any size, and is no number then.
     few = isinstance(batch, int) and batch <= FEW_IMAGES
     return size > min(height, width) or (few and height * width <= FEW_PIXELS)
+
+
+def _is_large(x, features):
+    """Whether Winograd's savings are more than what its transforms cost, of the kernel above all."""
+    *pixels, depth = x.shape
+    known = all(isinstance(n, int) for n in pixels)  # An export's batch isn't.
+    return (
+        min(depth, features) >= WINOGRAD_CHANNELS
+        and known
+        and math.prod(pixels) >= WINOGRAD_PIXELS * max(depth, features)
+        and jnp.finfo(x.dtype).bits >= 32  # Its sums would lose digits of a shorter one.
+    )
 
 
 def max_pool(x, window=2, stride=None, padding=0, ceil=False):

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cifar_jax.models.memory import kept
+
 
 def xla_max_pool(x, window, stride):
     """XLA's own max pooling."""
@@ -52,20 +54,7 @@ def _max_and_place(x, window, stride):
 
 def _forward(x, window, stride):
     maximum, place = _max_and_place(x, window, stride)
-    return maximum, _kept(place)
-
-
-def _kept(place):
-    """The same numbers, [B, H, W, C], in memory.
-
-    XLA's CPU compiler computes what is elementwise again for each use, also across an optimization
-    barrier: the places, once for every pixel of every square in the gradient, which took a fifth of
-    big_net's training step. It does not do so with a matrix product, here by the identity.
-    """
-    channels = place.shape[-1]
-    identity = jnp.eye(channels, dtype=place.dtype)
-    kept = jnp.matmul(place.reshape(-1, channels), identity, precision=lax.Precision.HIGHEST)
-    return kept.reshape(place.shape)
+    return maximum, kept(place)
 
 
 def _backward(window, stride, place, grad):

@@ -24,6 +24,7 @@ from cifar_jax.models.convolution import (
 )
 from cifar_jax.models.normalization import batch_norm, normalize
 from cifar_jax.models.pooling import sliced_max_pool, xla_max_pool
+from cifar_jax.models.winograd import winograd_conv
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
 
@@ -59,6 +60,8 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
     """(ours, XLA's, x, kernel) for one formulation with 3 channels in."""
     if kind == "pointwise":
         size, padding = 1, 0
+    if kind == "winograd":
+        size, stride, padding = 3, 1, min(padding, 2)
     groups = 3 if kind == "depthwise" else 1
     kernel_shape = (size, size, 1, 3) if kind == "depthwise" else (size, size, 3, 5)
     functions = {
@@ -67,6 +70,7 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
         "strided": lambda x, k: strided_conv(x, k, stride, padding),
         "banded": lambda x, k: banded_conv(x, k, stride, padding),
         "patches": lambda x, k: patches_conv(x, k, stride, padding),
+        "winograd": lambda x, k: winograd_conv(x, k, padding),
     }
     return (
         functions[kind],
@@ -76,7 +80,7 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
     )
 
 
-KINDS = ["strided", "depthwise", "pointwise", "banded", "patches"]
+KINDS = ["strided", "depthwise", "pointwise", "banded", "patches", "winograd"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

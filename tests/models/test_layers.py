@@ -66,3 +66,23 @@ def test_formulation_follows_the_platform(platform, monkeypatch):
     assert ("reduce_window" in traced) == (platform != "cpu")
     traced = str(jax.make_jaxpr(lambda x: layers.max_pool(x, 3, 2))(x))
     assert ("reduce_window" in traced) == (platform != "cpu")
+
+
+@pytest.mark.parametrize(
+    ("shape", "features", "padding", "dtype", "chosen"),
+    [
+        ((128, 8, 8, 256), 256, 1, "float32", True),
+        ((8, 8, 8, 256), 256, 1, "float32", True),
+        ((8, 8, 8, 256), 512, 1, "float32", False),  # fewer pixels than the kernel is worth
+        ((128, 8, 8, 128), 256, 1, "float32", False),
+        ((128, 8, 8, 256), 128, 1, "float32", False),
+        ((128, 8, 8, 256), 256, 3, "float32", False),
+        ((128, 8, 8, 256), 256, 1, "bfloat16", False),
+    ],
+)
+def test_winograds_convolution_is_for_many_channels(shape, features, padding, dtype, chosen):
+    x, kernel = jnp.zeros(shape, dtype), jnp.zeros((3, 3, shape[-1], features), dtype)
+    with layers.cpu_formulations():
+        traced = str(jax.make_jaxpr(lambda x, k: layers.conv(x, k, 1, padding))(x, kernel))
+    assert ("winograd_conv" in traced) == chosen
+    assert ("conv_general_dilated" in traced) != chosen
