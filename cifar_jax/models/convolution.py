@@ -127,7 +127,7 @@ def _depthwise_grad_kernel(grad, x, size, stride, padding):
         for i in range(size)
         for j in range(size)
     ]
-    return jnp.stack(reductions.sums(taps)).reshape(size, size, 1, -1).astype(x.dtype)
+    return jnp.stack(reductions.totals(taps)).reshape(size, size, 1, -1).astype(x.dtype)
 
 
 depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)

@@ -31,14 +31,20 @@ def rectify(x, slope):
     return jax.nn.leaky_relu(x, slope) if slope else jax.nn.relu(x)
 
 
-def _mean(x, axis):
+def _sum(x, folded):
+    """Over all axes but the last."""
+    folded = folded and x.ndim > 2
+    return reductions.total(x) if folded else jnp.sum(x, tuple(range(x.ndim - 1)))
+
+
+def _mean(x, axis, folded):
     """Over all axes but the last, and over a named axis of devices where there is one."""
-    mean = jnp.mean(x, tuple(range(x.ndim - 1)))
+    mean = _sum(x, folded) / (x.size // x.shape[-1])
     return mean if axis is None else lax.pmean(mean, axis)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
-def batch_norm(x, scale, bias, epsilon, slope=None, axis=None, at_once=False):
+def batch_norm(x, scale, bias, epsilon, slope=None, axis=None, folded=False):
     """Normalises x [..., C] by its own mean and biased variance over all axes but the last.
 
     Args:
@@ -46,30 +52,29 @@ def batch_norm(x, scale, bias, epsilon, slope=None, axis=None, at_once=False):
       axis: name of an axis of devices that the batch is spread over, each of which calls this with an equal share. The
         gradient is then that of the sum of all devices' losses: with respect to x all of it, to scale and bias this
         device's part of it.
-      at_once: whether the gradient's two sums are one `reductions.sums`, the CPU's formulation.
+      folded: whether sums are `reductions.total`, the CPU's formulation.
 
     Returns:
       y [..., C] of x's type; mean and variance [C] of scale's type, which carry no gradient: they are
       for the running statistics.
     """
     wide = x.astype(scale.dtype)
-    mean = _mean(wide, axis)
-    var = _mean(jnp.square(wide - mean), axis)  # E[x^2] - mean^2 would cancel
+    mean = _mean(wide, axis, folded)
+    var = _mean(jnp.square(wide - mean), axis, folded)  # E[x^2] - mean^2 would cancel
     return normalize(x, scale, bias, mean, var, epsilon, slope), mean, var
 
 
-def _forward(x, scale, bias, epsilon, slope, axis, at_once):
-    y, mean, var = batch_norm(x, scale, bias, epsilon, slope, axis, at_once)
+def _forward(x, scale, bias, epsilon, slope, axis, folded):
+    y, mean, var = batch_norm(x, scale, bias, epsilon, slope, axis, folded)
     return (y, mean, var), (x, scale, bias, mean, var)
 
 
-def _backward(epsilon, slope, axis, at_once, residuals, cotangents):
+def _backward(epsilon, slope, axis, folded, residuals, cotangents):
     """With z = (x - mean) / std, N pixels and g the gradient of scale * z + bias:
 
     dbias = sum g;  dscale = sum g z;  dx = scale / std * (g - dbias / N - z dscale / N)
     """
     x, scale, bias, mean, var = residuals
-    axes = tuple(range(x.ndim - 1))
     count = x.size // x.shape[-1]
     inverse_std = lax.rsqrt(var + epsilon)
 
@@ -78,11 +83,7 @@ def _backward(epsilon, slope, axis, at_once, residuals, cotangents):
         above = normalize(x, scale, bias, mean, var, epsilon) > 0
         grad = jnp.where(above, grad, slope * grad if slope else 0)
     centered = x.astype(scale.dtype) - mean
-    if at_once and x.ndim > 2:
-        grad_bias, grad_scale = reductions.sums((grad, grad * centered))
-    else:
-        grad_bias, grad_scale = jnp.sum(grad, axes), jnp.sum(grad * centered, axes)
-    grad_scale *= inverse_std
+    grad_bias, grad_scale = _sum(grad, folded), _sum(grad * centered, folded) * inverse_std
     offset, slope = grad_bias / count, inverse_std * grad_scale / count
     if axis is not None:
         offset, slope = lax.pmean((offset, slope), axis)
