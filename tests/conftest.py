@@ -3,6 +3,7 @@
 import io
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 
@@ -10,6 +11,8 @@ import pytest
 from command_line import QUICK, ROOT
 from rich.console import Console
 
+# A shell's background job ignores Ctrl-C and hands that on to the programs that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Command lines that tests run in their own process must not replace it.
 os.environ["CIFAR_JAX_TUNING"] = "as it is"
 # A fifth less of a test's time, most of which is XLA's compilation; in float32 another rounding.

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from quick_jit import quick_jit
 
+from cifar_jax.models import reductions
 from cifar_jax.models.attention import attend, blocked_attend
 from cifar_jax.models.convolution import (
     banded_conv,
@@ -92,6 +93,12 @@ def test_convolution(kind, stride, height, width, batch, precision):
     assert_equal(ours, reference, precision, x, kernel)
 
 
+def test_depthwise_gradient_of_more_than_the_cache_holds(precision, monkeypatch):
+    monkeypatch.setattr(reductions, "CACHED", 0)
+    ours, reference, x, kernel = conv_case("depthwise", 3, 2, 1, precision)
+    assert_equal(ours, reference, precision, x, kernel)
+
+
 @settings(max_examples=10, deadline=None)
 @given(
     kind=st.sampled_from(KINDS),
@@ -159,11 +166,12 @@ def plain_batch_norm(slope):
 
 
 @pytest.mark.parametrize("slope", [None, 0.0, 0.01])
+@pytest.mark.parametrize("folded", [False, True])
 @pytest.mark.parametrize("shape", [(4, 5, 3, 6), (1, 7, 7, 6), (16, 6)])
-def test_batch_norm(slope, shape, precision):
+def test_batch_norm(slope, shape, folded, precision):
     x, scale, bias = (random(seed, s, precision) for seed, s in ((0, shape), (1, 6), (2, 6)))
     assert_equal(
-        lambda *args: batch_norm(*args, 1e-5, slope)[0],
+        lambda *args: batch_norm(*args, 1e-5, slope, None, folded)[0],
         plain_batch_norm(slope),
         precision,
         3 + 2 * x,
@@ -172,7 +180,7 @@ def test_batch_norm(slope, shape, precision):
     )
     scales, biases = jnp.stack([scale, -scale]), jnp.stack([bias, bias + 1])
     assert_equal(
-        jax.vmap(lambda *args: batch_norm(*args, 1e-5, slope)[0], (None, 0, 0)),
+        jax.vmap(lambda *args: batch_norm(*args, 1e-5, slope, None, folded)[0], (None, 0, 0)),
         jax.vmap(plain_batch_norm(slope), (None, 0, 0)),
         precision,
         x,
