@@ -1,7 +1,7 @@
 """What makes JAX faster on a CPU, but has to stand before the process starts: where its memory comes from.
 
 Up to a third of a training step went into page faults: XLA allocates the arrays of each step anew, and glibc hands
-them out in pages of 4 KiB. In huge pages resnet18_dw takes 305 instead of 474 ms a step (docs/performance.md). glibc
+them out in pages of 4 KiB. In huge pages resnet18_dw took 305 instead of 474 ms a step (docs/performance.md). glibc
 reads the setting when a process starts, so a command line that trains replaces itself once by the same process with
 the setting. CIFAR_JAX_TUNING=off leaves everything as it is, and a setting of the user's own always stays.
 """

@@ -16,11 +16,11 @@ CACHED = 2**21
 IN_TURN = 1024
 
 
-def total(x, parts=8):
-    """The sum of x: the rows of an image are added up in `parts`, or as many as divide them, and what that leaves of it
+def total(x):
+    """The sum of x: the rows of an image are added up in 8 parts, or as many as divide them, and what that leaves of it
     is summed by a matrix product. The first is elementwise, and so vectorised, with what x is computed of.
     """
-    parts = max(n for n in range(1, parts + 1) if x.shape[1] % n == 0)
+    parts = max(n for n in range(1, 9) if x.shape[1] % n == 0)
     if math.prod(x.shape[1:-1]) > IN_TURN * parts:
         return jnp.sum(x, tuple(range(x.ndim - 1)))
     folded = sum(jnp.split(x, parts, axis=1)).reshape(len(x), -1, x.shape[-1])

@@ -55,19 +55,18 @@ def _convolve(x, kernel, padding, times):
 
 
 KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])  # G
+BOTH = np.kron(KERNEL, KERNEL)  # along the rows and the columns at once, [16, 9]
 
 
 def _of_kernel(kernel):
     """G g G^T, [3, 3, Cin, Cout] -> 4 rows of 4 [Cin, Cout]."""
-    both = np.kron(KERNEL, KERNEL).astype(kernel.dtype)
-    return (both @ kernel.reshape(9, -1)).reshape(4, 4, *kernel.shape[2:])
+    return (BOTH.astype(kernel.dtype) @ kernel.reshape(9, -1)).reshape(4, 4, *kernel.shape[2:])
 
 
 def _to_kernel(places):
     """G^T u G, the other way round."""
     places = jnp.stack([jnp.stack(row) for row in places])
-    both = np.kron(KERNEL, KERNEL).astype(places.dtype)
-    return (both.T @ places.reshape(16, -1)).reshape(3, 3, *places.shape[2:])
+    return (BOTH.T.astype(places.dtype) @ places.reshape(16, -1)).reshape(3, 3, *places.shape[2:])
 
 
 def _of_image(d):  # B^T
