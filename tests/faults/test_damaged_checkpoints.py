@@ -137,12 +137,19 @@ def test_a_damaged_best_one_is_the_users_to_decide(folder, name):
 
 
 def test_a_model_with_a_flipped_bit_is_not_evaluated(folder):
-    for position in np.linspace(
-        0.05, 0.95, 10
-    ):  # the order of the arrays differs; one of them is in `params`
-        flip_bit(arrays_of(folder, 1), position)
-    with pytest.raises(checkpoints.Damaged, match="params"):
-        checkpoints.read_run(folder.parent, "best")
+    whole, refused = checkpoints.read_run(folder.parent, "best")[0], []
+    # Orbax writes the arrays in any order, into one file or several.
+    for path in (path for path in files_of(folder, 1) if path.stat().st_size > 20_000):
+        kept = path.read_bytes()
+        for position in np.linspace(0.05, 0.95, 10):
+            flip_bit(path, position)
+            try:
+                found = checkpoints.read_run(folder.parent, "best")[0]
+                jax.tree.map(np.testing.assert_array_equal, found, whole)
+            except UserError as error:
+                refused.append(error)
+            path.write_bytes(kept)
+    assert any(isinstance(each, checkpoints.Damaged) and "params" in str(each) for each in refused)
     checkpoints.read_run(folder.parent, "last")
 
 
