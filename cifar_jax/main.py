@@ -23,7 +23,7 @@ is full or fails, 5 another process of the run is gone (134, an abort, where JAX
 
 import os
 
-from cifar_jax import cluster, command_line, tuning
+from cifar_jax import command_line, joining, places, tuning
 
 
 def parse(argv):
@@ -40,12 +40,12 @@ def parse(argv):
 
 
 def read(argv):
-    """What `parse` returns, and this process's place among others as of cluster.place."""
+    """What `parse` returns, and this process's place among others as of places.place."""
     from cifar_jax import config as config_lib
 
-    flags, rest = command_line.read_flags(argv, cluster.define_flags)
+    flags, rest = command_line.read_flags(argv, places.define_flags)
     config = command_line.override(config_lib.load(flags.config), rest, list(flags))
-    return config, flags.workdir, cluster.place(flags, os.environ)
+    return config, flags.workdir, places.place(flags, os.environ)
 
 
 def main(argv):
@@ -58,7 +58,7 @@ def main(argv):
         print(f"Fields of a config, with their defaults:\n{config_lib.describe()}")
         return
     config, workdir, place = read(argv)
-    with cluster.joined(place):
+    with joining.joined(place):
         from cifar_jax import train
 
         train.train_and_evaluate(config, workdir)

@@ -9,7 +9,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from cifar_jax import batches, checkpoints, data, models, programs, steps
+from cifar_jax import batches, data, models, programs, reading, steps
 from cifar_jax import config as config_lib
 from cifar_jax.errors import ConfigError, UserError
 from cifar_jax.run import make_recipe
@@ -112,13 +112,13 @@ def _shapes(tree):
 def _read(workdir, checkpoint):
     workdir = pathlib.Path(workdir).expanduser()
     chosen = "best" if checkpoint is None else checkpoint
-    variables, about, step = checkpoints.read_run(workdir, chosen)
+    variables, about, step = reading.read_run(workdir, chosen)
     config = _config(workdir, about)
     if not isinstance(about.get("dataset_fingerprint"), str):
         raise UserError(f"{workdir} has a damaged checkpoint: it does not say what data it is of")
     if checkpoint is None and config.selection == "last":
         chosen = "last"
-        variables, _, step = checkpoints.read_run(workdir, chosen)
+        variables, _, step = reading.read_run(workdir, chosen)
     return _Checkpoint(workdir, config, about, variables, str(chosen), step)
 
 

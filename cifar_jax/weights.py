@@ -89,9 +89,9 @@ def from_run(workdir, which="best"):
     Raises:
         UserError: no such run or checkpoint, or a damaged one.
     """
-    from cifar_jax import checkpoints
+    from cifar_jax import reading
 
-    variables, about, _ = checkpoints.read_run(workdir, which)
+    variables, about, _ = reading.read_run(workdir, which)
     return about["config"]["model"]["name"], variables
 
 

@@ -23,7 +23,7 @@ COMMANDS = {
     "report": (("unused", "--out", "report.html"), "trained.open_run"),
     "predict": ((*RUN, "picture.png"), "trained.open_model"),
     "export": ((*RUN, "--out", "model.jaxexport"), "trained.open_model"),
-    "weights": ((*RUN, "--target", "weights.npz"), "checkpoints.read_run"),
+    "weights": ((*RUN, "--target", "weights.npz"), "reading.read_run"),
     "summary": ((), "models.names"),
     "experiments": ((), "config.load"),
     "reproduce": (("--list",), "config.load"),

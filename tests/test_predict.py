@@ -104,13 +104,13 @@ def test_the_data_set_is_not_needed(call, run, pictures, monkeypatch):
 
 def test_a_run_of_an_older_version_opens_its_data(run, monkeypatch):
     """Its checkpoints do not know the classes' names."""
-    read = trained.checkpoints.read_run
+    read = trained.reading.read_run
 
     def older(*arguments):
         variables, about, step = read(*arguments)
         return variables, {k: v for k, v in about.items() if k != "dataset"}, step
 
-    monkeypatch.setattr(trained.checkpoints, "read_run", older)
+    monkeypatch.setattr(trained.reading, "read_run", older)
     model = trained.open_model(run.workdir)
     assert model.dataset == run.dataset and len(model.dataset.split("test")[1]) == 359
 

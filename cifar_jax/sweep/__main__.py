@@ -24,7 +24,7 @@ process is gone, 130 Ctrl-C and 143 SIGTERM (during training both save first, at
 import dataclasses
 import os
 
-from cifar_jax import cluster, command_line, tuning
+from cifar_jax import command_line, joining, places, tuning
 
 MOST_RUNS = 1000  # of a cell: each has its own optimizer state and its own lines in the tables
 
@@ -45,7 +45,7 @@ def parse(argv):
 
     def define(values):
         flags.DEFINE_integer("runs", 1, "Seeds.", 1, MOST_RUNS, flag_values=values)
-        cluster.define_flags(values)
+        places.define_flags(values)
         flags.DEFINE_float("memory_gb", None, "Memory.", 1e-3, 1e6, flag_values=values)
 
     given, rest = command_line.read_flags(argv, define)
@@ -63,7 +63,7 @@ def main(argv):
         print(__doc__)
         return
     sweep, given = parse(argv)
-    with cluster.joined(cluster.place(given, os.environ)):
+    with joining.joined(places.place(given, os.environ)):
         from cifar_jax.sweep import driver
 
         driver.train_sweep(sweep, given.runs, given.workdir, given.memory_gb)

@@ -7,7 +7,7 @@ import yaml
 from command_line import ROOT
 from documents import code_blocks
 
-from cifar_jax import cluster, main
+from cifar_jax import main, places
 
 
 @pytest.mark.parametrize("script", code_blocks("bash"), ids=["by_hand", "slurm", "tpu_vm"])
@@ -35,14 +35,12 @@ def test_each_pod_of_a_jobset_has_a_place(text, found, monkeypatch):
     assert job["completions"] == count and job["completionMode"] == "Indexed"
     (container,) = job["template"]["spec"]["containers"]
     assert container["command"][:3] == ["python", "-m", "cifar_jax.main"]
-    places = []
+    found = []
     for index in range(count):
         words = [
             word.replace("$(JOB_COMPLETION_INDEX)", str(index)) for word in container["command"]
         ]
-        places.append(main.read(words[2:])[2])
+        found.append(main.read(words[2:])[2])
     first = f"{jobset['metadata']['name']}-{group['name']}-0-0.{jobset['metadata']['name']}:4321"
-    by_flags = [cluster.Place(first, count, index) for index in range(count)]
-    assert places == (
-        by_flags if "--processes=2" in container["command"] else [cluster.Place()] * 4
-    )
+    by_flags = [places.Place(first, count, index) for index in range(count)]
+    assert found == (by_flags if "--processes=2" in container["command"] else [places.Place()] * 4)

@@ -12,12 +12,12 @@ from cifar_jax.errors import LostProcess
 
 JOIN = """
     import os, pathlib, platform, signal, sys
-    from cifar_jax import cluster, command_line
+    from cifar_jax import cluster, command_line, joining, places
     from cifar_jax.errors import UserError
 
     address, process, folder = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
-    cluster.JOIN_SECONDS = 2 if process == 9 else 60
-    cluster.GOODBYE_SECONDS, cluster.LINGER_SECONDS, cluster.HEARTBEAT_SECONDS = 1, 1, 6
+    joining.JOIN_SECONDS = 2 if process == 9 else 60
+    joining.GOODBYE_SECONDS, joining.LINGER_SECONDS, joining.HEARTBEAT_SECONDS = 1, 1, 6
 """
 TURNS = """
     host = "ab"[min(process, 1)]
@@ -31,7 +31,7 @@ TURNS = """
         return "made"
 
     def main(_):
-        with cluster.joined(cluster.Place(address, 3, process)):
+        with joining.joined(places.Place(address, 3, process)):
             (folder / f"turn{process}").write_text(cluster.in_turns(prepare))
             if process == 2:
                 raise UserError("an error of its own")
@@ -40,19 +40,19 @@ TURNS = """
     command_line.run(main)
 """
 MISSED = """
-    with cluster.joined(cluster.Place(address, 10, process)):
+    with joining.joined(places.Place(address, 10, process)):
         pass
 """
 SAME = """
     def main(_):
-        with cluster.joined(cluster.Place(address, 2, process)):
+        with joining.joined(places.Place(address, 2, process)):
             raise UserError(f"said by {process}")
 
     command_line.run(main)
 """
 SILENT = """
     def main(_):
-        with cluster.joined(cluster.Place(address, 3, process)):
+        with joining.joined(places.Place(address, 3, process)):
             while True:
                 cluster.of_first(1)
                 if process == {silent}:

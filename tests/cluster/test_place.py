@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from cifar_jax import cluster, main
+from cifar_jax import cluster, joining, main, places
 from cifar_jax.errors import ConfigError, LostProcess, UserError
 
 SLURM = {
@@ -21,7 +21,7 @@ NONE = {"coordinator": None, "processes": None, "process": None, "distributed": 
 
 
 def place(environment=(), **flags):
-    return cluster.place(types.SimpleNamespace(**{**NONE, **flags}), dict(environment))
+    return places.place(types.SimpleNamespace(**{**NONE, **flags}), dict(environment))
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def place(environment=(), **flags):
     ],
 )
 def test_an_environment_tells_of_several_processes(environment, several):
-    assert place(environment) == (cluster.Place() if several else None)
-    assert place(environment, distributed=True) == cluster.Place()
+    assert place(environment) == (places.Place() if several else None)
+    assert place(environment, distributed=True) == places.Place()
     assert place(environment, distributed=False) is None
 
 
 def test_flags_come_before_the_environment():
     flags = {"coordinator": "host:1", "processes": 2, "process": 1}
-    assert place(SLURM, **flags) == cluster.Place("host:1", 2, 1)
+    assert place(SLURM, **flags) == places.Place("host:1", 2, 1)
     assert place(SLURM, **{**flags, "processes": 1, "process": 0}) is None
 
 
@@ -76,8 +76,8 @@ def test_first_of_all_then_of_each_host_then_the_rest():
 
 def test_one_process_imports_nothing_and_decides_alone():
     code = (
-        "import sys; from cifar_jax import cluster\n"
-        "with cluster.joined(None): pass\n"
+        "import sys; from cifar_jax import cluster, joining\n"
+        "with joining.joined(None): pass\n"
         "assert cluster.is_first() and cluster.in_turns(lambda: 3) == 3\n"
         "assert (cluster.signal_of_any([]), cluster.signal_of_any([15, 2])) == (0, 15)\n"
         "assert cluster.of_first([1]) == [1] and not {'jax', 'numpy'} & set(sys.modules)"
@@ -90,8 +90,8 @@ def test_the_loss_of_another_process_is_told_from_other_errors(lost):
     text = "UNKNOWN: Gloo all-reduce failed: Connection closed by peer" if lost else "no Gloo"
     error = RuntimeError("orbax")
     error.__cause__ = ValueError(text)
-    assert cluster.is_loss(error) is lost
-    assert not cluster.is_loss(UserError(text))
+    assert joining.is_loss(error) is lost
+    assert not joining.is_loss(UserError(text))
 
 
 def test_exit_codes_stand_in_the_help():

@@ -18,7 +18,7 @@ from documents import code_blocks
 from metrics_file import rows
 from processes import QUICK_XLA, finish
 
-from cifar_jax import checkpoints
+from cifar_jax import reading
 from cifar_jax.errors import LostProcess
 
 # SGD, as Adam makes steps of full length out of roundings where a gradient is nearly zero.
@@ -104,7 +104,7 @@ def outcome(workdir):
         {name: value for name, value in row.items() if name != "images_per_second"}
         for row in rows(workdir)
     ]
-    variables, *_ = checkpoints.read_run(workdir, "last")
+    variables, *_ = reading.read_run(workdir, "last")
     return metrics, variables["params"]
 
 

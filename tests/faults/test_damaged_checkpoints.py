@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from damages import DAMAGES, arrays_of, files_of, flip_bit, truncate
 
-from cifar_jax import checkpoints, models, optim, state
+from cifar_jax import checkpoints, models, optim, reading, state
 from cifar_jax.errors import UserError
 from cifar_jax.hyper import make_hyper
 
@@ -137,26 +137,26 @@ def test_a_damaged_best_one_is_the_users_to_decide(folder, name):
 
 
 def test_a_model_with_a_flipped_bit_is_not_evaluated(folder):
-    whole, refused = checkpoints.read_run(folder.parent, "best")[0], []
+    whole, refused = reading.read_run(folder.parent, "best")[0], []
     # Orbax writes the arrays in any order, into one file or several.
     for path in (path for path in files_of(folder, 1) if path.stat().st_size > 20_000):
         kept = path.read_bytes()
         for position in np.linspace(0.05, 0.95, 10):
             flip_bit(path, position)
             try:
-                found = checkpoints.read_run(folder.parent, "best")[0]
+                found = reading.read_run(folder.parent, "best")[0]
                 jax.tree.map(np.testing.assert_array_equal, found, whole)
             except UserError as error:
                 refused.append(error)
             path.write_bytes(kept)
     assert any(isinstance(each, checkpoints.Damaged) and "params" in str(each) for each in refused)
-    checkpoints.read_run(folder.parent, "last")
+    reading.read_run(folder.parent, "last")
 
 
 def test_who_reads_leaves_alone_what_a_training_is_writing(folder):
     half_written = folder / "3.orbax-checkpoint-tmp"
     half_written.mkdir()
-    checkpoints.read_run(folder.parent, "last")
+    reading.read_run(folder.parent, "last")
     assert half_written.exists()
     restore_newest(folder)  # the training that goes on has use for it no more
     assert not half_written.exists()
