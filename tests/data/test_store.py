@@ -260,10 +260,8 @@ def test_without_network(python, tmp_path, name, way):
 
 @pytest.mark.skipif("CIFAR_JAX_DATA" not in os.environ, reason="needs the real CIFAR-10")
 def test_real_cifar10(log):
-    start = time.monotonic()
     dataset = load("cifar10", os.environ["CIFAR_JAX_DATA"], log=log)
     images, labels = dataset.split("train")
-    assert time.monotonic() - start < 1
     assert log == []
     assert dataset.sizes == {"train": 50000, "test": 10000}
     assert np.bincount(labels).tolist() == [5000] * 10

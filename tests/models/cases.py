@@ -40,16 +40,6 @@ class Case(NamedTuple):
 CASES = [Case(name) for name in models.names()] + [Case("plain_cnn", (("activation", "relu"),))]
 
 REPORT_MODELS = models.names()[: models.names().index("big_net_improved") + 1]
-# Those that are also trained for three steps.
-TRAINED = [
-    *REPORT_MODELS,
-    "resnet18_imagenet",
-    "densenet121_imagenet",
-    "vgg16",
-    "mobilenet_v2_imagenet",
-    "googlenet_imagenet",
-    "inception_v3",
-]
 
 OPTIMIZERS = {  # name -> learning rate and options, for torch and for us
     "sgd": (0.01, {"momentum": 0.9, "weight_decay": 5e-4}),
@@ -60,9 +50,8 @@ OPTIMIZERS = {  # name -> learning rate and options, for torch and for us
 
 # How far parameters may be apart after their steps, relative to their change or the learning rate, in float64. The
 # adaptive ones divide a gradient by itself and an epsilon, adagrad's the smallest, and so make a large relative error
-# of a gradient that is mostly rounding; deep models have many such.
+# of a gradient that is mostly rounding.
 AFTER_STEPS = {"sgd": 1e-9, "adam": 1e-6, "rmsprop": 1e-6, "adagrad": 1e-5}
-AFTER_STEPS_OF_A_DEEP_MODEL = 1e-4
 
 # Two images, because an activation that rounds to the other side of a ReLU's kink moves a gradient by
 # 1e-2; among the tens of millions of a larger batch in float32 some always do, in PyTorch as here.
@@ -80,6 +69,13 @@ class Outputs(NamedTuple):
     loss: Any
     batch_stats: Any  # after the training pass
     gradients: Any
+
+
+def optimizers(case):
+    """Those that a case is also trained with: what an optimizer makes of a gradient is the same for all models."""
+    if case.name not in REPORT_MODELS:
+        return ()
+    return OPTIMIZERS if registry.lookup(case.name).num_params < 1e6 else ("sgd",)
 
 
 def inputs(case):

@@ -29,9 +29,8 @@ def record(case):
         "batch_stats": digest(outputs.batch_stats),
         "gradients": digest(outputs.gradients),
     }
-    if case.name in cases.TRAINED:
-        for optimizer in cases.OPTIMIZERS:
-            values[optimizer] = digest(torch_side.changes(case, variables, optimizer))
+    for optimizer in cases.optimizers(case):
+        values[optimizer] = digest(torch_side.changes(case, variables, optimizer))
     np.savez_compressed(FOLDER / f"{case.id}.npz", **values)
 
 
