@@ -88,7 +88,14 @@ def of_first(tree):
 
 
 def wait(name, seconds):
-    """Waits until all processes are here."""
+    """Returns when all processes have come here.
+
+    Args:
+        name: of the place, the same in all of them.
+        seconds: to wait for the others.
+    Raises:
+        Exception: of several types: it took longer, or one of them is gone.
+    """
     from orbax.checkpoint import multihost
 
     key = f"cifar_jax_{name}_{next(_barriers)}"
