@@ -78,9 +78,12 @@ def compare_runs(arguments, console):
     if len(arguments.compare) < 2:
         raise UserError("--compare takes two workdirs or more")
     out = result.open_folder(arguments.out or "comparison")
+    runs = {  # all of them before the first is evaluated: the last may not be there
+        name: trained.open_run(workdir, arguments.checkpoint, arguments.data_dir)
+        for name, workdir in short_names(arguments.compare).items()
+    }
     evaluations, predictions = {}, {}
-    for name, workdir in short_names(arguments.compare).items():
-        run = trained.open_run(workdir, arguments.checkpoint, arguments.data_dir)
+    for name, run in runs.items():
         runtime.enable_compilation_cache(run.config.compilation_cache)
         split = trained.split(run, arguments.split)
         evaluations[name], predictions[name] = result.evaluate(run, arguments.split, split, False)

@@ -110,6 +110,12 @@ def refused(capsys, *arguments):
     return said
 
 
+def test_a_comparison_opens_every_run_before_it_evaluates_one(runs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(result, "evaluate", lambda *_: pytest.fail("evaluated"))
+    said = refused(capsys, "--compare", runs[0], tmp_path / "none", "--out", tmp_path)
+    assert "no workdir of a run" in said
+
+
 def test_what_is_refused(runs, tmp_path, capsys):
     folder, other, _ = runs
     out = ("--out", tmp_path)

@@ -64,7 +64,7 @@ REPORTED = {
         "'on judged' is our accuracy with a threshold chosen the report's way; 'accuracy' is with one that has "
         "not seen the judged images, on as many images of either kind, so that guessing has 50 %. "
         "An AUROC below 50 % says that the others score above the run's own images: no rule of 'below the "
-        "threshold is out' tells them then."
+        "threshold is out' tells them then, and that of 'above it is out' has 100 % less that AUROC."
     ),
 }
 
