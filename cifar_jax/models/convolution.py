@@ -58,6 +58,32 @@ def banded_conv(x, kernel, stride=1, padding=0, block=4):
     patch per pixel the product multiplies some zeros, but it has `block` times the columns, which for
     few channels is what keeps it from being all memory traffic, and a patch serves `block` pixels.
     """
+    if stride == 1 and 2 * padding == len(kernel) - 1:
+        return _banded_same_conv(x, kernel, block)
+    return _banded_conv(x, kernel, stride, padding, block)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _banded_same_conv(x, kernel, block):
+    """That which keeps the size of the image. Its gradient by x is one, too, in place of a sum over all bands."""
+    return _banded_conv(x, kernel, 1, len(kernel) // 2, block)
+
+
+def _banded_same_forward(x, kernel, block):
+    return _banded_same_conv(x, kernel, block), (x, kernel)
+
+
+def _banded_same_backward(block, residuals, grad):
+    x, kernel = residuals
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    _, by_kernel = jax.vjp(partial(_banded_conv, x, padding=len(kernel) // 2, block=block), kernel)
+    return _banded_same_conv(grad, flipped, block), *by_kernel(grad)
+
+
+_banded_same_conv.defvjp(_banded_same_forward, _banded_same_backward)
+
+
+def _banded_conv(x, kernel, stride=1, padding=0, block=4):
     size, _, depth, features = kernel.shape
     batch, height, width, _ = x.shape
     rows, cols = (_out_size(n, size, stride, padding) for n in (height, width))

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cifar_jax.models import narrow
 from cifar_jax.models.convolution import (
     banded_conv,
     depthwise_conv,
@@ -34,7 +35,7 @@ from cifar_jax.models.winograd import winograd_conv
 # Measured on two cores, value and both gradients together (docs/performance.md): up to so many channels in and out
 # banded_conv is faster than XLA's convolution, up to so many images of so many pixels patches_conv, and with strides
 # strided_conv from so many channels on, and winograd_conv from so many, in and out, and pixels for each of them.
-FEW_CHANNELS = 6, 16
+FEW_CHANNELS = 12, 16
 FEW_IMAGES, FEW_PIXELS = 16, 16
 MANY_CHANNELS = 64
 WINOGRAD_CHANNELS, WINOGRAD_PIXELS = 192, 2
@@ -209,7 +210,8 @@ class Conv(nn.Module):
         y = conv(x, kernel, self.stride, self.padding, self.groups)
         if self.use_bias:
             bias = self.param("bias", self.bias_init or default, (self.features,), dtype)
-            y = y + bias.astype(self.dtype)
+            add = narrow.add if on_cpu() and narrow.is_narrow(y) else jnp.add
+            y = add(y, bias.astype(self.dtype))
         return y
 
 

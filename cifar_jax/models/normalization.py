@@ -11,17 +11,22 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cifar_jax.models import reductions
+from cifar_jax.models import narrow, reductions
 
 
-def normalize(x, scale, bias, mean, var, epsilon, slope=None):
+def normalize(x, scale, bias, mean, var, epsilon, slope=None, width=1):
     """rectify((x - mean) / sqrt(var + epsilon) * scale + bias, slope), x [..., C], the others [C].
 
-    Computed in the type of `scale`, returned in x's.
+    Computed in the type of `scale`, returned in x's. With a `width`, x is `narrow.rows` of so many pixels.
     """
     gain = scale * lax.rsqrt(var + epsilon)
-    y = x.astype(gain.dtype) * gain + (bias - mean * gain)
+    gain, shift = _along((gain, bias - mean * gain), width)
+    y = x.astype(gain.dtype) * gain + shift
     return rectify(y, slope).astype(x.dtype)
+
+
+def _along(values, width):
+    return values if width == 1 else tuple(narrow.along(each, width) for each in values)
 
 
 def rectify(x, slope):
@@ -31,16 +36,27 @@ def rectify(x, slope):
     return jax.nn.leaky_relu(x, slope) if slope else jax.nn.relu(x)
 
 
-def _sum(x, folded):
-    """Over all axes but the last."""
-    folded = folded and x.ndim > 2
-    return reductions.total(x) if folded else jnp.sum(x, tuple(range(x.ndim - 1)))
+def _sums(arrays, channels, folded):
+    """Over all axes but the last; over what is not of the same channel where they are `narrow.rows`."""
+    if arrays[0].shape[-1] != channels:
+        return narrow.totals(arrays, channels)
+    if folded and arrays[0].ndim > 2:
+        return tuple(reductions.total(x) for x in arrays)
+    return tuple(jnp.sum(x, tuple(range(x.ndim - 1))) for x in arrays)
 
 
-def _mean(x, axis, folded):
-    """Over all axes but the last, and over a named axis of devices where there is one."""
-    mean = _sum(x, folded) / (x.size // x.shape[-1])
+def _mean(x, channels, axis, folded):
+    """As _sums, and over a named axis of devices where there is one."""
+    (found,) = _sums([x], channels, folded)
+    mean = found / (x.size // channels)
     return mean if axis is None else lax.pmean(mean, axis)
+
+
+def _view(x, folded):
+    """x in the shape to compute in, and the number of pixels in its last axis."""
+    if folded and narrow.is_narrow(x):
+        return narrow.rows(x), x.shape[2]
+    return x, 1
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
@@ -58,10 +74,15 @@ def batch_norm(x, scale, bias, epsilon, slope=None, axis=None, folded=False):
       y [..., C] of x's type; mean and variance [C] of scale's type, which carry no gradient: they are
       for the running statistics.
     """
+    shape, channels = x.shape, x.shape[-1]
+    x, width = _view(x, folded)
     wide = x.astype(scale.dtype)
-    mean = _mean(wide, axis, folded)
-    var = _mean(jnp.square(wide - mean), axis, folded)  # E[x^2] - mean^2 would cancel
-    return normalize(x, scale, bias, mean, var, epsilon, slope), mean, var
+    mean = _mean(wide, channels, axis, folded)
+    (centre,) = _along((mean,), width)
+    # E[x^2] - mean^2 would cancel
+    var = _mean(jnp.square(wide - centre), channels, axis, folded)
+    y = normalize(x, scale, bias, mean, var, epsilon, slope, width)
+    return y.reshape(shape), mean, var
 
 
 def _forward(x, scale, bias, epsilon, slope, axis, folded):
@@ -75,20 +96,25 @@ def _backward(epsilon, slope, axis, folded, residuals, cotangents):
     dbias = sum g;  dscale = sum g z;  dx = scale / std * (g - dbias / N - z dscale / N)
     """
     x, scale, bias, mean, var = residuals
-    count = x.size // x.shape[-1]
+    shape, channels = x.shape, x.shape[-1]
+    count = x.size // channels
     inverse_std = lax.rsqrt(var + epsilon)
+    x, width = _view(x, folded)
 
-    grad = cotangents[0].astype(scale.dtype)
+    grad = cotangents[0].reshape(x.shape).astype(scale.dtype)
     if slope is not None:
-        above = normalize(x, scale, bias, mean, var, epsilon) > 0
+        above = normalize(x, scale, bias, mean, var, epsilon, width=width) > 0
         grad = jnp.where(above, grad, slope * grad if slope else 0)
-    centered = x.astype(scale.dtype) - mean
-    grad_bias, grad_scale = _sum(grad, folded), _sum(grad * centered, folded) * inverse_std
+    (centre,) = _along((mean,), width)
+    centered = x.astype(scale.dtype) - centre
+    grad_bias, grad_scale = _sums([grad, grad * centered], channels, folded)
+    grad_scale *= inverse_std
     offset, slope = grad_bias / count, inverse_std * grad_scale / count
     if axis is not None:
         offset, slope = lax.pmean((offset, slope), axis)
-    grad_x = scale * inverse_std * (grad - offset - centered * slope)
-    return grad_x.astype(x.dtype), grad_scale, grad_bias
+    gain, offset, slope = _along((scale * inverse_std, offset, slope), width)
+    grad_x = gain * (grad - offset - centered * slope)
+    return grad_x.astype(x.dtype).reshape(shape), grad_scale, grad_bias
 
 
 batch_norm.defvjp(_forward, _backward)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cifar_jax.models.memory import kept
+from cifar_jax.models.narrow import is_narrow
 
 
 def xla_max_pool(x, window, stride):
@@ -52,7 +53,31 @@ def _max_and_place(x, window, stride):
     return maximum, place
 
 
+def _staged_max_and_place(x, window):
+    """Of squares side by side: in each column of a square first, over whole rows of the image, then along its row.
+
+    Each stage is one reduction of values and places, whose results XLA writes to memory once.
+    """
+    batch, height, width, channels = x.shape
+    start = jnp.array(-jnp.inf, x.dtype), jnp.array(jnp.inf, x.dtype)
+
+    def first_of_greatest(ours, theirs):
+        (a, i), (b, j) = ours, theirs
+        theirs_is_it = (b > a) | (b != b) | ((b == a) & (j < i))
+        return jnp.where(theirs_is_it, b, a), jnp.where(theirs_is_it, j, i)
+
+    x = x.reshape(-1, window, width * channels)
+    place = window * lax.broadcasted_iota(x.dtype, x.shape, 1)
+    of_columns = lax.reduce((x, place), start, first_of_greatest, (1,))
+    x, place = (each.reshape(-1, window, channels) for each in of_columns)
+    place += lax.broadcasted_iota(place.dtype, place.shape, 1)
+    found = lax.reduce((x, place), start, first_of_greatest, (1,))
+    return tuple(each.reshape(batch, height // window, -1, channels) for each in found)
+
+
 def _forward(x, window, stride):
+    if is_narrow(x) and window == stride:
+        return _staged_max_and_place(x, window)
     maximum, place = _max_and_place(x, window, stride)
     return maximum, kept(place)
 
