@@ -122,10 +122,10 @@ def test_convolution_under_vmap_over_models(kind, stride, precision):
 
 
 @pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 3), (3, 2), (3, 1), (5, 3)])
-@pytest.mark.parametrize(("height", "width"), [(6, 7), (5, 9)])
-def test_max_pool(window, stride, height, width, precision):
+@pytest.mark.parametrize(("height", "width", "channels"), [(6, 7, 3), (5, 9, 3), (6, 7, 16)])
+def test_max_pool(window, stride, height, width, channels, precision):
     """On a grid of few values, so that most windows have several equal maxima."""
-    x = jnp.round(random(0, (2, height, width, 3), precision))
+    x = jnp.round(random(0, (2, height, width, channels), precision))
 
     def ours(x):
         return sliced_max_pool(x, window, stride)
@@ -136,6 +136,14 @@ def test_max_pool(window, stride, height, width, precision):
     assert_equal(ours, reference, precision, x)
     xs = jnp.stack([x, -x])
     assert_equal(jax.vmap(ours), jax.vmap(reference), precision, xs)
+
+
+@pytest.mark.parametrize("channels", [3, 16])
+@pytest.mark.parametrize("place", range(4))
+def test_the_maximum_of_a_square_with_nan_is_nan(channels, place):
+    x = jnp.zeros((1, 4, 4, channels)).at[0, 2 + place // 2, place % 2, 1].set(jnp.nan)
+    y, _ = jax.vjp(lambda x: sliced_max_pool(x, 2, 2), x)
+    np.testing.assert_array_equal(jnp.argwhere(jnp.isnan(y)), [[0, 1, 0, 1]])
 
 
 @pytest.mark.parametrize("max_scores", [1, 2 * 36 * 5, 2 * 36 * 36])
@@ -167,9 +175,10 @@ def plain_batch_norm(slope):
 
 @pytest.mark.parametrize("slope", [None, 0.0, 0.01])
 @pytest.mark.parametrize("folded", [False, True])
-@pytest.mark.parametrize("shape", [(4, 5, 3, 6), (1, 7, 7, 6), (16, 6)])
+@pytest.mark.parametrize("shape", [(4, 5, 3, 6), (1, 7, 7, 6), (2, 4, 3, 16), (16, 6)])
 def test_batch_norm(slope, shape, folded, precision):
-    x, scale, bias = (random(seed, s, precision) for seed, s in ((0, shape), (1, 6), (2, 6)))
+    sizes = shape, shape[-1], shape[-1]
+    x, scale, bias = (random(seed, size, precision) for seed, size in enumerate(sizes))
     assert_equal(
         lambda *args: batch_norm(*args, 1e-5, slope, None, folded)[0],
         plain_batch_norm(slope),
