@@ -326,7 +326,8 @@ class BatchNorm(nn.Module):
 
         x, slope = x.astype(self.dtype), self.slope if self.relu else None
         if not train:
-            return normalize(x, scale, bias, mean.value, var.value, self.epsilon, slope)
+            running = mean.value, var.value
+            return normalize(x, scale, bias, *running, self.epsilon, slope, on_cpu())
         axis = _statistics_axis.get()
         y, batch_mean, batch_var = batch_norm(x, scale, bias, self.epsilon, slope, axis, on_cpu())
         if not self.is_initializing():

@@ -14,11 +14,16 @@ from jax import lax
 from cifar_jax.models import narrow, reductions
 
 
-def normalize(x, scale, bias, mean, var, epsilon, slope=None, width=1):
+def normalize(x, scale, bias, mean, var, epsilon, slope=None, folded=False):
     """rectify((x - mean) / sqrt(var + epsilon) * scale + bias, slope), x [..., C], the others [C].
 
-    Computed in the type of `scale`, returned in x's. With a `width`, x is `narrow.rows` of so many pixels.
+    Computed in the type of `scale`, returned in x's; `folded` as in `batch_norm`.
     """
+    view, width = _view(x, folded)
+    return _normalize(view, width, scale, bias, mean, var, epsilon, slope).reshape(x.shape)
+
+
+def _normalize(x, width, scale, bias, mean, var, epsilon, slope=None):
     gain = scale * lax.rsqrt(var + epsilon)
     gain, shift = _along((gain, bias - mean * gain), width)
     y = x.astype(gain.dtype) * gain + shift
@@ -68,21 +73,20 @@ def batch_norm(x, scale, bias, epsilon, slope=None, axis=None, folded=False):
       axis: name of an axis of devices that the batch is spread over, each of which calls this with an equal share. The
         gradient is then that of the sum of all devices' losses: with respect to x all of it, to scale and bias this
         device's part of it.
-      folded: whether sums are `reductions.total`, the CPU's formulation.
+      folded: whether to take the CPU's formulations, `reductions.total` and `narrow`.
 
     Returns:
       y [..., C] of x's type; mean and variance [C] of scale's type, which carry no gradient: they are
       for the running statistics.
     """
-    shape, channels = x.shape, x.shape[-1]
-    x, width = _view(x, folded)
-    wide = x.astype(scale.dtype)
+    channels = x.shape[-1]
+    view, width = _view(x, folded)
+    wide = view.astype(scale.dtype)
     mean = _mean(wide, channels, axis, folded)
     (centre,) = _along((mean,), width)
     # E[x^2] - mean^2 would cancel
     var = _mean(jnp.square(wide - centre), channels, axis, folded)
-    y = normalize(x, scale, bias, mean, var, epsilon, slope, width)
-    return y.reshape(shape), mean, var
+    return normalize(x, scale, bias, mean, var, epsilon, slope, folded), mean, var
 
 
 def _forward(x, scale, bias, epsilon, slope, axis, folded):
@@ -103,7 +107,7 @@ def _backward(epsilon, slope, axis, folded, residuals, cotangents):
 
     grad = cotangents[0].reshape(x.shape).astype(scale.dtype)
     if slope is not None:
-        above = normalize(x, scale, bias, mean, var, epsilon, width=width) > 0
+        above = _normalize(x, width, scale, bias, mean, var, epsilon) > 0
         grad = jnp.where(above, grad, slope * grad if slope else 0)
     (centre,) = _along((mean,), width)
     centered = x.astype(scale.dtype) - centre

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cifar_jax.models import narrow
 from cifar_jax.models.memory import kept
-from cifar_jax.models.narrow import is_narrow
 
 
 def xla_max_pool(x, window, stride):
@@ -40,6 +40,13 @@ def _pool_whole(x, window, stride):
 
 
 def _max_and_place(x, window, stride):
+    """Of each square: the maximum, and the number of its first place, row by row, as a float."""
+    if narrow.is_narrow(x) and window == stride:
+        return _staged_max_and_place(x, window)
+    return _sliced_max_and_place(x, window, stride)
+
+
+def _sliced_max_and_place(x, window, stride):
     maximum = place = None
     for index in range(window * window):
         row, col = divmod(index, window)
@@ -50,7 +57,7 @@ def _max_and_place(x, window, stride):
         else:
             place = jnp.where(candidate > maximum, jnp.float32(index), place)
             maximum = jnp.maximum(candidate, maximum)
-    return maximum, place
+    return maximum, kept(place)
 
 
 def _staged_max_and_place(x, window):
@@ -66,20 +73,14 @@ def _staged_max_and_place(x, window):
         theirs_is_it = (b > a) | (b != b) | ((b == a) & (j < i))
         return jnp.where(theirs_is_it, b, a), jnp.where(theirs_is_it, j, i)
 
-    x = x.reshape(-1, window, width * channels)
+    rows, columns = height // window, width // window
+    x = x.reshape(batch * rows, window, width * channels)
     place = window * lax.broadcasted_iota(x.dtype, x.shape, 1)
     of_columns = lax.reduce((x, place), start, first_of_greatest, (1,))
-    x, place = (each.reshape(-1, window, channels) for each in of_columns)
+    x, place = (each.reshape(batch * rows * columns, window, channels) for each in of_columns)
     place += lax.broadcasted_iota(place.dtype, place.shape, 1)
     found = lax.reduce((x, place), start, first_of_greatest, (1,))
-    return tuple(each.reshape(batch, height // window, -1, channels) for each in found)
-
-
-def _forward(x, window, stride):
-    if is_narrow(x) and window == stride:
-        return _staged_max_and_place(x, window)
-    maximum, place = _max_and_place(x, window, stride)
-    return maximum, kept(place)
+    return tuple(each.reshape(batch, rows, columns, channels) for each in found)
 
 
 def _backward(window, stride, place, grad):
@@ -109,4 +110,4 @@ def _overlapping_backward(window, stride, place, grad):
     return sum(sent(row, col) for row in range(window) for col in range(window))
 
 
-_pool_whole.defvjp(_forward, _backward)
+_pool_whole.defvjp(_max_and_place, _backward)
