@@ -16,6 +16,9 @@ QUICK = (
     "--config.tensorboard=false",
 )
 
+# The very run of the fixture `workdir`.
+MIRRORED = (*QUICK, "--config.evaluation.flip=true")
+
 
 def command(workdir, *overrides, config="configs/quickstart.py"):
     """The main job as a user types it."""

@@ -1,30 +1,49 @@
-"""Shared by all tests: caches of their own."""
+"""Shared by all tests: caches of their own, one run that they all look at, and what the tests took."""
 
 import io
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import tempfile
 
 import pytest
-from command_line import QUICK, ROOT
+import times
+from command_line import MIRRORED, QUICK, ROOT
+from filelock import FileLock
 from rich.console import Console
+from xla import quick_flags
 
 # A shell's background job ignores Ctrl-C and hands that on to the programs that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Command lines that tests run in their own process must not replace it.
 os.environ["CIFAR_JAX_TUNING"] = "as it is"
 # A fifth less of a test's time, most of which is XLA's compilation; in float32 another rounding.
-os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
-)
+os.environ.setdefault("XLA_FLAGS", quick_flags(1))
 # One compilation cache for the whole session, none of the user's; set before JAX is imported. xdist's workers
-# inherit that of the process that starts them.
+# inherit that of the process that starts them. Who develops may keep it: CIFAR_JAX_TEST_CACHE=DIR.
 if "PYTEST_XDIST_WORKER" not in os.environ:
-    _caches = tempfile.TemporaryDirectory(prefix="cifar_jax_tests_")
-    os.environ["XDG_CACHE_HOME"] = _caches.name
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(pathlib.Path(_caches.name) / "xla")
+    if not (_caches := os.environ.get("CIFAR_JAX_TEST_CACHE")):
+        _temporary = tempfile.TemporaryDirectory(prefix="cifar_jax_tests_")
+        _caches = _temporary.name
+    os.environ["XDG_CACHE_HOME"] = os.path.abspath(_caches)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.path.abspath(_caches), "xla")
+
+
+def pytest_configure(config):
+    if config.option.markexpr != "thorough":
+        os.environ.setdefault("CIFAR_JAX_FUZZ", "0.1")
+    config.pluginmanager.register(times.Times(config), "times")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Property-based tests are of both tiers: a tenth of the examples in the first, all in the second."""
+    if config.option.markexpr == "thorough":
+        for item in items:
+            if item.get_closest_marker("fuzz"):
+                item.add_marker("thorough")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -52,34 +71,54 @@ def no_compilation_cache(request):
     reset_cache()
 
 
-def _quick_config():
+def _config(overrides):
     from cifar_jax import main
 
     arguments = ("--config", str(ROOT / "configs/quickstart.py"), "--workdir", "unused")
-    return main.parse(["main", *arguments, *QUICK])[0]
+    return main.parse(["main", *arguments, *overrides])[0]
 
 
 @pytest.fixture
 def quick_config():
     """Digits, basic_net, two epochs: a checked config for runs inside the test process."""
-    return _quick_config()
+    return _config(QUICK)
 
 
 @pytest.fixture(scope="module")
 def module_config():
     """quick_config for a run that all tests of a file look at."""
-    return _quick_config()
+    return _config(QUICK)
 
 
 @pytest.fixture(scope="session")
-def workdir(tmp_path_factory):
-    """The folder of a run of basic_net on the digits, whose evaluation mirrors; tests leave it as it is."""
-    from cifar_jax import train
+def made_once(tmp_path_factory):
+    """(name, make) -> a folder that the first process to ask for it makes, by make(folder), for the whole session."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    config, folder = _quick_config(), tmp_path_factory.mktemp("workdir") / "run"
-    config.evaluation.flip = True
-    train.train_and_evaluate(config, folder, Console(file=io.StringIO()))
-    return folder
+    def made_once(name, make):
+        folder, partial = base / "shared" / name, base / "shared" / f"{name}.partial"
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                shutil.rmtree(partial, ignore_errors=True)
+                make(partial)
+                partial.rename(folder)
+        return folder
+
+    return made_once
+
+
+@pytest.fixture(scope="session")
+def workdir(made_once):
+    """The folder of a run of basic_net on the digits, whose evaluation mirrors; tests leave it as it is."""
+
+    def make(folder):
+        from cifar_jax import train
+
+        train.train_and_evaluate(_config(MIRRORED), folder / "run", Console(file=io.StringIO()))
+
+    return made_once("mirrored", make) / "run"
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +127,9 @@ def run(workdir):
     from cifar_jax import trained
 
     return trained.open_run(workdir)
+
+
+@pytest.fixture
+def own_workdir(workdir, tmp_path):
+    """A copy of `workdir` for a test that writes into it."""
+    return pathlib.Path(shutil.copytree(workdir, tmp_path / "run"))

@@ -13,6 +13,7 @@ from cifar_jax import command_line, main
 from cifar_jax import config as config_lib
 
 
+@pytest.mark.thorough
 def test_without_tensorflow_all_but_events_works(tmp_path):
     # Python's finder, blind to TensorFlow: as on a machine that does not have it.
     blocker = """

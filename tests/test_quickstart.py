@@ -8,6 +8,8 @@ import pytest
 from command_line import QUICK, run_main
 from metrics_file import rows
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def quickstart(tmp_path_factory):

@@ -7,11 +7,23 @@ import time
 
 import numpy as np
 import pytest
-from command_line import QUICK, run_main
+from command_line import MIRRORED, QUICK, run_main
 from outcomes import assert_same, outcome, start, wait_for_metrics
 from processes import devices
 
 LONG = (*QUICK, "--config.total_epochs=12", "--config.log_every_steps=3")
+
+
+def test_killed_once_and_resumed(tmp_path, workdir):
+    """In the second epoch; `workdir` was trained without a break."""
+    killed = tmp_path / "run"
+    process = start(killed, *MIRRORED)
+    wait_for_metrics(killed, process, more_than=3)
+    process.kill()
+    process.communicate(timeout=60)
+    done = run_main(killed, *MIRRORED)
+    assert done.returncode == 0, done.stderr
+    assert_same(outcome(killed), outcome(workdir))
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +34,7 @@ def uninterrupted(tmp_path_factory):
     return outcome(workdir)
 
 
+@pytest.mark.thorough
 def test_killed_at_random_moments_and_resumed(tmp_path, uninterrupted):
     workdir, moments, kills = tmp_path / "run", random.Random(7), 0
     for attempt in range(20):
@@ -39,6 +52,7 @@ def test_killed_at_random_moments_and_resumed(tmp_path, uninterrupted):
     assert_same(outcome(workdir), uninterrupted)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"]
 )
@@ -55,6 +69,7 @@ def test_signal_saves_and_the_rest_is_the_same(tmp_path, uninterrupted, number, 
     assert_same(outcome(workdir), uninterrupted)
 
 
+@pytest.mark.thorough
 def test_eight_devices_train_the_same_and_their_checkpoint_opens_on_one(tmp_path, uninterrupted):
     workdir = tmp_path / "run"
     assert run_main(workdir, *QUICK, **devices(8)).returncode == 0
@@ -80,6 +95,7 @@ def test_eight_devices_train_the_same_and_their_checkpoint_opens_on_one(tmp_path
     np.testing.assert_allclose(many, one, rtol=1e-3)
 
 
+@pytest.mark.thorough
 def test_eight_devices_do_everything_as_one(tmp_path):
     """Mixing gathers across the devices; averages and early stopping are replicated."""
     options = (

@@ -87,6 +87,7 @@ def test_the_process_is_the_same_but_for_the_setting():
     assert (read, process.returncode) == ("read by the second", 7)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not tuning.machine_has_use(), reason="a machine that has no use for it")
 def test_a_training_says_so_in_one_line(tmp_path):
     quick = ("--config.total_epochs=1", "--config.tensorboard=False")

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from cifar_jax import writers
 
@@ -46,6 +47,7 @@ def test_tensorboard_events_can_be_read(tmp_path):
     assert hyperparameters.plugin_data.plugin_name == "hparams"
 
 
+@pytest.mark.thorough
 def test_events_that_are_written_again_are_there_once(tmp_path):
     """After a kill at step 30 of a run whose last checkpoint is of step 20; and when it starts anew."""
     from tensorboard.backend.event_processing import event_accumulator

@@ -98,6 +98,7 @@ def test_an_error_that_all_meet_is_told_by_each(tmp_path):
     assert errors == [f"error: said by {process}\n" for process in range(2)]
 
 
+@pytest.mark.thorough
 def test_a_process_that_finds_nobody_says_where_it_looked(tmp_path):
     codes, errors = run(MISSED, tmp_path, [9])
     assert codes[0] != 0
@@ -105,6 +106,7 @@ def test_a_process_that_finds_nobody_says_where_it_looked(tmp_path):
     assert last.startswith("error: process 9 of 10 could not join at 127.0.0.1:")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("silent", "number"),
     [(0, signal.SIGKILL), (1, signal.SIGSTOP)],

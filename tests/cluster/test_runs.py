@@ -16,7 +16,7 @@ import pytest
 from command_line import ROOT, command, free_port, run_main
 from documents import code_blocks
 from metrics_file import rows
-from processes import QUICK_XLA, finish
+from processes import QUICK_XLA, devices, finish
 
 from cifar_jax import reading
 from cifar_jax.errors import LostProcess
@@ -77,8 +77,7 @@ def start(workdir, count, told=by_flags):
 
 def run_with_two_devices(workdir):
     """One process, to its end; returns its output."""
-    flags = f"{QUICK_XLA} --xla_force_host_platform_device_count=2"
-    done = run_main(workdir, *SMALL, XLA_FLAGS=flags)
+    done = run_main(workdir, *SMALL, XLA_FLAGS=QUICK_XLA, **devices(2))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -152,6 +151,7 @@ def test_two_processes_of_the_slurm_script_are_bit_for_bit_one_with_two_devices(
     assert_same(outcome(tmp_path / "run"), alone)
 
 
+@pytest.mark.thorough
 def test_four_processes_train_as_one(tmp_path, alone):
     """Four parts of a batch are added in another order than two.
 
@@ -167,6 +167,7 @@ def test_four_processes_train_as_one(tmp_path, alone):
     assert max(jax.tree.leaves(gaps)) < 2.3e-5
 
 
+@pytest.mark.thorough
 def test_killed_then_stopped_then_finished_by_another_number(tmp_path, alone):
     workdir = tmp_path / "run"
     processes = start(workdir, 2)

@@ -53,6 +53,7 @@ def saved(workdir):
     return [path.name for path in workdir.glob("checkpoints/*") if path.name.isdecimal()]
 
 
+@pytest.mark.thorough
 def test_a_full_disk_ends_it_and_room_lets_it_go_on(small_disk, undisturbed):
     # For a checkpoint and part of the next one.
     workdir = small_disk("size=1100k") / "run"
@@ -74,6 +75,7 @@ def test_a_read_only_workdir_is_refused(small_disk):
     assert done.returncode == 2 and "Read-only file system" in the_error(done)
 
 
+@pytest.mark.thorough
 def test_a_damaged_checkpoint_is_kept_and_the_run_ends_the_same(tmp_path, undisturbed):
     workdir = shutil.copytree(undisturbed, tmp_path / "run")
     last = workdir / "checkpoints/60"
@@ -88,6 +90,7 @@ def test_a_damaged_checkpoint_is_kept_and_the_run_ends_the_same(tmp_path, undist
     assert_same(outcome(workdir), outcome(undisturbed))
 
 
+@pytest.mark.thorough
 def test_a_clock_set_back_changes_nothing(tmp_path, undisturbed):
     """Of a run that was killed and goes on a day earlier."""
     workdir = tmp_path / "run"
@@ -106,6 +109,7 @@ def test_a_clock_set_back_changes_nothing(tmp_path, undisturbed):
     assert_same(outcome(workdir), outcome(undisturbed))
 
 
+@pytest.mark.thorough
 def test_a_damaged_data_cache_is_built_again_and_the_run_is_the_same(tmp_path):
     """All without TensorFlow: building the cache from the records, and training from it."""
     tripped = tmp_path / "imported"
@@ -129,6 +133,7 @@ def test_a_damaged_data_cache_is_built_again_and_the_run_is_the_same(tmp_path):
     assert_same(outcome(tmp_path / "run"), outcome(tmp_path / "whole"))
 
 
+@pytest.mark.thorough
 def test_without_a_tensorboard_folder_it_goes_on(tmp_path, undisturbed):
     workdir = tmp_path / "run"
     workdir.mkdir()
@@ -158,6 +163,7 @@ def test_a_signal_while_jax_is_imported_is_one_line(tmp_path, number, code):
     assert (process.returncode, errors) == (code, INTERRUPTED)
 
 
+@pytest.mark.thorough
 def test_a_second_training_is_refused_and_sigterm_in_the_final_evaluation_is_one_line(
     tmp_path, undisturbed
 ):

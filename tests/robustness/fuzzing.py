@@ -1,7 +1,8 @@
 """How the fuzzing tests draw their examples, and what holds of every command line, whatever it is given.
 
-pytest tests/robustness                        the same few examples each time
-CIFAR_JAX_FUZZ=50 pytest tests/robustness      fifty times as many, others each time
+pytest tests/robustness                        a few examples, the same each time
+pytest -m thorough tests/robustness            ten times as many, the same each time
+CIFAR_JAX_FUZZ=50 pytest tests/robustness      fifty times those, others each time
 """
 
 import os
@@ -9,7 +10,7 @@ import os
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-TIMES = int(os.environ.get("CIFAR_JAX_FUZZ", 1))
+TIMES = float(os.environ.get("CIFAR_JAX_FUZZ", 1))
 CODES = (0, 1, 2)
 
 # What a user may type where a word, a number or a path is asked for.
@@ -98,8 +99,8 @@ def edited(content, edit):
 def fuzz(examples):
     """Settings for a test of so many examples."""
     return settings(
-        max_examples=examples * TIMES,
-        derandomize=TIMES == 1,
+        max_examples=max(2, round(examples * TIMES)),
+        derandomize=TIMES <= 1,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),

@@ -16,6 +16,8 @@ from small_archives import FORMS, Archives
 from cifar_jax.data import pickles
 from cifar_jax.errors import DataError
 
+pytestmark = pytest.mark.fuzz
+
 SOUND = {form: Archives().files(form, count=2) for form in FORMS}
 PICKLED = [form for form in FORMS if "python" in form]
 SMALL = np.arange(12, dtype=np.uint8).reshape(2, 6)

@@ -11,6 +11,8 @@ from PIL import Image
 
 from cifar_jax.errors import UserError
 
+pytestmark = pytest.mark.fuzz
+
 WORKDIR, OUT = "runs/first", "out"
 CONFIG, SWEEP = (str(ROOT / "configs" / name) for name in ("quickstart.py", "sweeps/quickstart.py"))
 WHICH = st.sampled_from(["best", "last", "40"])

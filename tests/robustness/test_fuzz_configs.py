@@ -1,6 +1,7 @@
 """Any values of a config's fields: refused in one message, or a run that can be begun."""
 
 import jax
+import pytest
 from command_line import ROOT
 from fuzzing import JUNK, check, fuzz
 from hypothesis import given
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 
 from cifar_jax import config as config_lib
 from cifar_jax import data, hyper, run, state, steps, train
+
+pytestmark = pytest.mark.fuzz
 
 FIELDS = config_lib.fields()
 # Where a value is a path, or a set that TFDS may know: what they name is other tests' matter.

@@ -12,6 +12,8 @@ from PIL import Image
 
 from cifar_jax.data import image_files
 
+pytestmark = pytest.mark.fuzz
+
 KINDS = ("png", "jpeg", "webp", "gif", "bmp", "tiff", "ppm")
 MODES = ("RGB", "L", "RGBA", "P", "1", "CMYK", "I;16")
 
