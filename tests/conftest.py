@@ -2,7 +2,6 @@
 
 import io
 import os
-import pathlib
 import shutil
 import signal
 import sys
@@ -78,6 +77,12 @@ def _config(overrides):
     return main.parse(["main", *arguments, *overrides])[0]
 
 
+@pytest.fixture(scope="session")
+def new_config():
+    """() -> what `quick_config` is, for fixtures of the whole session."""
+    return lambda: _config(QUICK)
+
+
 @pytest.fixture
 def quick_config():
     """Digits, basic_net, two epochs: a checked config for runs inside the test process."""
@@ -121,15 +126,25 @@ def workdir(made_once):
     return made_once("mirrored", make) / "run"
 
 
+@pytest.fixture(scope="session")
+def pair(made_once):
+    """Folders of two runs of QUICK, run_0 and run_1, that hold out other images; tests leave them as they are."""
+
+    def make(folder):
+        from cifar_jax import train
+
+        for seed in (0, 1):
+            config = _config((*QUICK, f"--config.seed={seed}"))
+            config.dataset.split_seed = seed
+            train.train_and_evaluate(config, folder / f"run_{seed}", Console(file=io.StringIO()))
+
+    folder = made_once("pair", make)
+    return folder / "run_0", folder / "run_1"
+
+
 @pytest.fixture(scope="module")
 def run(workdir):
     """The run of `workdir`, opened."""
     from cifar_jax import trained
 
     return trained.open_run(workdir)
-
-
-@pytest.fixture
-def own_workdir(workdir, tmp_path):
-    """A copy of `workdir` for a test that writes into it."""
-    return pathlib.Path(shutil.copytree(workdir, tmp_path / "run"))

@@ -124,6 +124,7 @@ def test_eight_devices_do_everything_as_one(tmp_path):
     np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
+@pytest.mark.thorough
 def test_indivisible_batch_names_the_nearest_sizes(tmp_path):
     done = run_main(tmp_path / "run", *QUICK, "--config.batch_size=30", **devices(8))
     assert done.returncode == 2 and "nearest: 24, 32" in done.stderr

@@ -67,6 +67,7 @@ def test_a_full_disk_ends_it_and_room_lets_it_go_on(small_disk, undisturbed):
     assert_same(outcome(workdir), outcome(undisturbed))
 
 
+@pytest.mark.thorough
 def test_a_read_only_workdir_is_refused(small_disk):
     folder = small_disk("size=64k")
     (folder / "run").mkdir()

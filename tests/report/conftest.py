@@ -11,37 +11,51 @@ from rich.console import Console
 from cifar_jax import report, train
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, module_config):
-    """The folder of a run, whose name is hostile, with results of Grad-CAM and OOD detection."""
-    folder = tmp_path_factory.mktemp("runs") / FOLDER
-    module_config.reported.update({"value": 99.0, "metric": "test accuracy, %", "source": OTHER})
-    train.train_and_evaluate(module_config, folder, Console(file=io.StringIO()))
-    write_gradcam(folder / "gradcam")
-    write_detection(folder / "ood")
-    return folder
+@pytest.fixture(scope="session")
+def pages(made_once, new_config):
+    """The folder of all that follows; tests leave it as it is."""
+
+    def make(folder):
+        run, copy = folder / FOLDER, folder / "copy"
+        config = new_config()
+        config.reported.update({"value": 99.0, "metric": "test accuracy, %", "source": OTHER})
+        train.train_and_evaluate(config, run, Console(file=io.StringIO()))
+        write_gradcam(run / "gradcam")
+        write_detection(run / "ood")
+        one, two = (["--out", str(folder / name)] for name in ("report.html", "compared.html"))
+        with hostile_classes():
+            assert report.main([str(run), *one]) == 0
+            ignored = shutil.ignore_patterns("gradcam", "ood", "evaluation")
+            shutil.copytree(run, copy, ignore=ignored)
+            assert report.main([str(run), str(copy), *two, "--images", "40"]) == 0
+
+    return made_once("report", make)
 
 
-@pytest.fixture(scope="module")
-def made(run):
+@pytest.fixture(scope="session")
+def run(pages):
+    """The folder of a run, whose name is hostile, with results of Grad-CAM, OOD detection and an evaluation."""
+    return pages / FOLDER
+
+
+@pytest.fixture(scope="session")
+def made(pages):
     """The page of the run, made by the command line; its evaluation was missing."""
-    path = run.parent / "report.html"
-    with hostile_classes():
-        assert report.main([str(run), "--out", str(path)]) == 0
-    return path
+    return pages / "report.html"
 
 
-@pytest.fixture(scope="module")
-def evaluation(run, made):
+@pytest.fixture(scope="session")
+def evaluation(run):
     return json.loads((run / "evaluation" / "test_best" / "evaluation.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def compared(run, made):
+@pytest.fixture(scope="session")
+def compared(pages):
     """The page of two runs, the second a copy without results of its own."""
-    copy = run.parent / "copy"
-    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("gradcam", "ood", "evaluation"))
-    path = run.parent / "compared.html"
-    with hostile_classes():
-        assert report.main([str(run), str(copy), "--out", str(path), "--images", "40"]) == 0
-    return path
+    return pages / "compared.html"
+
+
+@pytest.fixture
+def own_pages(pages, tmp_path):
+    """A copy of `pages` for a test that writes into it."""
+    return shutil.copytree(pages, tmp_path / "pages")

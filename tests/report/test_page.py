@@ -3,12 +3,11 @@
 import dataclasses
 import json
 import re
-import shutil
 from html import unescape
 
 import numpy as np
 import pytest
-from hostile import hostile_classes
+from hostile import FOLDER, hostile_classes
 
 from cifar_jax import report, trained
 from cifar_jax.analysis import result
@@ -30,8 +29,8 @@ def test_the_page_is_whole_and_small(made, evaluation):
     assert html.count("<script") == 3  # data, Vega, ours: none of the names
 
 
-def test_a_stored_evaluation_is_used_unless_it_is_of_another_checkpoint(run, made, capsys):
-    out = ("--out", str(run.parent / "again.html"))
+def test_a_stored_evaluation_is_used_unless_it_is_of_another_checkpoint(own_pages, capsys):
+    run, out = own_pages / FOLDER, ("--out", str(own_pages / "again.html"))
     folder = run / "evaluation" / "test_best"
     with hostile_classes():
         assert report.main([str(run), *out]) == 0
@@ -49,39 +48,35 @@ def test_a_stored_evaluation_is_used_unless_it_is_of_another_checkpoint(run, mad
         assert report.main([str(run), *out]) == 0
 
 
-def test_a_stored_evaluation_that_was_shortened_is_completed_from_its_predictions(run, made):
+def test_a_stored_evaluation_that_was_shortened_is_completed_from_its_predictions(own_pages):
     """All but what was measured follows from the predictions."""
-    folder, opened = run / "evaluation" / "test_best", trained.open_run(str(run))
+    folder = own_pages / FOLDER / "evaluation" / "test_best"
+    opened = trained.open_run(str(own_pages / FOLDER))
     data, whole = trained.split(opened, "test"), (folder / "evaluation.json").read_text()
     expected = json.loads(whole) | {"speed": None}
     short = {key: expected[key] for key in ("format", "step", "split", "dataset")}
-    try:
-        (folder / "evaluation.json").write_text(json.dumps(short | {"speed": [3], "accuracy": 2}))
-        found, _ = collect.stored(folder, opened, "test", data)
-        (folder / "evaluation.json").write_text(json.dumps(short | {"dataset": 3}))
-        assert collect.stored(folder, opened, "test", data) is None
-    finally:
-        (folder / "evaluation.json").write_text(whole)
+    (folder / "evaluation.json").write_text(json.dumps(short | {"speed": [3], "accuracy": 2}))
+    found, _ = collect.stored(folder, opened, "test", data)
+    (folder / "evaluation.json").write_text(json.dumps(short | {"dataset": 3}))
+    assert collect.stored(folder, opened, "test", data) is None
     changed = {key for key in expected if json.loads(json.dumps(found[key])) != expected[key]}
     assert found.keys() == expected.keys() and changed <= {"dataset", "per_class"}  # names
 
 
-def test_results_of_other_commands_that_are_missing_or_damaged(run, made, compared):
+def test_results_of_other_commands_that_are_missing_or_damaged(own_pages, compared):
     html = compared.read_text(encoding="utf-8")
     assert "python -m cifar_jax.gradcam --workdir" in html
     assert "python -m cifar_jax.ood --workdir" in html
-    copy = run.parent / "copy"
+    copy = own_pages / "copy"
     (copy / "gradcam.npz").write_bytes(b"no archive")
     (copy / "ood.json").write_text('{"results": []}')
     found = collect.collect("copy", copy, "test")
     assert [file for file, _ in found.unreadable] == ["gradcam.npz", "ood.json"]
     assert not found.gradcams and not found.detections
     assert b"read:" in page.render([found])
-    (copy / "gradcam.npz").unlink()
-    (copy / "ood.json").unlink()
 
 
-def test_what_is_refused(run, made, tmp_path, capsys):
+def test_what_is_refused(run, tmp_path, capsys):
     def refused(*arguments):
         assert report.main([*map(str, arguments)]) == 2
         said = capsys.readouterr().err
@@ -100,7 +95,7 @@ def test_what_is_refused(run, made, tmp_path, capsys):
         report.main([])
 
 
-def test_runs_of_different_data_are_shown_without_a_test(run, made):
+def test_runs_of_different_data_are_shown_without_a_test(run):
     found = collect.collect("run", run, "test")
     dataset = found.evaluation["dataset"] | {"fingerprint": "0" * 64}
     config = found.evaluation["config"] | {"batch_size": 7}
@@ -111,7 +106,7 @@ def test_runs_of_different_data_are_shown_without_a_test(run, made):
     assert re.search(r"batch_size\s+64\s+7\s", text)
 
 
-def test_a_run_that_was_interrupted_has_a_page_too(run, made):
+def test_a_run_that_was_interrupted_has_a_page_too(run):
     found = collect.collect("run", run, "test")
     html = page.render([dataclasses.replace(found, summary={}, rows=[])], images=0).decode()
     assert "no metrics.jsonl with curves" in html and "no summary.json" in html
@@ -119,7 +114,7 @@ def test_a_run_that_was_interrupted_has_a_page_too(run, made):
 
 
 @pytest.mark.parametrize("num_classes", [3, 100])
-def test_a_page_of_few_and_of_many_classes(num_classes, run, made):
+def test_a_page_of_few_and_of_many_classes(num_classes, run):
     """A hundred classes have a matrix without numbers and a table of the most confused pairs."""
     found = collect.collect("run", run, "test")
     labels = np.arange(300, dtype=np.int32) % num_classes
@@ -136,7 +131,8 @@ def test_a_page_of_few_and_of_many_classes(num_classes, run, made):
     assert len(html) < 2_500_000
 
 
-def test_pictures_of_files_are_shown_with_their_maps(run, tmp_path):
+def test_pictures_of_files_are_shown_with_their_maps(own_pages):
+    run = own_pages / FOLDER
     opened = trained.open_run(str(run))
     with np.load(run / "gradcam" / "gradcam.npz") as file:
         arrays = dict(file)
@@ -148,4 +144,3 @@ def test_pictures_of_files_are_shown_with_their_maps(run, tmp_path):
     np.savez(path, **arrays, images=images[:, :4])
     with pytest.raises(ValueError, match="shape"):
         collect.read_gradcam(path, opened)
-    shutil.rmtree(path.parent)
