@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_jit import quick_jit
 
 from cifar_jax import losses
 
@@ -21,24 +22,35 @@ def log_softmax(logits):
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
+OPTIONS = list(itertools.product((0.0, 0.1), ((), WEIGHTS), (LABELS, SOFT)))
+
+
 @pytest.mark.parametrize("name", losses.LOSSES)
 def test_every_registered_loss(name):
     """Finite with a finite gradient, also where it is certain; falls along the gradient; jit and vmap."""
     certain = 100 * jnp.eye(CLASSES)[LABELS]
-    for smoothing, weights, labels in itertools.product((0.0, 0.1), ((), WEIGHTS), (LABELS, SOFT)):
-        loss = losses.make_loss(
-            name, label_smoothing=smoothing > 0, class_weights=weights, gamma=0.5
-        )
-        labels = jnp.asarray(labels)
-        for logits in (jnp.float32(LOGITS), certain, -certain):
-            value, gradient = jax.jit(jax.value_and_grad(loss))(logits, labels, smoothing)
+
+    @quick_jit
+    def run(logits, smoothings):
+        return [
+            results(weights, jnp.asarray(labels), smoothing, on > 0, logits)
+            for (on, weights, labels), smoothing in zip(OPTIONS, smoothings, strict=True)
+        ]
+
+    def results(weights, labels, smoothing, on, logits):
+        loss = losses.make_loss(name, label_smoothing=on, class_weights=weights, gamma=0.5)
+        found = [jax.value_and_grad(loss)(x, labels, smoothing) for x in (*logits, -logits[1])]
+        after = loss(logits[0] - 0.1 * found[0][1], labels, smoothing)
+        both = jax.vmap(loss, (None, None, 0))(logits[0], labels, jnp.zeros(2))
+        return found, after, both, loss(logits[0].astype(jnp.bfloat16), labels, smoothing)
+
+    smoothings = [np.float32(each[0]) for each in OPTIONS]
+    for found, after, both, half in run((jnp.float32(LOGITS), certain), smoothings):
+        for value, gradient in found:
             assert value.shape == () and value.dtype == jnp.float32
             assert np.isfinite(value) and np.isfinite(gradient).all()
-        value, gradient = jax.value_and_grad(loss)(jnp.float32(LOGITS), labels, smoothing)
-        assert loss(jnp.float32(LOGITS) - 0.1 * gradient, labels, smoothing) < value
-        both = jax.vmap(loss, (None, None, 0))(jnp.float32(LOGITS), labels, jnp.zeros(2))
-        assert both.shape == (2,)
-        assert loss(jnp.bfloat16(LOGITS), labels, smoothing).dtype == jnp.float32
+        assert after < found[0][0]
+        assert both.shape == (2,) and half.dtype == jnp.float32
 
 
 @pytest.mark.parametrize("name", losses.LOSSES)

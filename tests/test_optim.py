@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_jit import quick_jit
 
 from cifar_jax import optim
 from cifar_jax.hyper import Hyper, make_hyper
@@ -100,8 +101,9 @@ def test_every_registered_optimizer(name, decay, momentum):
         return params, state
 
     hypers = [make_hyper(rate, 0.5, 1e-4) for rate in (0.01, 0.02)]
-    alone = [jax.jit(train)(hyper) for hyper in hypers]
-    together = jax.jit(jax.vmap(train))(jax.tree.map(lambda *x: jnp.stack(x), *hypers))
+    train_alone = quick_jit(train)
+    alone = [train_alone(hyper) for hyper in hypers]
+    together = quick_jit(jax.vmap(train))(jax.tree.map(lambda *x: jnp.stack(x), *hypers))
     for i, (params, state) in enumerate(alone):
         assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((params, state)))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from quick_jit import quick_jit
+from tiers import tiered
 
 from cifar_jax import models
 from cifar_jax.analysis import gradcam, named_layers
@@ -78,27 +79,34 @@ def test_weights_are_slopes_of_the_logit():
     np.testing.assert_allclose(found, expected, atol=1e-6 * np.max(expected))
 
 
-# Compiling a deep model takes long. Of these the shapes are looked at here, and of each kind of block the
-# values in test_gradcam_parity.py.
+# Compiling a deep model takes long. Of all the shapes are looked at, and of each kind of block the values in
+# test_gradcam_parity.py.
 COMPILED = [name for name in cases.REPORT_MODELS if name != "resnet18"]
 COMPILED += ["resnet9", "airbench_net", "vgg16_bn", "vgg16", "wide_resnet_28_10"]
+FIRST = ["basic_net", "big_net_improved"]
 
 
 # Those with this ending are other sizes of the same classes.
-@pytest.mark.parametrize("name", [n for n in models.names() if not n.endswith("_imagenet")])
+SIZES_OF_32 = [name for name in models.names() if not name.endswith("_imagenet")]
+
+
+@pytest.mark.parametrize(
+    "name", tiered(SIZES_OF_32, [name for name in SIZES_OF_32 if name in cases.SHALLOW])
+)
 def test_every_model_is_explained(name):
     """At the last map before its pooling or its linear layers, found without being told."""
-    model, variables, images = cases.ready(name)
-
-    def run(variables, images):
-        return gradcam.maps(model, variables, images)
-
+    model, variables = models.create(name), registry.shapes(name)
+    images = jax.ShapeDtypeStruct(cases.inputs(cases.Case(name))[0].shape, jnp.float32)
     shapes = named_layers.layers(model, variables, images.shape)
-    trace = functools.partial(jax.eval_shape, run)
-    found = (quick_jit(run) if name in COMPILED else trace)(variables, images)
+    found = jax.eval_shape(functools.partial(gradcam.maps, model), variables, images)
     assert found.shape == shapes[gradcam.default_layer(shapes)][:3] and found.dtype == np.float32
-    if name in COMPILED:
-        assert np.all(np.isfinite(found)) and np.min(found) >= 0 and np.max(found) > 0
+
+
+@pytest.mark.parametrize("name", tiered(COMPILED, FIRST))
+def test_maps_are_finite_and_not_negative(name):
+    model, variables, images = cases.ready(name)
+    found = quick_jit(functools.partial(gradcam.maps, model))(variables, images)
+    assert np.all(np.isfinite(found)) and np.min(found) >= 0 and np.max(found) > 0
 
 
 LAST = {
@@ -123,11 +131,11 @@ LAST = {
 }
 
 
-@pytest.mark.parametrize(("name", "layer"), LAST.items())
-def test_the_default_layer_at_the_models_own_size(name, layer):
+@pytest.mark.parametrize("name", tiered(LAST, [name for name in LAST if name in cases.SHALLOW]))
+def test_the_default_layer_at_the_models_own_size(name):
     shape = (1, *models.REGISTRY[name].input_shape)
     shapes = named_layers.layers(models.create(name), registry.shapes(name), shape)
-    assert gradcam.default_layer(shapes) == layer
+    assert gradcam.default_layer(shapes) == LAST[name]
 
 
 def test_an_image_is_explained_alone_and_a_layer_may_be_named_by_its_alias():

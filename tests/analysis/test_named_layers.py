@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from quick_jit import quick_jit
+from tiers import tiered
 
 import cifar_jax.analysis
 from cifar_jax import models
@@ -15,7 +16,7 @@ from cifar_jax.models import layers as model_layers
 from cifar_jax.models import registry
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", tiered(models.names(), cases.SHALLOW))
 def test_every_model_has_names_for_its_layers(name):
     """Each gives a map or vectors, and the whole model comes last."""
     shape = cases.inputs(cases.Case(name))[0].shape
@@ -25,9 +26,10 @@ def test_every_model_has_names_for_its_layers(name):
     assert all(len(each) in (2, 4) and each[0] == shape[0] for each in found.values())
 
 
-@pytest.mark.parametrize(
-    "name", [*cases.REPORT_MODELS, "resnet9", "googlenet", "mobilenet_v2_imagenet"]
-)
+WATCHED = [*cases.REPORT_MODELS, "resnet9", "googlenet", "mobilenet_v2_imagenet"]
+
+
+@pytest.mark.parametrize("name", tiered(WATCHED, WATCHED[:-2]))
 def test_names_are_distinct_and_looking_changes_nothing(name):
     """The program of an evaluation is the same, operation by operation."""
     model, variables = models.create(name), registry.shapes(name)

@@ -2,11 +2,13 @@
 
 import functools
 
+import cases
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from quick_jit import quick_jit
+from tiers import tiered
 
 from cifar_jax import batches, models
 from cifar_jax.analysis import features, ood, ood_figures
@@ -101,7 +103,12 @@ def test_every_score_is_greater_for_what_is_like_the_training_set():
 
 
 # Those with this ending are other sizes of the same classes.
-@pytest.mark.parametrize("name", [n for n in models.names() if not n.endswith("_imagenet")])
+SIZES_OF_32 = [name for name in models.names() if not name.endswith("_imagenet")]
+
+
+@pytest.mark.parametrize(
+    "name", tiered(SIZES_OF_32, [name for name in SIZES_OF_32 if name in cases.SHALLOW])
+)
 def test_every_model_has_penultimate_features(name):
     """What the last linear layer sees: one row an image, as many as its kernel has rows."""
     model, shapes = models.create(name), models.registry.shapes(name)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_jit import quick_jit
 
 from cifar_jax.data.augment import (
     Augmentation,
@@ -186,8 +187,12 @@ def test_augment_under_vmap_is_each_alone():
     augmentation = CONFIGURATIONS[3]
     keys = jax.random.split(jax.random.key(5), 3)
     images = np.stack([IMAGES, IMAGES[::-1], 255 - IMAGES])
-    together = jax.vmap(lambda k, x: augment(k, x, augmentation))(keys, images)
-    alone = [augment(k, x, augmentation) for k, x in zip(keys, images, strict=True)]
+
+    def augmented(key, images):
+        return augment(key, images, augmentation)
+
+    together, augment_alone = quick_jit(jax.vmap(augmented))(keys, images), quick_jit(augmented)
+    alone = [augment_alone(*each) for each in zip(keys, images, strict=True)]
     np.testing.assert_array_equal(together, np.stack(alone))
 
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_jit import quick_jit
 
 from cifar_jax.data import mixing
 from cifar_jax.data.mixing import Mixing
@@ -72,7 +73,7 @@ def test_mix_labels():
 @pytest.mark.parametrize("options", [Mixing(0.4), Mixing(0.0, 1.0), Mixing(1.0, 0.4)])
 def test_mix_draws_and_applies(options):
     """One permutation, one weight and, with both on, one fair coin for each batch."""
-    mix = jax.jit(mixing.mix, static_argnums=(3, 4))
+    mix = quick_jit(mixing.mix, static_argnums=(3, 4))
     chosen = []
     for seed in range(12):
         key = jax.random.PRNGKey(seed)
@@ -101,11 +102,13 @@ def test_mix_draws_and_applies(options):
 def test_mix_under_vmap_is_each_alone():
     keys = jax.random.split(jax.random.key(1), 3)
     images, labels = jnp.asarray(IMAGES), jnp.asarray(LABELS)
-    together = jax.vmap(lambda key: mixing.mix(key, images, labels, CLASSES, Mixing(0.5, 0.5)))(
-        keys
-    )
+
+    def mix(key):
+        return mixing.mix(key, images, labels, CLASSES, Mixing(0.5, 0.5))
+
+    together, mix_alone = quick_jit(jax.vmap(mix))(keys), quick_jit(mix)
     for i, key in enumerate(keys):
-        alone = mixing.mix(key, images, labels, CLASSES, Mixing(0.5, 0.5))
+        alone = mix_alone(key)
         for many, one in zip(together, alone, strict=True):
             np.testing.assert_allclose(many[i], one, rtol=1e-5, atol=1e-6)
 

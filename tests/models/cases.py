@@ -41,6 +41,19 @@ CASES = [Case(name) for name in models.names()] + [Case("plain_cnn", (("activati
 
 REPORT_MODELS = models.names()[: models.names().index("big_net_improved") + 1]
 
+# To trace one of the deepest takes seconds, and so the first tier does it once each, in the registry's tests.
+DEEPEST = [
+    "densenet",
+    "googlenet",
+    "inception",
+    "mobilenet",
+    "resnet34",
+    "resnet50",
+    "resnext",
+    "wide_resnet",
+]
+SHALLOW = [name for name in models.names() if not name.startswith(tuple(DEEPEST))]
+
 OPTIMIZERS = {  # name -> learning rate and options, for torch and for us
     "sgd": (0.01, {"momentum": 0.9, "weight_decay": 5e-4}),
     "adam": (0.001, {}),
@@ -172,28 +185,42 @@ def program(case, dtype, jit=None):
     return run
 
 
-def changes(case, run, variables, optimizer, gradients):
-    """How three steps of an optimizer change the parameters: a tree like `params`.
+def changes(case, run, variables, gradients):
+    """How three steps of each of its optimizers change the parameters: optimizer -> a tree like `params`.
 
-    `gradients` are those at the start, which all optimizers share.
+    `gradients` are those at the start, which all optimizers share; and so they do the programs of their steps.
     """
+    start, batch_stats = variables["params"], variables.get("batch_stats", {})
+    rates = {name: OPTIMIZERS[name][0] for name in optimizers(case)}
+    transformations = {name: transformation(name) for name in rates}
+
+    @quick_jit_float64
+    def init(params):
+        return {name: each.init(params) for name, each in transformations.items()}
+
+    @quick_jit_float64
+    def step(gradients, states, params):
+        moved, kept = {}, {}
+        for name, each in transformations.items():
+            direction, kept[name] = each.update(gradients[name], states[name], params[name])
+            moved[name] = jax.tree.map(
+                lambda p, d, r=rates[name]: p - r * d, params[name], direction
+            )
+        return moved, kept
+
+    params, states = step(dict.fromkeys(rates, gradients), init(start), dict.fromkeys(rates, start))
+    for _ in range(2):
+        gradients = {name: run(each, batch_stats).gradients for name, each in params.items()}
+        params, states = step(gradients, states, params)
+    params, start = jax.device_get((params, start))
+    return {name: jax.tree.map(np.subtract, each, start) for name, each in params.items()}
+
+
+def transformation(optimizer):
+    """An optimizer with its options of OPTIMIZERS."""
     rate, options = OPTIMIZERS[optimizer]
     values = {"momentum": 0.0, "weight_decay": 0.0} | options
     on = {name: value > 0 for name, value in options.items()}
     # Not of make_hyper, which rounds to float32.
     hyper = Hyper(rate, **values, label_smoothing=0.0, dropout=0.0)
-    transformation = optim.make_optimizer(optimizer, **on)(hyper)
-    params, batch_stats = variables["params"], variables.get("batch_stats", {})
-    start = params
-    # In a program too: one by one, each shape of a leaf would be compiled for itself.
-    state = quick_jit_float64(transformation.init)(params)
-
-    @quick_jit_float64
-    def step(gradients, state, params):
-        direction, state = transformation.update(gradients, state, params)
-        return jax.tree.map(lambda p, d: p - rate * d, params, direction), state
-
-    params, state = step(gradients, state, params)
-    for _ in range(2):
-        params, state = step(run(params, batch_stats).gradients, state, params)
-    return jax.tree.map(np.subtract, *jax.device_get((params, start)))
+    return optim.make_optimizer(optimizer, **on)(hyper)

@@ -1,9 +1,12 @@
 """Every formulation against XLA's own operation: values and gradients, in float32 and float64, under vmap."""
 
 import contextlib
+import itertools
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +14,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quick_jit import quick_jit
+from quick_jit import (
+    quick_jit_float64 as quick_jit,  # the tolerances are wide for what float32 is here
+)
+from tiers import EXAMPLES, THOROUGH, tiered
 
 from cifar_jax.models import reductions
 from cifar_jax.models.attention import attend, blocked_attend
@@ -30,10 +36,18 @@ from cifar_jax.models.winograd import winograd_conv
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
 
 
-@pytest.fixture(params=["float32", "float64"])
+@pytest.fixture(params=tiered(["float32", "float64"], ["float64"]))
 def precision(request):
     with jax.enable_x64(True) if request.param == "float64" else contextlib.nullcontext():
         yield request.param
+
+
+class Case(NamedTuple):
+    """A formulation, XLA's own operation, and what both are given."""
+
+    ours: Callable
+    reference: Callable
+    args: tuple
 
 
 def values_and_gradients(function, *args):
@@ -43,14 +57,27 @@ def values_and_gradients(function, *args):
     return y, *vjp(jnp.asarray(direction))
 
 
-def assert_equal(ours, reference, precision, *args):
-    results = [
-        quick_jit(lambda *a, f=f: values_and_gradients(f, *a))(*args) for f in (ours, reference)
-    ]
-    for mine, theirs in zip(*results, strict=True):
-        assert mine.shape == theirs.shape and mine.dtype == theirs.dtype
-        scale = float(jnp.max(jnp.abs(theirs))) or 1.0
-        assert jnp.max(jnp.abs(mine - theirs)) < TOLERANCE[precision] * scale
+def assert_equal(cases, precision):
+    """Of each case of a dictionary. They are one program: many small ones take several times as long to compile."""
+
+    @quick_jit
+    def both(args):
+        return {
+            name: [values_and_gradients(f, *args[name]) for f in (case.ours, case.reference)]
+            for name, case in cases.items()
+        }
+
+    found = jax.device_get(both({name: case.args for name, case in cases.items()}))
+    wrong = []
+    for name, results in found.items():
+        for what, (ours, theirs) in enumerate(zip(*results, strict=True)):
+            assert ours.shape == theirs.shape and ours.dtype == theirs.dtype, name
+            scale = np.max(np.abs(theirs)) or 1.0
+            error = np.max(np.abs(ours - theirs)) / scale
+            if not error < TOLERANCE[precision]:
+                what = f"the gradient by argument {what}" if what else "the value"
+                wrong.append(f"{name}: {what} is off by {error:.1e}")
+    assert not wrong, "\n".join(wrong)
 
 
 def random(seed, shape, precision):
@@ -58,7 +85,7 @@ def random(seed, shape, precision):
 
 
 def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8):
-    """(ours, XLA's, x, kernel) for one formulation with 3 channels in."""
+    """One formulation with 3 channels in."""
     if kind == "pointwise":
         size, padding = 1, 0
     if kind == "winograd":
@@ -73,92 +100,104 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
         "patches": lambda x, k: patches_conv(x, k, stride, padding),
         "winograd": lambda x, k: winograd_conv(x, k, padding),
     }
-    return (
+    images = random(0, (batch, height, width, 3), precision)
+    return Case(
         functions[kind],
         lambda x, k: xla_conv(x, k, stride, padding, groups),
-        random(0, (batch, height, width, 3), precision),
-        random(2, kernel_shape, precision),
+        (images, random(2, kernel_shape, precision)),
     )
 
 
 KINDS = ["strided", "depthwise", "pointwise", "banded", "patches", "winograd"]
 
 
+def convolutions(kind, precision):
+    """Of either stride: of two shapes, and under vmap over models."""
+    found = {}
+    for stride in (1,) if kind == "winograd" else (1, 2):
+        for height, width, batch in ((8, 6, 2), (5, 9, 1)):
+            name = f"stride {stride}, {batch} images of {height}x{width}"
+            found[name] = conv_case(kind, 3, stride, 1, precision, batch, height, width)
+        ours, reference, (x, kernel) = conv_case(kind, 3, stride, 1, precision)
+        kernels = jnp.stack([kernel, 2 * kernel, -kernel])
+        functions = (jax.vmap(function, (None, 0)) for function in (ours, reference))
+        found[f"stride {stride}, three models"] = Case(*functions, (x, kernels))
+    return found
+
+
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize(("height", "width", "batch"), [(8, 6, 2), (5, 9, 1)])
-def test_convolution(kind, stride, height, width, batch, precision):
-    case = conv_case(kind, 3, stride, 1, precision, batch, height, width)
-    ours, reference, x, kernel = case
-    assert_equal(ours, reference, precision, x, kernel)
+def test_convolution(kind, precision):
+    assert_equal(convolutions(kind, precision), precision)
 
 
 def test_depthwise_gradient_of_more_than_the_cache_holds(precision, monkeypatch):
     monkeypatch.setattr(reductions, "CACHED", 0)
-    ours, reference, x, kernel = conv_case("depthwise", 3, 2, 1, precision)
-    assert_equal(ours, reference, precision, x, kernel)
+    assert_equal({"stride 2": conv_case("depthwise", 3, 2, 1, precision)}, precision)
 
 
-@settings(max_examples=10, deadline=None)
-@given(
-    kind=st.sampled_from(KINDS),
-    size=st.integers(1, 5),
-    stride=st.integers(1, 3),
-    padding=st.integers(0, 3),
-    height=st.integers(5, 10),
-    width=st.integers(5, 10),
-)
-def test_convolution_of_any_shape(kind, size, stride, padding, height, width):
-    ours, reference, x, kernel = conv_case(kind, size, stride, padding, "float32", 2, height, width)
-    assert_equal(ours, reference, "float32", x, kernel)
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_convolution_of_any_shape(examples):
+    @settings(max_examples=examples, deadline=None)
+    @given(
+        kind=st.sampled_from(KINDS),
+        size=st.integers(1, 5),
+        stride=st.integers(1, 3),
+        padding=st.integers(0, 3),
+        height=st.integers(5, 10),
+        width=st.integers(5, 10),
+    )
+    def check(kind, size, stride, padding, height, width):
+        case = conv_case(kind, size, stride, padding, "float32", 2, height, width)
+        assert_equal({kind: case}, "float32")
+
+    check()
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("kind", KINDS)
-def test_convolution_under_vmap_over_models(kind, stride, precision):
-    ours, reference, x, kernel = conv_case(kind, 3, stride, 1, precision)
-    kernels = jnp.stack([kernel, 2 * kernel, -kernel])
-    assert_equal(jax.vmap(ours, (None, 0)), jax.vmap(reference, (None, 0)), precision, x, kernels)
+def max_pools(precision):
+    """On a grid of few values, so that most windows have several equal maxima; alone, and under vmap."""
+    found = {}
+    for window, stride in [(2, 2), (3, 3), (3, 2), (3, 1), (5, 3)]:
+        functions = [
+            lambda x, f=f, w=window, s=stride: f(x, w, s) for f in (sliced_max_pool, xla_max_pool)
+        ]
+        for shape in [(6, 7, 3), (5, 9, 3), (6, 7, 16)]:
+            x, name = jnp.round(random(0, (2, *shape), precision)), f"{window}/{stride} of {shape}"
+            found[name] = Case(*functions, (x,))
+            found[f"two of {name}"] = Case(*map(jax.vmap, functions), (jnp.stack([x, -x]),))
+    return found
 
 
-@pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 3), (3, 2), (3, 1), (5, 3)])
-@pytest.mark.parametrize(("height", "width", "channels"), [(6, 7, 3), (5, 9, 3), (6, 7, 16)])
-def test_max_pool(window, stride, height, width, channels, precision):
-    """On a grid of few values, so that most windows have several equal maxima."""
-    x = jnp.round(random(0, (2, height, width, channels), precision))
-
-    def ours(x):
-        return sliced_max_pool(x, window, stride)
-
-    def reference(x):
-        return xla_max_pool(x, window, stride)
-
-    assert_equal(ours, reference, precision, x)
-    xs = jnp.stack([x, -x])
-    assert_equal(jax.vmap(ours), jax.vmap(reference), precision, xs)
+def test_max_pool(precision):
+    assert_equal(max_pools(precision), precision)
 
 
 @pytest.mark.parametrize("channels", [3, 16])
-@pytest.mark.parametrize("place", range(4))
-def test_the_maximum_of_a_square_with_nan_is_nan(channels, place):
-    x = jnp.zeros((1, 4, 4, channels)).at[0, 2 + place // 2, place % 2, 1].set(jnp.nan)
-    y, _ = jax.vjp(lambda x: sliced_max_pool(x, 2, 2), x)
-    np.testing.assert_array_equal(jnp.argwhere(jnp.isnan(y)), [[0, 1, 0, 1]])
+def test_the_maximum_of_a_square_with_nan_is_nan(channels):
+    """Of an image for each of its four places."""
+    x = np.zeros((4, 4, 4, channels), np.float32)
+    for place in range(4):
+        x[place, 2 + place // 2, place % 2, 1] = np.nan
+    y = quick_jit(lambda x: jax.vjp(lambda x: sliced_max_pool(x, 2, 2), x)[0])(x)
+    np.testing.assert_array_equal(
+        np.argwhere(np.isnan(y)), [[place, 1, 0, 1] for place in range(4)]
+    )
 
 
-@pytest.mark.parametrize("max_scores", [1, 2 * 36 * 5, 2 * 36 * 36])
-def test_blocked_attention(max_scores, precision):
-    """One query at a time, 4 (the most below 5 that divide 36) and all at once."""
+def test_blocked_attention(precision):
+    """One query at a time, 4 (the most below 5 that divide 36) and all at once; alone, and under vmap."""
     shapes = (2, 36, 3), (2, 36, 3), (2, 36, 5)
     query, key, value = (random(seed, shape, precision) for seed, shape in enumerate(shapes))
+    cases = {}
+    for max_scores in (1, 2 * 36 * 5, 2 * 36 * 36):
 
-    def ours(*args):
-        return blocked_attend(*args, max_scores)
+        def ours(*args, max_scores=max_scores):
+            return blocked_attend(*args, max_scores)
 
-    assert_equal(ours, attend, precision, query, key, value)
-    queries = jnp.stack([query, 2 * query])
-    axes = (0, None, None)
-    assert_equal(jax.vmap(ours, axes), jax.vmap(attend, axes), precision, queries, key, value)
+        cases[f"{max_scores} scores"] = Case(ours, attend, (query, key, value))
+        both = (jax.vmap(function, (0, None, None)) for function in (ours, attend))
+        queries = jnp.stack([query, 2 * query])
+        cases[f"two models, {max_scores} scores"] = Case(*both, (queries, key, value))
+    assert_equal(cases, precision)
 
 
 def plain_batch_norm(slope):
@@ -173,29 +212,28 @@ def plain_batch_norm(slope):
     return function
 
 
-@pytest.mark.parametrize("slope", [None, 0.0, 0.01])
-@pytest.mark.parametrize("folded", [False, True])
-@pytest.mark.parametrize("shape", [(4, 5, 3, 6), (1, 7, 7, 6), (2, 4, 3, 16), (16, 6)])
-def test_batch_norm(slope, shape, folded, precision):
+def batch_norms(shape, precision):
+    """With each slope, folded and not; alone, and under vmap over models."""
     sizes = shape, shape[-1], shape[-1]
     x, scale, bias = (random(seed, size, precision) for seed, size in enumerate(sizes))
-    assert_equal(
-        lambda *args: batch_norm(*args, 1e-5, slope, None, folded)[0],
-        plain_batch_norm(slope),
-        precision,
-        3 + 2 * x,
-        scale,
-        bias,
-    )
     scales, biases = jnp.stack([scale, -scale]), jnp.stack([bias, bias + 1])
-    assert_equal(
-        jax.vmap(lambda *args: batch_norm(*args, 1e-5, slope, None, folded)[0], (None, 0, 0)),
-        jax.vmap(plain_batch_norm(slope), (None, 0, 0)),
-        precision,
-        x,
-        scales,
-        biases,
-    )
+    found = {}
+    for slope, folded in itertools.product((None, 0.0, 0.01), (False, True)):
+
+        def ours(*args, slope=slope, folded=folded):
+            return batch_norm(*args, 1e-5, slope, None, folded)[0]
+
+        name = f"slope {slope}, {'folded' if folded else 'as it is'}"
+        functions = ours, plain_batch_norm(slope)
+        found[name] = Case(*functions, (3 + 2 * x, scale, bias))
+        both = (jax.vmap(function, (None, 0, 0)) for function in functions)
+        found[f"two models, {name}"] = Case(*both, (x, scales, biases))
+    return found
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 3, 6), (1, 7, 7, 6), (2, 4, 3, 16), (16, 6)])
+def test_batch_norm(shape, precision):
+    assert_equal(batch_norms(shape, precision), precision)
 
 
 def test_normalize_by_the_batchs_own_statistics_is_batch_norm():
@@ -206,6 +244,7 @@ def test_normalize_by_the_batchs_own_statistics_is_batch_norm():
     np.testing.assert_array_equal(y, normalize(x, scale, bias, mean, var, 1e-5, 0.0))
 
 
+@THOROUGH
 def test_sharded_batch_gives_the_same_gradients():
     """Data parallel over two devices: statistics and gradients are those of the whole batch.
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_jit import quick_jit
 
 from cifar_jax.models import layers
 from cifar_jax.models.layers import BatchNorm, Conv, DepthwiseConv, Linear
@@ -23,7 +24,7 @@ from cifar_jax.models.layers import BatchNorm, Conv, DepthwiseConv, Linear
 )
 def test_initial_distribution(layer, channels, fan_in):
     """Weights and biases are U(-b, b), b = 1/sqrt(fan_in): bound, mean and deviation b/sqrt(3)."""
-    params = layer.init(jax.random.key(0), jnp.zeros((1, 8, 8, channels)))["params"]
+    params = quick_jit(layer.init)(jax.random.key(0), jnp.zeros((1, 8, 8, channels)))["params"]
     bound = 1 / math.sqrt(fan_in)
     for value in (np.asarray(params["kernel"]), np.asarray(params["bias"])):
         standard_error = 1 / math.sqrt(value.size)

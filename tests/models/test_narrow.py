@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_jit import quick_jit
 
 from cifar_jax.models import narrow
 
@@ -14,21 +15,32 @@ def random(seed, shape):
     return np.random.default_rng(seed).normal(3, 1, shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_add(shape):
-    x, value = random(0, shape), random(1, shape[-1])
-    np.testing.assert_array_equal(jax.jit(narrow.add)(x, value), x + value)
-    gradient = jax.jit(jax.grad(lambda value: jnp.sum(jnp.square(narrow.add(x, value)))))(value)
-    np.testing.assert_allclose(gradient, 2 * (x + value).sum((0, 1, 2)), rtol=1e-5)
+def test_add():
+    given = [(random(0, shape), random(1, shape[-1])) for shape in SHAPES]
+
+    @quick_jit
+    def added(given):
+        def sum_of_squares(value, x):
+            return jnp.sum(jnp.square(narrow.add(x, value)))
+
+        return [(narrow.add(x, value), jax.grad(sum_of_squares)(value, x)) for x, value in given]
+
+    for (found, gradient), (x, value) in zip(added(given), given, strict=True):
+        np.testing.assert_array_equal(found, x + value)
+        np.testing.assert_allclose(gradient, 2 * (x + value).sum((0, 1, 2)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("count", [1, 3])
-def test_totals(shape, count):
-    arrays = [random(seed, shape) for seed in range(count)]
-    found = jax.jit(lambda xs: narrow.totals([narrow.rows(x) for x in xs], shape[-1]))(arrays)
-    for ours, x in zip(found, arrays, strict=True):
-        np.testing.assert_allclose(ours, x.sum((0, 1, 2)), rtol=1e-6)
+def test_totals(count):
+    given = [[random(seed, shape) for seed in range(count)] for shape in SHAPES]
+
+    @quick_jit
+    def totals(given):
+        return [narrow.totals(list(map(narrow.rows, xs)), xs[0].shape[-1]) for xs in given]
+
+    for found, xs in zip(totals(given), given, strict=True):
+        for ours, x in zip(found, xs, strict=True):
+            np.testing.assert_allclose(ours, x.sum((0, 1, 2)), rtol=1e-6)
 
 
 def test_a_sum_of_many_numbers_keeps_its_digits():

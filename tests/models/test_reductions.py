@@ -4,30 +4,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_jit import quick_jit
 
 from cifar_jax.models import reductions
 
 SHAPES = [(2, 8, 6, 3), (3, 7, 5, 4), (2, 13, 1, 2), (4, 1, 1, 5), (1, 24, 3), (2, 3, 2, 2, 6)]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_total(shape):
-    x = np.random.default_rng(0).normal(3, 1, shape)
-    expected = x.sum(tuple(range(len(shape) - 1)))
-    np.testing.assert_allclose(reductions.total(jnp.float32(x)), expected, rtol=1e-6)
-    with jax.enable_x64(True):
-        np.testing.assert_allclose(reductions.total(jnp.asarray(x)), expected, rtol=1e-14)
+def arrays():
+    return [np.random.default_rng(0).normal(3, 1, shape) for shape in SHAPES]
+
+
+def sums(x):
+    return x.sum(tuple(range(x.ndim - 1)))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-14)])
+def test_total(dtype, tolerance):
+    with jax.enable_x64(dtype == "float64"):
+        given = [x.astype(dtype) for x in arrays()]
+        found = jax.device_get(quick_jit(lambda xs: list(map(reductions.total, xs)))(given))
+    for ours, x in zip(found, arrays(), strict=True):
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(ours, sums(x), rtol=tolerance, err_msg=str(x.shape))
 
 
 @pytest.mark.parametrize("cached", [0, 2**21])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_totals(shape, cached, monkeypatch):
+def test_totals(cached, monkeypatch):
     monkeypatch.setattr(reductions, "CACHED", cached)
-    x = np.random.default_rng(0).normal(3, 1, shape).astype(np.float32)
-    given = x, np.square(x), 0 * x
-    expected = [each.sum(tuple(range(len(shape) - 1))) for each in given]
-    for ours, numpys in zip(jax.jit(reductions.totals)(given), expected, strict=True):
-        np.testing.assert_allclose(ours, numpys, rtol=1e-6)
+    given = [(x, np.square(x), 0 * x) for x in map(np.float32, arrays())]
+    found = quick_jit(lambda given: list(map(reductions.totals, given)))(given)
+    for ours, xs in zip(found, given, strict=True):
+        for our, x in zip(ours, xs, strict=True):
+            np.testing.assert_allclose(our, sums(x), rtol=1e-6, err_msg=str(x.shape))
 
 
 @pytest.mark.parametrize("size", [64, 31, 149])  # 31 and 149 are divided by nothing

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from quick_jit import quick_jit
+from tiers import tiered
 from zero_gradients import has_zero_gradient, weight_beside
 
 from cifar_jax import models
@@ -79,13 +80,13 @@ class Trial:
         return jax.device_get(self.evaluate(self.images))
 
 
-# A deep model takes half a minute to compile. Its values, statistics and gradients are held to recorded
-# ones in test_golden.py; here its shapes and types are looked at, which needs no compilation.
-QUICK = [*cases.REPORT_MODELS, "resnet9"]
-DEEP = [name for name in NAMES if name not in QUICK]
+# Values, statistics and gradients are held to recorded ones in test_golden.py; here the shapes and types of all are
+# looked at, which needs no compilation, and of those that compile in seconds what they compute.
+COMPILED = [*cases.REPORT_MODELS, "resnet9"]
+FIRST = ["basic_net", "wide_net", "big_net_improved"]
 
 
-@pytest.fixture(scope="module", params=QUICK)
+@pytest.fixture(scope="module", params=tiered(COMPILED, FIRST))
 def trial(request):
     """One model after the other, so that one at a time is in memory."""
     return Trial(request.param)
@@ -94,13 +95,15 @@ def trial(request):
 @pytest.mark.parametrize("name", NAMES)
 def test_parameter_count_is_the_published_one(name):
     assert models.count_params(name) == models.REGISTRY[name].num_params
+    assert {leaf.dtype for leaf in jax.tree.leaves(registry.shapes(name))} == {np.dtype("float32")}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", tiered(NAMES, cases.SHALLOW))
 def test_last_layer_follows_the_number_of_classes(name):
-    seven, eleven = (jax.tree.leaves(registry.shapes(name, classes)) for classes in (7, 11))
-    pairs = [(a.shape, b.shape) for a, b in zip(seven, eleven, strict=True) if a.shape != b.shape]
-    assert pairs and all(a[-1] == 7 and b == (*a[:-1], 11) for a, b in pairs)
+    as_it_is, seven = (jax.tree.leaves(registry.shapes(name, classes)) for classes in (None, 7))
+    pairs = [(a.shape, b.shape) for a, b in zip(as_it_is, seven, strict=True) if a.shape != b.shape]
+    classes = models.REGISTRY[name].num_classes
+    assert pairs and all(a[-1] == classes and b == (*a[:-1], 7) for a, b in pairs)
 
 
 def test_training_step(trial):
@@ -160,26 +163,27 @@ def test_bfloat16(trial):
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype(jnp.float32)}
 
 
-@pytest.mark.parametrize("name", DEEP)
-def test_shapes_and_types_of_a_deep_model_in_bfloat16(name):
+@pytest.mark.parametrize("name", tiered(NAMES, cases.SHALLOW))
+def test_shapes_and_types_in_bfloat16(name):
     """Logits, parameters, statistics and gradients are float32 in half precision too."""
-    trial, step = Trial(name), Step(name, jnp.bfloat16)
-    (loss, (logits, moved)), grads = jax.eval_shape(
-        step._run, trial.params, trial.batch_stats, trial.images, KEY(2)
-    )
-    variables = {"params": trial.params, "batch_stats": trial.batch_stats}
-    evaluation = jax.eval_shape(step.model.apply, variables, trial.images)
+    variables, step = registry.shapes(name), Step(name, jnp.bfloat16)
+    params, batch_stats = variables["params"], variables.get("batch_stats", {})
+    images = jax.ShapeDtypeStruct(cases.inputs(cases.Case(name))[0].shape, jnp.float32)
+    (loss, (logits, moved)), grads = jax.eval_shape(step._run, params, batch_stats, images, KEY(2))
+    evaluation = jax.eval_shape(step.model.apply, variables, images)
 
     def shapes(tree):
         return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
 
-    expected = (len(trial.images), trial.entry.num_classes), np.float32
+    expected = (images.shape[0], models.REGISTRY[name].num_classes), np.float32
     assert shapes(logits) == shapes(evaluation) == expected and loss.shape == ()
-    assert shapes(grads) == shapes(trial.params)
-    assert shapes(moved) == shapes(trial.batch_stats)
+    assert shapes(grads) == shapes(params)
+    assert shapes(moved) == shapes(batch_stats)
 
 
-@pytest.mark.parametrize("name", ["attention_net", "resnet18_dw", "big_net_improved"])
+@pytest.mark.parametrize(
+    "name", tiered(["attention_net", "resnet18_dw", "big_net_improved"], ["big_net_improved"])
+)
 def test_training_in_bfloat16(name):
     """Gradients and statistics are float32, and on the whole those of float32."""
     trial = Trial(name)
@@ -195,9 +199,10 @@ def test_training_in_bfloat16(name):
         assert np.linalg.norm(ours - exact) <= tolerance * np.linalg.norm(exact)
 
 
-@pytest.mark.parametrize(
-    "name", ["basic_net", "resnet18_dw", "big_net", "resnext29_2x64d", "airbench_net"]
-)
+SIDE_BY_SIDE = ["basic_net", "resnet18_dw", "big_net", "resnext29_2x64d", "airbench_net"]
+
+
+@pytest.mark.parametrize("name", tiered(SIDE_BY_SIDE, ["basic_net"]))
 def test_models_can_be_trained_side_by_side(name):
     """vmap over models, as a sweep does, gives each one's own gradients."""
     trial, loss = Trial(name), Step(name, jnp.float32).loss_and_updates
@@ -215,15 +220,20 @@ def test_models_can_be_trained_side_by_side(name):
 
 def test_dropout_rate_may_be_an_array_of_the_program():
     """With the same draws as a number of Python."""
-    trial = Trial("plain_cnn")
+    trial = Trial("big_net_improved")
 
     def loss(rate):
-        step = Step("plain_cnn", jnp.float32)
+        step = Step("big_net_improved", jnp.float32)
         step.model = step.model.clone(dropout=rate)
         return step.loss_and_updates(trial.params, trial.batch_stats, trial.images, KEY(0))[0]
 
-    np.testing.assert_allclose(quick_jit(loss)(0.3), quick_jit(lambda: loss(0.3))(), rtol=1e-5)
-    assert quick_jit(loss)(0.0) != quick_jit(loss)(0.3)
+    @quick_jit
+    def losses(rate, none):
+        return loss(rate), loss(0.3), loss(none)
+
+    traced, number, without = losses(0.3, 0.0)
+    np.testing.assert_allclose(traced, number, rtol=1e-5)
+    assert without != traced
 
 
 def test_image_size_is_checked():
