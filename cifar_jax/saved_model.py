@@ -73,13 +73,20 @@ def write(folder, exported):
         exported: jax.export.Exported of uint8 [B, H, W, C] -> float32 [B, num_classes]; B is a number, or a symbol.
     """
     tf = tensorflow()
+    try:
+        from tensorflow.compiler.tf2xla.python import xla  # tf.raw_ops does not have it
+    except ImportError as error:
+        raise UserError(
+            f"TensorFlow {tf.__version__} can't call a program of XLA; install TensorFlow 2.21, or leave "
+            "--savedmodel away"
+        ) from error
     (images,), (probabilities,) = (
         map(_shape, each) for each in (exported.in_avals, exported.out_avals)
     )
 
     def classify(images):
-        (answers,) = tf.raw_ops.XlaCallModule(
-            args=[images],
+        (answers,) = xla.call_module(
+            [images],
             version=exported.calling_convention_version,
             module=exported.mlir_module_serialized,
             Sout=[probabilities],
