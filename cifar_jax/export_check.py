@@ -122,6 +122,7 @@ def of_file(path, lines, platforms):
     environment = os.environ | {
         "JAX_PLATFORMS": platform,
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # of a GPU it takes what it needs
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",  # it runs once: half the time to compile
     }
     way_out = "give a fixed batch (--batch 1), other --platforms, or use another jax"
     return Reader(f"jax {jax.__version__}", str(path), lines, platform, environment, way_out)
