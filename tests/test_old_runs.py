@@ -34,6 +34,7 @@ def test_its_checkpoint_says_what_it_said(old):
     assert_close(found, recorded["summary"] | recorded["checkpoint"], loss=1e-4, images=0)
 
 
+@pytest.mark.thorough
 def test_it_goes_on_to_the_end(old):
     """Another stack rounds otherwise, and an epoch of SGD carries that on: of 1e-7 some 1e-3 of the loss is made."""
     folder, recorded = old
