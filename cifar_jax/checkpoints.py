@@ -16,10 +16,14 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from cifar_jax import checksums, cluster, quiet_orbax
+from cifar_jax import __version__, checksums, cluster, quiet_orbax
 from cifar_jax.errors import UserError
 
 quiet_orbax.install()
+
+# The number of what a checkpoint's parts are and mean. What an older version would read wrongly takes the next one, and
+# a new version of the package with it; all earlier ones stay readable. A checkpoint that says none is of format 1.
+FORMAT = 1
 
 
 class Damaged(UserError):
@@ -164,6 +168,7 @@ def save(manager, state, record, about, score=None):
     """
     wait(manager)
     step, metrics = int(state.step), None if score is None else {"score": float(score)}
+    about = about | {"format": FORMAT}
     sums = checksums.of_state(state) | {
         "structure": checksums.of_structure(state),
         "host": checksums.of_json([record, about, metrics]),
@@ -255,16 +260,17 @@ def restore(manager, template, step):
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), template
     )
+    about = read_about(manager, step)
+    sums = about.pop("sha256", None)  # None: of a version that wrote none
     try:
-        on_host = ocp.args.Composite(record=ocp.args.JsonRestore(), about=ocp.args.JsonRestore())
-        found = manager.restore(step, args=on_host)
-        record, about = found.record, found.about
-        sums = about.pop("sha256", None)  # None: of a version that wrote none
+        on_host = ocp.args.Composite(record=ocp.args.JsonRestore())
+        record = manager.restore(step, args=on_host).record
         metrics = manager.metrics(step)
     except Exception as error:  # Orbax raises many types
         raise Damaged(folder, error) from error
     if sums and sums.get("host") != checksums.of_json([record, about, metrics]):
         raise Damaged(folder, "other checksums than when it was written")
+    about.pop("format", None)
     try:
         args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
         state = manager.restore(step, args=args).state
@@ -278,6 +284,28 @@ def restore(manager, template, step):
         ) from error
     check(folder, checksums.of_state(state), sums)
     return state, record, about
+
+
+def read_about(manager, step):
+    """What a checkpoint says of itself, read before the rest: `about` of `save` with its checksums and format.
+
+    Raises:
+        Damaged: it can't be read.
+        UserError: it is of a later format.
+    """
+    folder = manager.directory / str(step)
+    try:
+        on_host = ocp.args.Composite(about=ocp.args.JsonRestore())
+        about = dict(manager.restore(step, args=on_host).about)
+        number, writer = about.get("format", 1), about.get("versions", {}).get("cifar-jax")
+    except Exception as error:  # Orbax raises many types
+        raise Damaged(folder, error) from error
+    if isinstance(number, int) and number > FORMAT:
+        raise UserError(
+            f"the checkpoint {folder} was written by cifar_jax {writer} in format {number}, and this version, "
+            f"{__version__}, reads formats up to {FORMAT}: use cifar_jax {writer} or a later one"
+        )
+    return about
 
 
 def check(folder, found, sums):

@@ -3,30 +3,39 @@
   python -m cifar_jax.export --workdir runs/resnet18 --out resnet18.jaxexport
   python -m cifar_jax.export --workdir runs/resnet18 --out resnet18.jaxexport --savedmodel resnet18_tf
 
-In: RGB pixels of 0 to 255, uint8 [B, 32, 32, 3], any B from 1 on. Out: probabilities, float32 [B, classes].
-Normalisation, the run's test-time augmentation and softmax are inside; so are the weights. The file is of
-`jax.export` and holds StableHLO for each of --platforms, with the operations that are fastest on each: on the CPU
+In: RGB pixels of 0 to 255, uint8 [B, 32, 32, 3], any B from 1 on, or --batch. Out: probabilities, float32
+[B, classes]. Normalisation, the run's test-time augmentation and softmax are inside; so are the weights. The file is
+of `jax.export` and holds StableHLO for each of --platforms, with the operations that are fastest on each: on the CPU
 those that the training takes there, elsewhere XLA's own. JAX promises to read it for six months at least.
 
 Beside it, with .json behind its name, stands what else one wants to know: class names in the order of the
 probabilities, shapes, checkpoint, fingerprint of the data, versions. The data set itself is not needed.
 
---savedmodel also writes a TensorFlow SavedModel of the same function, whose `serving_default` takes `images` and
+--savedmodel also writes a TensorFlow SavedModel of the same program, whose `serving_default` takes `images` and
 gives `probabilities`. That needs TensorFlow.
+
+Both are called once before they get their names, in processes without our code, and have to say what the run says.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
 import pathlib
 import sys
 
-from cifar_jax import command_line
+from cifar_jax import command_line, saved_model
 from cifar_jax.errors import UserError
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 DEFAULT_PLATFORMS = ("cpu", "cuda", "tpu")
+
+# JAX writes the version of StableHLO that was current four weeks before its release, which an older JAX and
+# TensorFlow do not read. All our models can be said in this one, and README tells who reads it.
+STABLEHLO = "1.9.0"
+
+MAX_BATCH = 65_536
 
 
 def probabilities(recipe, variables, images):
@@ -83,20 +92,44 @@ def image_shape(run):
     return models.lookup(run.config.model.name).input_shape
 
 
-def export(run, platforms=DEFAULT_PLATFORMS):
-    """The model as a jax.export.Exported: uint8 [b, H, W, C] -> float32 [b, num_classes], b a symbol.
+def export(run, platforms=DEFAULT_PLATFORMS, batch=None):
+    """The model as a jax.export.Exported: uint8 [b, H, W, C] -> float32 [b, num_classes].
 
     Args:
         run: trained.Trained.
         platforms: some of PLATFORMS.
+        batch: b; None for a symbol, which stands for any number from 1 on.
+    Raises:
+        UserError: of `at_version`.
     """
     import jax
     from jax import export as jax_export
 
-    shape = jax_export.symbolic_shape(", ".join(map(str, ("b", *image_shape(run)))))
+    shape = jax_export.symbolic_shape(", ".join(map(str, (batch or "b", *image_shape(run)))))
     images = jax.ShapeDtypeStruct(shape, "uint8")
     with no_source_locations():
-        return jax_export.export(jax.jit(portable(run)), platforms=platforms)(images)
+        exported = jax_export.export(jax.jit(portable(run)), platforms=platforms)(images)
+    return at_version(exported, STABLEHLO)
+
+
+def at_version(exported, version):
+    """The same jax.export.Exported in another version of StableHLO.
+
+    Raises:
+        UserError: it can't be said in that version.
+    """
+    import jax
+    from jax.extend.mlir.dialects import stablehlo
+
+    module = stablehlo.deserialize_portable_artifact_str(exported.mlir_module_serialized)
+    try:
+        module = stablehlo.serialize_portable_artifact_str(module, version)
+    except ValueError as error:
+        raise UserError(
+            f"jax {jax.__version__} can't write this model in StableHLO {version}, which older readers know; "
+            "export it with an older jax (pip install 'jax<0.13')"
+        ) from error
+    return dataclasses.replace(exported, mlir_module_serialized=module)
 
 
 @contextlib.contextmanager
@@ -118,7 +151,7 @@ def no_source_locations():
             jax.config.update(name, value)
 
 
-def describe(run, exported, content, name):
+def describe(run, exported, content, name, versions):
     """What stands beside the file, JSON-able.
 
     Args:
@@ -126,23 +159,26 @@ def describe(run, exported, content, name):
         exported: of `export`.
         content: the file's bytes.
         name: the file's.
+        versions: of what wrote it, {package: version}.
     """
-    from cifar_jax import runtime
-
+    (images,) = exported.in_avals
+    batch, *shape = (each if isinstance(each, int) else str(each) for each in images.shape)
+    any_batch = "; b is any number from 1 on" if isinstance(batch, str) else ""
     return {
         "format": 1,
         "file": name,
         "sha256": hashlib.sha256(content).hexdigest(),
         "platforms": list(exported.platforms),
         "calling_convention_version": exported.calling_convention_version,
+        "stablehlo_version": STABLEHLO,
         "input": {
             "dtype": "uint8",
-            "shape": ["b", *image_shape(run)],
-            "meaning": "RGB pixels of 0 to 255, not normalised; b is any number from 1 on",
+            "shape": [batch, *shape],
+            "meaning": f"RGB pixels of 0 to 255, not normalised{any_batch}",
         },
         "output": {
             "dtype": "float32",
-            "shape": ["b", run.recipe.num_classes],
+            "shape": [batch, run.recipe.num_classes],
             "meaning": "probabilities of class_names",
         },
         "class_names": [str(each) for each in run.dataset.class_names],
@@ -150,7 +186,7 @@ def describe(run, exported, content, name):
         "checkpoint": run.checkpoint,
         "step": run.step,
         "dataset": {"name": run.dataset.name, "fingerprint": run.dataset.fingerprint},
-        "versions": runtime.versions(),
+        "versions": versions,
     }
 
 
@@ -174,42 +210,48 @@ def check_target(path):
     return path
 
 
-def write(path, content, about):
-    """Writes the file and the one beside it, each whole or not at all, and neither if one can't be.
+@contextlib.contextmanager
+def writing(path, content, about):
+    """Writes the file and the one beside it, which get their names at the end: both, or neither if anything is raised.
 
     Args:
         path: pathlib.Path of the file.
         content: its bytes.
         about: JSON-able dict, of `describe`.
-    Returns:
-        list of the paths.
+    Yields:
+        pathlib.Path where the file is until then.
     Raises:
         UserError: they can't be written.
     """
     text = json.dumps(about, indent=1, allow_nan=False) + "\n"
-    files = {path.with_name(f"{path.name}.json"): text.encode(), path: content}
+    files = {beside(path): text.encode(), path: content}
     partial = {each: each.with_name(f".{each.name}.partial") for each in files}
     try:
-        for each, data in files.items():
-            partial[each].write_bytes(data)
-        for each in files:
-            partial[each].replace(each)
-    except OSError as error:
-        raise UserError(f"can't write {path} ({error.strerror})") from error
+        with saved_model.refusals(path):
+            for each, data in files.items():
+                partial[each].write_bytes(data)
+        yield partial[path]
+        with saved_model.refusals(path):
+            for each in files:
+                partial[each].replace(each)
     finally:
         for each in partial.values():
             with contextlib.suppress(OSError):
                 each.unlink()
-    return list(reversed(files))
 
 
-def how_to_load(path):
-    """The lines of Python that load a file."""
+def beside(path):
+    """Where stands what else one wants to know of a file."""
+    return path.with_name(f"{path.name}.json")
+
+
+def how_to_load(path, images):
+    """The lines of Python that load a file; `images` is what stands for them there."""
     return (
         "import jax, numpy as np\n"
         "from jax import export\n"
         f"model = jax.jit(export.deserialize(open({str(path)!r}, 'rb').read()).call)\n"
-        "images = np.zeros((4, 32, 32, 3), np.uint8)  # yours: RGB, 0 to 255\n"
+        f"images = {images}\n"
         "probabilities = np.asarray(model(images))"
     )
 
@@ -223,6 +265,9 @@ def _parse(argv):
         metavar="NAMES",
         default=",".join(DEFAULT_PLATFORMS),
         help=f"of {', '.join(PLATFORMS)}, with commas between (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch", type=int, metavar="N", help="images of every call (default: any number)"
     )
     parser.add_argument("--savedmodel", metavar="FOLDER", help="a new one, for TensorFlow as well")
     parser.add_argument(
@@ -248,26 +293,39 @@ def checked_platforms(text):
 def _run(arguments):
     """What a command line asks for; yields the lines to print."""
     path, platforms = check_target(arguments.out), checked_platforms(arguments.platforms)
+    batch, folder = arguments.batch, arguments.savedmodel
+    if batch is not None and not 1 <= batch <= MAX_BATCH:
+        raise UserError(f"--batch is 1 to {MAX_BATCH:,}, not {batch}")
 
-    from cifar_jax import saved_model, trained
+    from cifar_jax import export_check, runtime, trained
 
     with contextlib.ExitStack() as stack:
-        folder = arguments.savedmodel
         if folder:
             if pathlib.Path(os.path.expanduser(folder)).resolve() == path.resolve():
                 raise UserError(f"--out and --savedmodel are both {folder}; choose two names")
             saved_model.tensorflow()  # said before anything is computed
-            partial = stack.enter_context(saved_model.new_folder(folder))
+            partial_folder = stack.enter_context(saved_model.new_folder(folder))
         run = trained.open_model(arguments.workdir, arguments.checkpoint, arguments.data_dir)
-        exported = export(run, platforms)
+        exported, versions = export(run, platforms, batch), runtime.versions()
         if folder:
-            with no_source_locations():
-                saved_model.write(partial, portable(run), image_shape(run), platforms)
+            saved_model.write(partial_folder, exported)
+            versions["tensorflow"] = saved_model.tensorflow().__version__
         content = bytes(exported.serialize())
-        paths = write(path, content, describe(run, exported, content, path.name))
-    for each in [*paths, *filter(None, [folder])]:
-        yield str(each)
-    yield f"\nTo load it, without cifar_jax:\n\n{how_to_load(path)}"
+        about = describe(run, exported, content, path.name, versions)
+        partial = stack.enter_context(writing(path, content, about))
+        yours = "np.load('images.npy')"
+        readers = [export_check.of_file(path, how_to_load(partial.absolute(), yours), platforms)]
+        if folder:
+            lines = saved_model.how_to_load(partial_folder.absolute(), yours)
+            readers.append(
+                export_check.of_saved_model(folder, lines, platforms, versions["tensorflow"])
+            )
+        images = export_check.questions(image_shape(run), batch or export_check.IMAGES)
+        unable = export_check.check(run, images, readers)
+    yield from map(str, [path, beside(path), *filter(None, [folder]), *unable])
+    shape = ", ".join(map(str, (batch or 4, *image_shape(run))))
+    yours = f"np.zeros(({shape}), np.uint8)  # yours: RGB, 0 to 255"
+    yield f"\nTo load it, without cifar_jax:\n\n{how_to_load(path, yours)}"
 
 
 @command_line.guarded

@@ -64,10 +64,12 @@ def read_variables(manager, step):
     Returns:
         ({"params": ..., "batch_stats": ...}, `about` as given to checkpoints.save).
     Raises:
-        UserError: the checkpoint is damaged.
+        UserError: the checkpoint is damaged, or of a later version's format.
     """
     folder = manager.directory / str(step)
     names = ("params", "batch_stats", "averaged")
+    about = checkpoints.read_about(manager, step)
+    sums = about.pop("sha256", None)
     try:
         with ocp.PyTreeCheckpointer() as reader:
             tree = reader.metadata(folder / "state").item_metadata.tree
@@ -75,13 +77,12 @@ def read_variables(manager, step):
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
             options = ocp.args.PyTreeRestore(wanted, as_numpy, partial_restore=True)
             found = reader.restore(folder / "state", args=options)
-        about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
-        sums = about.pop("sha256", None)
     except Exception as error:  # Orbax raises many types
         raise UserError(
             f"the checkpoint {folder} can't be read ({type(error).__name__}): it is damaged, or of another "
             "version of cifar_jax"
         ) from error
     checkpoints.check(folder, {name: checksums.of_tree(found[name]) for name in names}, sums)
+    about.pop("format", None)
     trained = {"params": found["params"], "batch_stats": found["batch_stats"]}
     return found["averaged"] or trained, about

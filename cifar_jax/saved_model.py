@@ -1,4 +1,4 @@
-"""A JAX function as a TensorFlow SavedModel. TensorFlow is imported here only, and only when asked for."""
+"""An exported JAX function as a TensorFlow SavedModel. TensorFlow is imported here only, and only when asked for."""
 
 import contextlib
 import os
@@ -44,49 +44,77 @@ def new_folder(folder):
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
     try:
-        with _refusals(folder):
+        with refusals(folder):
             partial.mkdir()
         yield partial
-        with _refusals(folder):
+        with refusals(folder):
             partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _refusals(folder):
+def refusals(path):
+    """Turns what the system refuses into a UserError."""
     try:
         yield
     except OSError as error:
-        raise UserError(f"can't write {folder} ({error.strerror})") from error
+        raise UserError(f"can't write {path} ({error.strerror})") from error
 
 
-def write(folder, function, image_shape, platforms):
+def write(folder, exported):
     """Writes a SavedModel: signature `serving_default`, `images` -> {"probabilities"}.
+
+    TensorFlow calls the program as it is, by the operation that jax2tf uses, so that nothing is traced again and
+    both files hold the same.
 
     Args:
         folder: path.
-        function: uint8 [B, H, W, C] -> float32 [B, num_classes], for any B.
-        image_shape: [H, W, C].
-        platforms: of jax.export.
+        exported: jax.export.Exported of uint8 [B, H, W, C] -> float32 [B, num_classes]; B is a number, or a symbol.
     """
     tf = tensorflow()
-    from jax.experimental import jax2tf
+    try:
+        from tensorflow.compiler.tf2xla.python import xla  # tf.raw_ops does not have it
+    except ImportError as error:
+        raise UserError(
+            f"TensorFlow {tf.__version__} can't call a program of XLA; install TensorFlow 2.21, or leave "
+            "--savedmodel away"
+        ) from error
+    (images,), (probabilities,) = (
+        map(_shape, each) for each in (exported.in_avals, exported.out_avals)
+    )
 
-    converted = jax2tf.convert(
-        function,
-        polymorphic_shapes=[f"(b, {', '.join(map(str, image_shape))})"],
-        with_gradient=False,
-        native_serialization_platforms=platforms,
-    )
-    images = tf.TensorSpec([None, *image_shape], tf.uint8, name="images")
+    def classify(images):
+        (answers,) = xla.call_module(
+            [images],
+            version=exported.calling_convention_version,
+            module=exported.mlir_module_serialized,
+            Sout=[probabilities],
+            Tout=[tf.float32],
+            platforms=[platform.upper() for platform in exported.platforms],
+        )
+        return {"probabilities": answers}
+
     module = tf.Module()
-    module.classify = tf.function(
-        lambda images: {"probabilities": converted(images)},
-        input_signature=[images],
-        autograph=False,
-    )
+    signature = [tf.TensorSpec(images, tf.uint8, name="images")]
+    module.classify = tf.function(classify, input_signature=signature, autograph=False)
     try:
         tf.saved_model.save(module, os.fspath(folder), {"serving_default": module.classify})
     except tf.errors.OpError as error:  # such as a full disk
         raise UserError(f"can't write the SavedModel ({error.message})") from error
+
+
+def _shape(aval):
+    """In TensorFlow's words: None for a symbol."""
+    return [size if isinstance(size, int) else None for size in aval.shape]
+
+
+def how_to_load(folder, images):
+    """The lines of Python that load a folder; `images` is what stands for them there."""
+    return (
+        "import numpy as np, tensorflow as tf\n"
+        f"model = tf.saved_model.load({str(folder)!r})\n"
+        f"images = {images}\n"
+        "classify = model.signatures['serving_default']\n"
+        "probabilities = classify(images=tf.constant(images))['probabilities'].numpy()"
+    )
