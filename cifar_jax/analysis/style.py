@@ -20,6 +20,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E
 STYLES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 DPI = 160  # of a PNG
 JOINERS = "\u200c\u200d"  # not printable by themselves, but they decide how their neighbours look
+LEFT_TO_RIGHT = "\u200e"  # the direction of what comes next to it, unseen
 
 
 def new(width=7.2, height=4.2):
@@ -58,6 +59,13 @@ def shortened(text, inches=None, size=10):
         size: of the font, in points.
     """
     text = "".join(each if each.isprintable() or each in JOINERS else "\ufffd" for each in text)
+    if any(unicodedata.bidirectional(each) in ("R", "AL") for each in text):
+        # Else all of the line that the name is put into would run from right to left, and turn > into <.
+        return f"{LEFT_TO_RIGHT}{_shortened(text, inches, size)}{LEFT_TO_RIGHT}"
+    return _shortened(text, inches, size)
+
+
+def _shortened(text, inches, size):
     if inches is None or width(text, size) <= inches:
         return text
     few, many = 0, len(text)  # how many letters can be kept, and can't
@@ -119,9 +127,16 @@ def _fonts():
 
     One font for all of a script's letters looks better than several.
     """
+    manager = font_manager.fontManager
+    # Matplotlib keeps its list in a file, which may be older than a font.
+    for path in sorted(
+        {*font_manager.findSystemFonts()} - {each.fname for each in manager.ttflist}
+    ):
+        with contextlib.suppress(Exception):  # of damaged fonts, any
+            manager.addfont(path)
     found = {
         each.name: each.fname
-        for each in font_manager.fontManager.ttflist
+        for each in manager.ttflist
         # "Last Resort" has a box for every letter.
         if each.style == "normal" and each.weight in (400, "normal", "regular", "book")
         if "resort" not in each.name.lower()
