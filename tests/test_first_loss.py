@@ -28,9 +28,8 @@ def with_recipe(run, **changes):
 
 def with_weights(monkeypatch, run, change):
     start = run_lib.initial_state(run)
-    params = jax.tree.map(lambda leaf: leaf, start.params)
-    params["conv2"]["kernel"] = change(params["conv2"]["kernel"])
-    monkeypatch.setattr(divergence, "initial_state", lambda _: start.replace(params=params))
+    changed = start.replace(params=change(start.params))
+    monkeypatch.setattr(divergence, "initial_state", lambda _: changed)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +52,9 @@ def test_what_is_not_finite_is_named(first_run, changes, said):
 
 
 def test_weights_and_logits_that_are_not_finite(first_run, monkeypatch):
-    with_weights(monkeypatch, first_run, lambda kernel: kernel.at[0].set(NAN))
+    with_weights(monkeypatch, first_run, lambda params: params | {"conv2": {"kernel": NAN}})
     assert "the weights of conv2.kernel are, as the model draws" in divergence.at_start(first_run)
-    with_weights(monkeypatch, first_run, lambda kernel: 1e38 * kernel)
+    with_weights(monkeypatch, first_run, lambda params: jax.tree.map(lambda x: 1e30 * x, params))
     found = divergence.at_start(first_run)
     assert "the model's logits are not, in float32" in found and "weights up to " in found
 
