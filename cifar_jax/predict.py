@@ -78,7 +78,7 @@ def predict(run, paths, top=3, note=lambda line: None):
 
 def said_of(left_out, most=4):
     """As "3 left out (2 .txt, 1 hidden)", of a Counter of kinds; the rarest are "other"."""
-    kinds = left_out.most_common(most)
+    kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))[:most]
     if rest := left_out.total() - sum(count for _, count in kinds):
         kinds.append(("other", rest))
     return f"{left_out.total():,} left out ({', '.join(f'{n:,} {kind[:20]}' for kind, n in kinds)})"
