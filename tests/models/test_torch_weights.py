@@ -122,6 +122,7 @@ def test_two_entries_of_one_name_are_refused():
         models.from_torch("basic_net", state_dict)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", models.names())
 def test_no_layer_is_called_like_a_wrapper_and_none_is_a_single_number(name):
     shapes = registry.shapes(name)
