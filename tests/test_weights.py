@@ -37,7 +37,11 @@ def test_arrays_are_written_as_they_read_not_as_they_lie(suffix, tmp_path):
         **{"transposed": whole.T, "sliced": whole[:, ::2], "reversed": whole[::-1]},
         **{"fortran": np.asfortranarray(whole), "broadcast": np.broadcast_to(whole[0], (5, 3, 4))},
         **{"big_endian": whole.astype(">f4"), "half": whole.astype(np.float16).T},
-        **{"brain": whole.astype(ml_dtypes.bfloat16).T, "scalar": np.array(7, np.float32), "none": whole[:0]},
+        **{
+            "brain": whole.astype(ml_dtypes.bfloat16).T,
+            "scalar": np.array(7, np.float32),
+            "none": whole[:0],
+        },
     }
     weights.write(tmp_path / f"w{suffix}", arrays)
     found = weights.read(tmp_path / f"w{suffix}")
