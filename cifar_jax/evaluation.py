@@ -6,22 +6,17 @@ import math
 import jax
 import numpy as np
 
-from cifar_jax import checkpoints, cluster, early_stopping, metrics, runtime
+from cifar_jax import checkpoints, cluster, divergence, early_stopping, metrics, runtime
 from cifar_jax.errors import TrainingDiverged
 
 
-def diverged_message(step, manager):
-    good = manager.latest_step()
-    kept = (
-        f"the last good checkpoint is {manager.directory / str(good)}"
-        if good
-        else "no checkpoint was written yet"
-    )
-    return (
-        f"the loss became NaN or infinite at step {step:,}; {kept}. Try a smaller "
-        "--config.optimizer.learning_rate, a warm-up (--config.schedule.warmup_epochs=1), or "
-        "--config.dtype=float32, in a new --workdir."
-    )
+def diverged(run, train_state, step, manager, subject="the loss"):
+    """TrainingDiverged: of what is not finite first at `step`; `train_state` is one of the same epoch or the next."""
+    learning_rate = None
+    if step:
+        factor = run.recipe.schedule(step - 1) * train_state.plateau.scale
+        learning_rate = float(train_state.hyper.learning_rate * factor)
+    return TrainingDiverged(divergence.message(run, step, subject, learning_rate, manager))
 
 
 def evaluate(run, train_state, split, manager):
@@ -34,7 +29,7 @@ def evaluate(run, train_state, split, manager):
     evaluated = cluster.of_first(run.programs.evaluate(train_state.variables, split))
     found = metrics.summarize(evaluated)
     if not math.isfinite(found["loss"]):
-        raise TrainingDiverged(diverged_message(int(train_state.step), manager))
+        raise diverged(run, train_state, int(train_state.step), manager, "the evaluated loss")
     return found
 
 

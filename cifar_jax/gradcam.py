@@ -177,7 +177,7 @@ def explain(run, chosen, layer, explained, folder):
     }
     heat = np.asarray(gradcam.normalized(maps))
     large = np.asarray(gradcam.resized(heat, *chosen.images.shape[1:3]))
-    names = [_shortened(str(name)) for name in run.dataset.class_names]
+    names = [style.shortened(str(name), 1.1, 8) for name in run.dataset.class_names]
     titles = [
         _title(source, names[label] if label >= 0 else None, names[guess], sure)
         for source, label, guess, sure in zip(
@@ -207,17 +207,13 @@ def _image_shape(run):
 
 def _title(source, label, predicted, confidence):
     """What a figure says of an image, in two lines where one would reach into the neighbour's."""
-    parts = [_shortened(source, 28)]
+    from cifar_jax.analysis import style
+
+    parts = [style.shortened(source, 1.8, 8)]
     parts += [f"true: {label}"] if label else []
     said = f"predicted: {predicted}, {100 * confidence:.0f} %"
     line = "   ".join([*parts, said])
-    return line if len(line) <= 60 else "   ".join(parts) + "\n" + said
-
-
-def _shortened(text, most=18):
-    """Text for a figure: printable, and not too long."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    return line if style.width(line, 8) <= 3.5 else "   ".join(parts) + "\n" + said
 
 
 def _parse(argv):

@@ -9,6 +9,7 @@ from clu import parameter_overview
 from cifar_jax import runtime, steps, tuning
 from cifar_jax.config import flatten
 from cifar_jax.data import augment
+from cifar_jax.run import remark_on_data
 
 
 class Log:
@@ -35,6 +36,8 @@ class Log:
             f"{run.dataset.sizes['test']:,} test images; {runtime.hardware()}"
         )
         if remark := tuning.remark(os.environ):
+            self._display.say(remark)
+        if remark := remark_on_data(run.config, run.dataset):
             self._display.say(remark)
         if on_test:
             self._display.say(

@@ -3,11 +3,12 @@
   python -m cifar_jax.predict --workdir runs/resnet18 cat.png holiday/
   python -m cifar_jax.predict --workdir runs/resnet18 --json holiday/ > holiday.json
 
-Files may be PNG, JPEG, WebP, GIF, BMP, TIFF or PPM of up to 50 million pixels and 200 MB. A picture is
-turned as its EXIF says, of several frames the first is taken, what is transparent becomes white, grey,
-palettes and CMYK become RGB, 16 bits a channel become 8; then it is resized to 32 x 32 bilinearly, its
-sides not kept in proportion. Of a folder, and the folders in it, every file with a suffix of such a kind
-is taken, but names that begin with a dot; links to folders are not followed.
+Files may be PNG, JPEG, WebP, GIF, BMP, TIFF, PPM, AVIF or (with pillow-heif, the extra `heif`) HEIC, of up
+to 50 million pixels and 200 MB. A picture is turned as its EXIF says, of several frames the first is taken,
+what is transparent becomes white, grey, palettes and CMYK become RGB, 16 bits a channel become 8; pixels
+whose range nothing tells are refused. Then it is resized to 32 x 32 bilinearly, its sides not kept in
+proportion. Of a folder, and the folders in it, every file with a suffix of such a kind is taken, but names
+that begin with a dot; links to folders are not followed. How many were left out is said on stderr.
 
 Confidence is the softmax of the run's own evaluation, mirrored if the run mirrors. The data set that the
 run was trained on is not needed. A table is printed; to a file or a pipe, lines of FILE, CLASS, CONFIDENCE,
@@ -45,13 +46,14 @@ class Answer:
         return {"file": self.file, "predictions": listed}
 
 
-def predict(run, paths, top=3):
+def predict(run, paths, top=3, note=lambda line: None):
     """Classifies pictures; only those of one step are held at a time.
 
     Args:
         run: trained.Trained.
         paths: of files and folders; see image_files.find and image_files.read.
         top: classes for each picture, at most.
+        note: is told, in a line, what was left out of each folder.
     Yields:
         Answer, in the order of the paths.
     Raises:
@@ -63,13 +65,23 @@ def predict(run, paths, top=3):
 
     found = []
     for path in paths:
-        files, refused = image_files.find(path)
+        files, refused, left_out = image_files.find(path)
         found += [*refused, *files]
+        if left_out:
+            note(f"{str(path)[:200]}: {said_of(left_out)}")
     size = next((each for each in SIZES if each >= len(found)), SIZES[-1])
     run = dataclasses.replace(run, variables=jax.device_put(run.variables))
     for start in range(0, len(found), size):
         pictures = [_picture(each) for each in found[start : start + size]]
         yield from _answers(run, pictures, size, top)
+
+
+def said_of(left_out, most=4):
+    """As "3 left out (2 .txt, 1 hidden)", of a Counter of kinds; the rarest are "other"."""
+    kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))[:most]
+    if rest := left_out.total() - sum(count for _, count in kinds):
+        kinds.append(("other", rest))
+    return f"{left_out.total():,} left out ({', '.join(f'{n:,} {kind[:20]}' for kind, n in kinds)})"
 
 
 def _picture(found):
@@ -168,7 +180,11 @@ def _run(arguments):
     runtime.enable_compilation_cache(run.config.compilation_cache)
     console, top = Console(), min(arguments.top, run.recipe.num_classes)
     in_the_end, failed = [], False
-    for answer in predict(run, arguments.paths, top):
+
+    def note(line):
+        print(f"note: {command_line.printable(line)}", file=sys.stderr, flush=True)
+
+    for answer in predict(run, arguments.paths, top, note):
         if answer.error is not None:
             failed = True
             message = command_line.printable(f"{answer.file[:200]}: {answer.error}")

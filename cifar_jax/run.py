@@ -233,7 +233,18 @@ def normalization(config, dataset):
         return ((0.5,) * len(dataset.mean),) * 2
     if config.dataset.normalization == "zerocenter":
         return dataset.mean, (1 / 255,) * len(dataset.mean)
-    return dataset.mean, dataset.std
+    return dataset.mean, tuple(each or 1.0 for each in dataset.std)
+
+
+def remark_on_data(config, dataset):
+    """What is to be said of the data before training; "" of most."""
+    constant = [str(i) for i, each in enumerate(dataset.std) if not each]
+    if not constant or config.dataset.normalization != "statistics":
+        return ""
+    return (
+        f"{dataset.name}: channel {', '.join(constant)} has one value in all training images; it is centred "
+        "and not scaled"
+    )
 
 
 def initial_state(run):

@@ -23,8 +23,7 @@ from cifar_jax import (
     writers,
 )
 from cifar_jax import config as config_lib
-from cifar_jax.errors import TrainingDiverged
-from cifar_jax.evaluation import diverged_message, evaluate, final_evaluation
+from cifar_jax.evaluation import diverged, evaluate, final_evaluation
 from cifar_jax.log import Log
 from cifar_jax.run import build, initial_state
 
@@ -143,7 +142,7 @@ def train(run, train_state, record, manager, log, caught):
                 break
         # The last loss was finite, the update that followed it need not be.
         if not steps.all_finite(train_state.params):
-            raise TrainingDiverged(diverged_message(step, manager))
+            raise diverged(run, train_state, step, manager, "a weight")
         if step % per_epoch == 0:
             train_state, score = end_epoch(run, train_state, record, log, epoch, manager)
             reason = int(train_state.early_stopping.reason)
@@ -207,7 +206,7 @@ def interval(run, train_state, record, log, order, step, count, manager):
     seconds = time.perf_counter() - started
     if (bad_step := int(values.pop("first_nonfinite"))) != metrics.NEVER:
         checkpoints.wait(manager)
-        raise TrainingDiverged(diverged_message(bad_step, manager))
+        raise diverged(run, train_state, bad_step, manager)
     record.train_seconds += seconds
     record.epoch_seconds += seconds
     record.epoch_steps += count

@@ -49,6 +49,8 @@ def read(path):
 def write(path, arrays):
     """Writes name -> NumPy array to a .safetensors or .npz file, whole or not at all.
 
+    Arrays may be transposed, sliced or of another byte order. NumPy has no bfloat16: in a .npz it is float32.
+
     Raises:
         UserError: another kind of file, or a folder that can't be written.
     """
@@ -56,11 +58,16 @@ def write(path, arrays):
     try:
         with files.replacing(path) as partial:
             if path.suffix == ".npz":
-                np.savez(partial, **arrays)
+                np.savez(
+                    partial, **{name: _in_numpys_types(array) for name, array in arrays.items()}
+                )
             else:
                 from safetensors.numpy import save_file
 
-                save_file(arrays, partial)
+                # It writes the memory as it lies, whatever the strides say of it.
+                save_file(
+                    {name: np.asarray(each, order="C") for name, each in arrays.items()}, partial
+                )
     except OSError as error:
         raise UserError(f"can't write {path} ({error.strerror})") from error
 
@@ -69,12 +76,15 @@ def load(path, name, num_classes=None):
     """The variables of a model from a file; see `models.from_torch`.
 
     Raises:
-        UserError: as `read` and `models.from_torch`, naming the file.
+        UserError: as `read` and `models.from_torch`, naming the file; or a value is NaN or infinite.
     """
     from cifar_jax import models
 
     arrays = read(path)
     try:
+        for key, array in arrays.items():
+            if _is_floating(array) and not np.isfinite(array).all():
+                raise UserError(f"{key} has values that are NaN or infinite")
         return models.from_torch(name, arrays, num_classes)
     except UserError as error:
         raise type(error)(f"{path}: {error}") from error
@@ -105,6 +115,17 @@ def _checked_kind(path):
     if path.suffix not in (".safetensors", ".npz"):
         raise UserError(f"{path} is neither a .safetensors nor a .npz file")
     return path
+
+
+def _in_numpys_types(array):
+    return array.astype(np.float32) if array.dtype.kind == "V" and _is_floating(array) else array
+
+
+def _is_floating(array):
+    """Whether an array has real numbers, those of ml_dtypes too, such as bfloat16."""
+    import jax.numpy as jnp
+
+    return jnp.issubdtype(array.dtype, jnp.floating)
 
 
 def _array(file, name):

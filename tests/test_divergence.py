@@ -7,6 +7,7 @@ from command_line import QUICK, run_main
 from rich.console import Console
 
 from cifar_jax import schedules, train
+from cifar_jax.errors import TrainingDiverged
 
 
 def test_nan_stops_with_the_step_and_advice(tmp_path):
@@ -22,7 +23,7 @@ def test_nan_made_by_the_last_update_is_seen(quick_config, tmp_path):
     quick_config.update({"total_epochs": 1, "batch_size": 1295})
     quick_config.schedule.name = "constant"
     quick_config.optimizer.learning_rate = 1e30
-    with pytest.raises(train.TrainingDiverged) as caught:
+    with pytest.raises(TrainingDiverged) as caught:
         train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
     assert caught.value.exit_code == 3 and not (tmp_path / "run" / "summary.json").exists()
 
@@ -38,7 +39,7 @@ def test_nan_names_the_last_good_checkpoint(quick_config, tmp_path, monkeypatch)
         return lambda step: jnp.where(step >= per_epoch + 3, 1e33, 5.0)
 
     monkeypatch.setattr(schedules, "make_schedule", explode)
-    with pytest.raises(train.TrainingDiverged) as caught:
+    with pytest.raises(TrainingDiverged) as caught:
         train.train_and_evaluate(config, tmp_path / "run", Console(file=io.StringIO()))
     assert caught.value.exit_code == 3
     assert f"/checkpoints/{per_epoch}. Try" in str(caught.value)

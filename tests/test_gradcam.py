@@ -155,8 +155,8 @@ def test_an_overlay_is_lightest_where_the_map_is_greatest():
 
 
 def test_long_names_and_strange_letters_stay_within_a_figure():
-    assert gradcam._shortened("a\nb" + "x" * 40, 10) == "a?bxxxx..."
-    assert "\n" in gradcam._title("validation 12345", "x" * 18, "y" * 18, 0.5)
+    title = gradcam._title("a\nb" + "x" * 40, "x" * 18, "y" * 18, 0.5)
+    assert title.startswith("a\ufffdbx") and "…" in title and title.count("\n") == 1
     figure = overlays.draw(
         [
             overlays.Example(

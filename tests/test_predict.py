@@ -1,5 +1,6 @@
 """python -m cifar_jax.predict."""
 
+import collections
 import errno
 import json
 import os
@@ -150,13 +151,21 @@ def test_what_can_not_be_read_is_a_line_and_the_others_are_done(call, run, pictu
         assert first["class"] == str(expected(run, 1).argmax())
     reasons = ("there is no such file", "damaged, or no picture", "a pipe", "a link to nothing",
                "more than 50 million", "a folder without pictures", "a device")  # fmt: skip
+    note, *errors = errors
+    assert note == f"note: {folder}: 2 left out (1 .txt, 1 hidden)"
     assert len(errors) == 7
     for line, reason in zip(errors, reasons, strict=True):
         assert line.startswith("error: /") and reason in line and line.isprintable()
 
     code, printed, errors = call(*arguments)
-    assert code == 1 and len(errors) == 7
+    assert code == 1 and len(errors) == 8
     assert len(printed.splitlines()) == 3 and "\\u202e" in printed and "\x1b" not in printed
+
+
+def test_what_was_left_out_is_one_short_line():
+    kinds = {".txt": 5, ".mov": 4, "hidden": 3, f".{'x' * 90}": 2, ".a": 1, ".b": 1}
+    said = predict.said_of(collections.Counter(kinds))
+    assert said == f"16 left out (5 .txt, 4 .mov, 3 hidden, 2 .{'x' * 19}, 2 other)"
 
 
 def test_nothing_that_can_be_read(call, tmp_path):

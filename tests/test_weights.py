@@ -29,6 +29,36 @@ def test_written_files_are_read_again(suffix, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [f"w{suffix}"]
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_arrays_are_written_as_they_read_not_as_they_lie(suffix, tmp_path):
+    """safetensors 0.8 writes an array's memory, whatever its strides."""
+    whole = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    arrays = {
+        **{"transposed": whole.T, "sliced": whole[:, ::2], "reversed": whole[::-1]},
+        **{"fortran": np.asfortranarray(whole), "broadcast": np.broadcast_to(whole[0], (5, 3, 4))},
+        **{"big_endian": whole.astype(">f4"), "half": whole.astype(np.float16).T},
+        **{
+            "brain": whole.astype(ml_dtypes.bfloat16).T,
+            "scalar": np.array(7, np.float32),
+            "none": whole[:0],
+        },
+    }
+    weights.write(tmp_path / f"w{suffix}", arrays)
+    found = weights.read(tmp_path / f"w{suffix}")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].shape == array.shape, name
+        np.testing.assert_array_equal(np.float32(found[name]), np.float32(array), err_msg=name)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    arrays = state_dict()
+    arrays["conv2.weight"][0, 0, 0, 0] = np.nan
+    weights.write(tmp_path / "w.npz", arrays)
+    with pytest.raises(UserError, match="w.npz: conv2.weight has values that are NaN"):
+        weights.load(tmp_path / "w.npz", "basic_net")
+
+
 def test_bfloat16_becomes_float32(tmp_path):
     arrays = {key: value.astype(ml_dtypes.bfloat16) for key, value in state_dict().items()}
     save_file(arrays, tmp_path / "w.safetensors")

@@ -7,6 +7,7 @@ from cifar_jax.analysis import curves, scores, style
 from cifar_jax.analysis.tables import FEW_CLASSES, confidence
 
 GRID = (4, 6)  # rows and columns of example images
+NAME, TILE = 1.5, 1.3  # inches that a class' name gets beside an axis, and over an image
 
 
 def write(folder, evaluation, predictions, images, rows, seed=None):
@@ -55,9 +56,10 @@ def write(folder, evaluation, predictions, images, rows, seed=None):
 
 def title_of(evaluation):
     """As "modified_net on cifar10, 10,000 test images: 61.53 %"."""
+    model, dataset = (style.words(evaluation[each]["name"], 2) for each in ("model", "dataset"))
     return (
-        f"{evaluation['model']['name']} on {evaluation['dataset']['name']}, {evaluation['images']:,} "
-        f"{evaluation['split']} images: {100 * evaluation['accuracy']:.2f} %"
+        f"{model} on {dataset}, {evaluation['images']:,} {evaluation['split']} images: "
+        f"{100 * evaluation['accuracy']:.2f} %"
     )
 
 
@@ -89,7 +91,9 @@ def confusions(comparison):
     parts = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axes in parts[len(runs) :]:
         axes.set_axis_off()
-    titles = [f"{run['name']}: {100 * run['accuracy']:.2f} %" for run in runs]
+    titles = [
+        f"{style.words(run['name'], side - 2)}: {100 * run['accuracy']:.2f} %" for run in runs
+    ]
     matrices = [np.array(run["confusion"]) for run in runs]
     _draw_confusion(figure, parts[: len(runs)], matrices, names, titles)
     return figure
@@ -104,6 +108,7 @@ def _draw_confusion(figure, parts, matrices, class_names, titles):
     figure.set_layout_engine("compressed")  # room for squares
     count = len(class_names)
     ticks = 9 if count <= FEW_CLASSES else max(3.5, min(8, 420 / count))
+    class_names = [style.words(each, NAME, ticks) for each in class_names]
     # Among many classes each confusion is rare: more shades for small shares.
     norm = PowerNorm(1 if count <= FEW_CLASSES else 0.5, 0, 100)
     for axes, matrix, title in zip(parts, matrices, titles, strict=True):
@@ -154,8 +159,9 @@ def classes(per_class, accuracy, title):
         markeredgewidth=0.6, clip_on=False,
     )  # fmt: skip
     axes.axvline(100 * accuracy, color="0.3", linestyle="--", linewidth=1, label="all classes")
-    names = [each["name"] for each in per_class]
-    axes.set_yticks(range(count), names, fontsize=9 if count <= 30 else 6)
+    size = 9 if count <= 30 else 6
+    names = [style.words(each["name"], NAME, size) for each in per_class]
+    axes.set_yticks(range(count), names, fontsize=size)
     axes.set_ylim(count - 0.4, -0.6)  # the first class on top
     axes.set_xlim(0, 100)
     axes.set_xlabel("Per cent")
@@ -256,7 +262,9 @@ def image_grid(images, labels, probabilities, class_names):
     for axes, image, label, found in zip(parts, images, labels, probabilities, strict=False):
         predicted = found.argmax()
         axes.imshow(image, interpolation="nearest")
-        said = class_names[label], class_names[predicted]
-        true, answer = (name if len(name) <= 13 else f"{name[:12]}…" for name in said)
-        axes.set_title(f"{true}\n→ {answer}, {confidence(found[predicted])}", fontsize=7)
+        answered, sure = "→ ", f", {confidence(found[predicted])}"
+        room = TILE - style.width(answered + sure, 7)
+        true = style.words(class_names[label], TILE, 7)
+        answer = style.words(class_names[predicted], room, 7)
+        axes.set_title(f"{true}\n{answered}{answer}{sure}", fontsize=7)
     return figure

@@ -31,7 +31,7 @@ def histogram(title, panels):
         axes.set_visible(False)
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=8)
-    figure.supxlabel(f"{title}; below the threshold = out of distribution", fontsize=9)
+    figure.supxlabel(f"{style.words(title)}; below the threshold = out of distribution", fontsize=9)
     figure.supylabel("Share of the set's images in a bin, %", fontsize=9)
     return figure
 
@@ -56,7 +56,7 @@ def _panel(axes, name, inside, outside, row):
         label="threshold chosen on these very images",
     )  # fmt: skip
     beyond = {"left": outside < low, "right": outside > high}
-    lines = [f"{name}: {100 * row['accuracy']:.1f} % right"] + [
+    lines = [f"{style.words(name, 2, 8.5)}: {100 * row['accuracy']:.1f} % right"] + [
         f"{100 * far.mean():.0f} % of OOD lie further {way}, in the end bar"
         for way, far in beyond.items()
         if far.mean() >= 0.005
@@ -111,7 +111,9 @@ def samples(title, inside, outside, threshold):
         matplotlib.figure.Figure.
     """
     figure = style.new(7.2, 5.4)
-    figure.suptitle(f"{title}: threshold {threshold:.4g}, the first {SAMPLES} of each", fontsize=10)
+    figure.suptitle(
+        f"{style.words(title)}: threshold {threshold:.4g}, the first {SAMPLES} of each", fontsize=10
+    )
     rows = []
     for (images, scores), who in ((inside, "In-distribution"), (outside, "Out of distribution")):
         accepted = np.asarray(scores) >= threshold

@@ -35,12 +35,16 @@ def to_rich(table):
     return found
 
 
+def in_markdown(text):
+    """Text for a cell of a table in Markdown: `|` would end it, and `$` begins mathematics for some readers."""
+    return " ".join(text.replace("|", r"\|").replace("$", r"\$").split())
+
+
 def to_markdown(table):
     """A Table as lines of Markdown, a heading first."""
 
     def line(cells):
-        escaped = [cell.replace("|", "\\|") for cell in cells]
-        return f"| {' | '.join(escaped)} |"
+        return f"| {' | '.join(map(in_markdown, cells))} |"
 
     rule = "|".join(["---", *["---:"] * (len(table.columns) - 1)])
     return "\n".join(

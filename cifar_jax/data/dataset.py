@@ -48,7 +48,7 @@ class Dataset:
 
     name: as given to `load`.
     class_names: in the order of the labels.
-    mean, std: per channel, of pixel / 255, for `augment.normalize`.
+    mean, std: per channel, of pixel / 255; the deviation of a constant channel is 0.
     sizes: {"train": N, "test": M}.
     fingerprint: SHA-256, in hex, over images and labels of both splits.
     """

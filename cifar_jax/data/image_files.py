@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import functools
 import os
 import pathlib
 import stat
@@ -13,11 +16,22 @@ from cifar_jax.data import images
 from cifar_jax.errors import UserError
 
 # Of Pillow's readers those of plain pictures: others run programs, or make a picture of any size from a line.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "HEIF")
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib"),
-    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif", ".hif"),
 )
+# What not every machine reads: brands of ISO base media files -> what they are, and what they need.
+NEEDED = {
+    (b"avif", b"avis"): ("AVIF", "Pillow 11.3 or newer, built with it (pip install -U pillow)"),
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"): (
+        "HEIF",
+        "the extra `heif` (pip install pillow-heif)",
+    ),
+}
+# TIFF's tags, and values of theirs.
+BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
+WHITE_IS_ZERO, SIGNED = 0, 2
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 200_000_000
 LIMIT = f"{MAX_PIXELS // 10**6} million"
@@ -31,7 +45,7 @@ class Unreadable(UserError):
         self.path, self.why = str(path), why
 
 
-def find(path) -> tuple[list[str], list[Unreadable]]:
+def find(path) -> tuple[list[str], list[Unreadable], collections.Counter]:
     """The pictures' files that a name stands for: itself, or all in a folder and the folders in it.
 
     Of a folder, names with one of SUFFIXES, in any case, are taken, in the order of their paths. Names that
@@ -41,34 +55,39 @@ def find(path) -> tuple[list[str], list[Unreadable]]:
       path: of a folder, or of anything else, which is then taken as it is.
 
     Returns:
-      (the files, each with `path` in front; what to say of folders that can't be read or have no picture).
+      (the files, each with `path` in front; what to say of folders that can't be read or have no picture; how
+      many of each kind were left out, as {".txt": 2, "hidden": 1}).
     """
     path = os.path.expanduser(os.fspath(path))
     if not os.path.isdir(path):
-        return [path], []
-    found, refused = [], []
+        return [path], [], collections.Counter()
+    found, refused, left_out = [], [], collections.Counter()
 
     def refuse(error):
         refused.append(Unreadable(error.filename, f"can't be read ({error.strerror})"))
 
     for folder, folders, names in os.walk(path, onerror=refuse):
+        for each in [*folders, *names]:
+            if each.startswith("."):
+                left_out["hidden"] += 1
+            elif each in folders:
+                left_out["links to folders"] += os.path.islink(os.path.join(folder, each))
+            elif each.lower().endswith(SUFFIXES):
+                found.append(os.path.join(folder, each))
+            else:
+                left_out[os.path.splitext(each)[1].lower() or "without a suffix"] += 1
         folders[:] = [each for each in folders if not each.startswith(".")]
-        found += [
-            os.path.join(folder, each)
-            for each in names
-            if each.lower().endswith(SUFFIXES) and not each.startswith(".")
-        ]
     if not (found or refused):
         refused = [Unreadable(path, f"a folder without pictures ({', '.join(SUFFIXES)})")]
-    return sorted(found), refused
+    return sorted(found), refused, +left_out
 
 
 def read(path) -> np.ndarray:
     """The picture of a file as a camera or a painter meant it, brought to the models' shape by `images.fit`.
 
     It is turned as its EXIF says, and of several frames the first is taken. What is transparent becomes
-    white. Grey, black and white, palettes and CMYK become RGB, of 16 bits the upper 8 are taken. Its
-    sides are not kept in proportion.
+    white. Grey, black and white, palettes, CMYK, YCbCr and CIELAB become RGB, of 12 or 16 bits the upper 8
+    are taken. Its sides are not kept in proportion.
 
     Args:
       path: a file of one of FORMATS.
@@ -77,7 +96,8 @@ def read(path) -> np.ndarray:
       uint8 [32, 32, 3].
 
     Raises:
-      Unreadable: no such file, no regular one, one that is too large, or none that can be read as a picture.
+      Unreadable: no such file, no regular one, one that is too large, none that can be read as a picture, or
+        one of numbers whose range nothing tells: floating point, signed, or 32 bits.
     """
     path = pathlib.Path(os.path.expanduser(path))
     _check_file(path)
@@ -92,6 +112,8 @@ def read(path) -> np.ndarray:
             raise Unreadable(
                 path, f"has far more than {LIMIT} pixels; make it smaller first"
             ) from error
+        if (needed := _needed(path)) is not None:
+            raise Unreadable(path, needed) from error
         is_systems = isinstance(error, OSError) and error.strerror
         reason = error.strerror if is_systems else "damaged, or no picture"
         kinds = ", ".join(FORMATS)
@@ -117,23 +139,82 @@ def _check_file(path):
         raise Unreadable(path, f"over {MAX_BYTES // 10**6} MB; make it smaller first")
 
 
+@functools.cache
+def _known():
+    """Those of FORMATS that Pillow reads here."""
+    from PIL import Image
+
+    Image.init()
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    return tuple(each for each in FORMATS if each in Image.OPEN)
+
+
+def _needed(path):
+    """What is missing here to read a file of a known kind; None of others."""
+    from PIL import features
+
+    try:
+        with open(path, "rb") as file:
+            head = file.read(12)
+    except OSError:
+        return None
+    can = {"AVIF": features.check("avif"), "HEIF": "HEIF" in _known()}
+    for brands, (kind, what) in NEEDED.items():
+        if head[4:8] == b"ftyp" and head[8:] in brands and not can[kind]:
+            return f"a picture of the kind {kind}, which needs {what}"
+    return None
+
+
 def _decode(path):
     """A `PIL.Image.Image` of mode RGB."""
     from PIL import Image, ImageOps
 
-    with Image.open(path, formats=FORMATS) as image:
+    with Image.open(path, formats=_known()) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             size = f"{width} x {height} pixels"
             raise Unreadable(path, f"has {size}, more than {LIMIT}; make it smaller first")
-        if image.mode == "F":
-            raise Unreadable(path, "has pixels of floating point, whose range nothing tells")
+        tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+        # Pillow has 32 bits as I; those of PPM it made of 16.
+        unsure = image.mode == "I" and image.format != "PPM"
+        if image.mode == "F" or unsure or SIGNED in tags.get(SAMPLE_FORMAT, ()):
+            kind = "floating point" if image.mode == "F" else "signed or 32-bit integers"
+            raise Unreadable(path, f"has pixels of {kind}, whose range nothing tells")
+        if image.mode.startswith("I"):
+            return _upper_bits(ImageOps.exif_transpose(image), tags)
+        if image.format == "PNG":
+            _scale_transparency(image)
         image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255.
-            deep = np.asarray(image).astype(np.int64)
-            return Image.fromarray(np.clip(deep >> 8, 0, 255).astype(np.uint8)).convert("RGB")
+        if image.mode == "La":  # which becomes nothing else
+            image = image.convert("LA")
         if image.has_transparency_data:
             image = image.convert("RGBA")
             white = Image.new("RGBA", image.size, "white")
             return Image.alpha_composite(white, image).convert("RGB")
         return image.convert("RGB")
+
+
+def _upper_bits(image, tags):
+    """The upper 8 bits of grey pixels of 12 or 16, as RGB; Pillow would cut them off at 255."""
+    from PIL import Image
+
+    deep = np.asarray(image).astype(np.int64)
+    bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
+    grey = np.clip(deep >> (bits - 8), 0, 255).astype(np.uint8)
+    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # which Pillow sees to for 8 bits only
+        grey = 255 - grey
+    grey[deep == image.info.get("transparency", -1)] = 255
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _scale_transparency(image):
+    """Brings the one colour that a PNG calls transparent to 8 bits, as Pillow does with the pixels only."""
+    clear = image.info.get("transparency")
+    raw = image.tile[0][3] if image.tile else image.mode
+    if isinstance(clear, int) and raw in ("1", "L;2", "L;4"):
+        image.info["transparency"] = clear * {"1": 255, "L;2": 85, "L;4": 17}[raw]
+    if isinstance(clear, tuple) and raw == "RGB;16B":
+        image.info["transparency"] = tuple(each >> 8 for each in clear)

@@ -5,8 +5,10 @@ flattens a feature map as [C, H, W]; here it is [rows, columns, in, out], [in, o
 """
 
 import math
+from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cifar_jax.errors import ConfigError
@@ -23,8 +25,16 @@ LEAVES = {
     "var": "running_var",
 }
 
-# What wrappers (DataParallel, torch.compile) put in front of every name.
-PREFIXES = ("module.", "_orig_mod.")
+# The parts that wrappers put into names, at any depth: DataParallel and AveragedModel, torch.compile, FSDP,
+# activation checkpoints; and what training loops call the model. No layer of a model here is called so.
+WRAPPERS = frozenset(
+    ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "model", "net")
+    + ("state_dict", "model_state_dict")
+)
+# Under which of their entries checkpoints hold a model's state dict.
+HOLDERS = ("model_state_dict", "state_dict", "model", "net", "module")
+COUNTERS = ("num_batches_tracked", "n_averaged")
+NUMBERS = (jnp.floating, jnp.integer, jnp.bool_)
 
 
 def from_torch(name, state_dict, num_classes=None):
@@ -34,7 +44,9 @@ def from_torch(name, state_dict, num_classes=None):
       name: of the model.
       state_dict: name -> array or CPU tensor. The names may be those of our own modules, of
         kuangliu/pytorch-cifar or of torchvision, where the model has such; the one that fits best is taken.
-        "module." in front (DataParallel) and `num_batches_tracked` are passed over.
+        Parts of names that wrappers put there ("_orig_mod.module.") and counters beside the weights
+        (`num_batches_tracked`, `n_averaged`, any single number) are passed over. Of a whole checkpoint,
+        {"state_dict": ..., "epoch": ...}, the model's is taken.
       num_classes: of the last layer; None takes the entry's.
 
     Returns:
@@ -42,15 +54,15 @@ def from_torch(name, state_dict, num_classes=None):
       `batch_stats` is there for a model that has batch norm.
 
     Raises:
-      ConfigError: unknown model, or entries that are missing, unknown or of another shape, each by its name.
+      ConfigError: unknown model, or entries that are missing, unknown, of another shape or no numbers, each by
+        its name; two entries of one name but for wrappers.
     """
     return carry(name, shapes(name, num_classes), state_dict)
 
 
 def carry(name, tree, state_dict):
     """`from_torch` for variables of the shapes in `tree`, where the model is built with other widths."""
-    arrays = {_bare(key): value for key, value in state_dict.items()}
-    arrays = {k: v for k, v in arrays.items() if k.split(".")[-1] != "num_batches_tracked"}
+    arrays = _weights(state_dict)
     tables = (_table(tree, each) for each in _conventions(name))
     convention, table = max(tables, key=lambda table: len(table[1].keys() & arrays.keys()))
     wrong = _differences(table, arrays)
@@ -60,7 +72,7 @@ def carry(name, tree, state_dict):
             + "\n  ".join(wrong)
         )
     taken = {
-        path: _from_torch_layout(np.asarray(arrays[key]), _flattened(name, path))
+        path: _from_torch_layout(arrays[key], _flattened(name, path))
         for key, (path, _) in table.items()
     }
     return jax.tree_util.tree_map_with_path(lambda path, _: taken[_keys(path)], tree)
@@ -100,10 +112,32 @@ def _conventions(name):
     return (*lookup(name).torch_names, OURS)
 
 
-def _bare(key):
-    for prefix in PREFIXES:
-        key = key.removeprefix(prefix)
-    return key
+def _weights(state_dict):
+    """name -> array of the weights in a state dict, or in a checkpoint that holds one, without wrappers' names.
+
+    Raises:
+      ConfigError: two entries are one name then.
+    """
+    for holder in HOLDERS:
+        if isinstance(state_dict.get(holder), Mapping):
+            return _weights(state_dict[holder])
+    arrays, names = {}, {}
+    for key, value in state_dict.items():
+        bare = ".".join(part for part in str(key).split(".") if part not in WRAPPERS)
+        if bare.split(".")[-1] in COUNTERS or np.ndim(value) == 0:
+            continue
+        if bare in arrays:
+            raise ConfigError(f"{names[bare]} and {key} are both {bare}: leave one of them out")
+        arrays[bare], names[bare] = _array(value), key
+    return arrays
+
+
+def _array(value):
+    """An array, or a PyTorch tensor, as NumPy's: it can't ask for one that has a gradient or is of bfloat16."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float() if "bfloat16" in str(value.dtype) else value
+    return np.asarray(value)
 
 
 def _keys(path):
@@ -132,8 +166,12 @@ def _differences(table, arrays):
         wrong.append(f"unknown: {', '.join(unknown)}")
     for key, (path, shape) in table.items():
         wanted = _torch_shape(shape, path)
-        if key in arrays and tuple(np.shape(arrays[key])) != wanted:
-            wrong.append(f"{key} has shape {tuple(np.shape(arrays[key]))}, not {wanted}")
+        if key not in arrays:
+            continue
+        if arrays[key].shape != wanted:
+            wrong.append(f"{key} has shape {arrays[key].shape}, not {wanted}")
+        if not any(jnp.issubdtype(arrays[key].dtype, kind) for kind in NUMBERS):
+            wrong.append(f"{key} is of type {arrays[key].dtype}, not of real numbers")
     return wrong
 
 

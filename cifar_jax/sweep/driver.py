@@ -11,7 +11,7 @@ from cifar_jax import checkpoints, cluster, data, files, models, runtime, tuning
 from cifar_jax import config as config_lib
 from cifar_jax.analysis import style
 from cifar_jax.errors import ConfigError
-from cifar_jax.run import build
+from cifar_jax.run import build, remark_on_data
 from cifar_jax.sweep import cells, figures, groups, memory, population, results, summary, training
 
 
@@ -211,6 +211,8 @@ def train_group(job, group, epochs, caught, say):
     members = training.padded(group.runs, devices)
     stack = functools.partial(population.make_programs, runs=len(members), turns=job.turns)
     run = build(group.config, job.dataset, stack, group.dropout_from_hyper)
+    if remark := remark_on_data(group.config, job.dataset):
+        say(remark)
     start = population.create(run, [member.config for member in members])
     checkpoint_folder = job.folder / "checkpoints" / str(job.index)
     with checkpoints.opened(checkpoint_folder, say) as manager:

@@ -40,7 +40,7 @@ def draw(rows, cells, column):
     """
     label, scale = FIGURES[column]
     figure = style.new()
-    axes, most = figure.subplots(), 0
+    axes, most, lines, names = figure.subplots(), 0, [], []
     for i, cell in enumerate(cells):
         mine = [row for row in rows if row["cell"] == cell]
         epochs, means, spread = curve(mine, column)
@@ -51,7 +51,8 @@ def draw(rows, cells, column):
         line = style.line(i)
         means, spread = scale * means, scale * spread
         marker = "o" if len(epochs) == 1 else None
-        axes.plot(epochs, means, marker=marker, label=cell, **line)
+        lines += axes.plot(epochs, means, marker=marker, **line)
+        names.append(style.words(cell, 2.2, 9))
         axes.fill_between(
             epochs, means - spread, means + spread, color=line["color"], alpha=0.15, linewidth=0
         )
@@ -62,11 +63,14 @@ def draw(rows, cells, column):
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.plain(axes)
     title = "one run a cell" if most == 1 else f"mean ± standard deviation of up to {most} runs"
-    figure.legend(
-        loc="outside right upper", title=title.replace(" of", "\nof"), fontsize=9,
+    # Matplotlib leaves out of a legend what begins with "_", as a name may: it gets them in its place.
+    legend = figure.legend(
+        lines, ["name"] * len(lines), loc="outside right upper", title=title.replace(" of", "\nof"), fontsize=9,
         title_fontsize=8, frameon=False, handlelength=3.2, ncols=-(-len(cells) // 24),
         alignment="left",
     )  # fmt: skip
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)
     return figure
 
 
@@ -106,7 +110,7 @@ def bars(accuracies, reported):
             *zip(*given, strict=True), "D", markersize=6, color=style.COLOURS[1],
             markeredgecolor="black", markeredgewidth=0.6, label="reported",
         )  # fmt: skip
-    axes.set_yticks(range(len(cells)), cells, fontsize=9)
+    axes.set_yticks(range(len(cells)), [style.words(each, 2.6, 9) for each in cells], fontsize=9)
     axes.set_ylim(len(cells) - 0.4, -0.6)  # the first cell on top
     axes.set_xlim(0, 100)
     axes.set_xlabel("Test accuracy, %")

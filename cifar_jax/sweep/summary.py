@@ -1,6 +1,7 @@
 """summary.md: each cell's result beside the reported one, and beside the baseline's."""
 
 from cifar_jax.analysis import statistics
+from cifar_jax.analysis.tables import in_markdown
 
 
 def markdown(sweep, reported, rows, about):
@@ -33,7 +34,7 @@ def markdown(sweep, reported, rows, about):
         value = "" if reported[cell] is None else f"{reported[cell]:g}"
         figures = " | ".join(_estimate(list(found.values())))
         name = f"{cell} (baseline)" if cell == sweep.baseline else cell
-        lines.append(f"| {name} | {figures} | {len(found)} | {diverged} | {value} |")
+        lines.append(f"| {in_markdown(name)} | {figures} | {len(found)} | {diverged} | {value} |")
     lines += ["", *_comparisons(sweep, results), "", *about, ""]
     return "\n".join(lines)
 
@@ -65,7 +66,7 @@ def _comparisons(sweep, results):
             compared[cell] = statistics.compare(
                 [found[seed] for seed in seeds], [baseline[seed] for seed in seeds]
             )
-    lines = [f"## Against {sweep.baseline}", ""]
+    lines = [f"## Against {in_markdown(sweep.baseline)}", ""]
     tested = {cell: each.p for cell, each in compared.items() if each.p is not None}
     if not tested:
         return [*lines, "No comparison: it takes two runs of the same seeds in both cells."]
@@ -80,7 +81,7 @@ def _comparisons(sweep, results):
     for cell, p in tested.items():
         found = compared[cell].difference
         lines.append(
-            f"| {cell} | {found.mean:+.2f} | {found.low:+.2f} to {found.high:+.2f} | {found.n} "
+            f"| {in_markdown(cell)} | {found.mean:+.2f} | {found.low:+.2f} to {found.high:+.2f} | {found.n} "
             f"| {p:.3g} | {corrected[cell]:.3g} |"
         )
     return lines

@@ -13,13 +13,13 @@ RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (32, 32, 3), np.uint8)
 
 
-@pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm", "gif", "webp", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm", "gif", "webp", "jpg", "avif"])
 def test_kinds_of_files(tmp_path, suffix):
     path = tmp_path / f"picture.{suffix}"
     Image.fromarray(PICTURE).save(path, **({"lossless": True} if suffix == "webp" else {}))
     found = image_files.read(path)
     assert found.shape == (32, 32, 3) and found.dtype == np.uint8
-    if suffix not in ("gif", "jpg"):
+    if suffix not in ("gif", "jpg", "avif"):
         np.testing.assert_array_equal(found, PICTURE)
 
 
@@ -173,9 +173,11 @@ def test_a_folder_stands_for_the_pictures_in_it(tmp_path):
     for name in ("z.JPG", "a.png", "b/c.tif", "b/.git/d.png", ".e.png", "f.txt"):
         (tmp_path / name).touch()
     (tmp_path / "b" / "up").symlink_to(tmp_path)
-    found, refused = image_files.find(tmp_path)
+    (tmp_path / "README").touch()
+    found, refused, left_out = image_files.find(tmp_path)
     assert found == [f"{tmp_path}/{name}" for name in ("a.png", "b/c.tif", "z.JPG")] and not refused
-    assert image_files.find(tmp_path / "f.txt") == ([f"{tmp_path}/f.txt"], [])
+    assert left_out == {".txt": 1, "without a suffix": 1, "hidden": 2, "links to folders": 1}
+    assert image_files.find(tmp_path / "f.txt") == ([f"{tmp_path}/f.txt"], [], {})
     (tmp_path / "empty").mkdir()
-    found, (refused,) = image_files.find(tmp_path / "empty")
-    assert not found and refused.path == str(tmp_path / "empty")
+    found, (refused,), left_out = image_files.find(tmp_path / "empty")
+    assert not found and refused.path == str(tmp_path / "empty") and not left_out

@@ -75,6 +75,108 @@ def test_wrappers_and_counters_are_passed_over():
     assert_same(models.from_torch("resnet10", wrapped), variables)
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        "_orig_mod.module.{}",  # torch.compile of DistributedDataParallel
+        "module._orig_mod.{}",
+        "module.module.{}",
+        "state_dict.model._orig_mod.module.{}",
+        "model.{}",
+        "net.{}",
+        "_fsdp_wrapped_module._checkpoint_wrapped_module.{}",
+    ],
+)
+def test_wrappers_in_any_order(wrap):
+    variables = drawn("basic_net")
+    state_dict = models.to_torch("basic_net", variables)
+    assert_same(
+        models.from_torch("basic_net", {wrap.format(k): v for k, v in state_dict.items()}),
+        variables,
+    )
+
+
+def test_parts_that_were_wrapped_alone():
+    """As torch.compile of one block of a model does."""
+    variables = drawn("resnet10")
+    state_dict = models.to_torch("resnet10", variables)
+    wrapped = {k.replace("layer2.", "layer2._orig_mod."): v for k, v in state_dict.items()}
+    assert wrapped.keys() != state_dict.keys()
+    assert_same(models.from_torch("resnet10", wrapped), variables)
+
+
+def test_counters_beside_the_weights():
+    variables = drawn("basic_net")
+    averaged = {f"module.{k}": v for k, v in models.to_torch("basic_net", variables).items()}
+    averaged |= {"n_averaged": np.int64(7), "module.conv1.total_ops": np.float64(3)}
+    averaged |= {"module.bn.num_batches_tracked": np.zeros(1, np.int64)}
+    assert_same(models.from_torch("basic_net", averaged), variables)
+
+
+@pytest.mark.parametrize("holder", torch_weights.HOLDERS)
+def test_a_checkpoint_that_holds_a_state_dict(holder):
+    variables = drawn("basic_net")
+    state_dict = {f"module.{k}": v for k, v in models.to_torch("basic_net", variables).items()}
+    checkpoint = {"epoch": 3, "optimizer": {"state": {}}, holder: state_dict}
+    assert_same(models.from_torch("basic_net", checkpoint), variables)
+
+
+def test_two_entries_of_one_name_are_refused():
+    state_dict = models.to_torch("basic_net", drawn("basic_net"))
+    state_dict["module.fc3.bias"] = state_dict["fc3.bias"]
+    with pytest.raises(ConfigError, match=r"fc3.bias and module.fc3.bias are both fc3.bias"):
+        models.from_torch("basic_net", state_dict)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", models.names())
+def test_no_layer_is_called_like_a_wrapper_and_none_is_a_single_number(name):
+    shapes = registry.shapes(name)
+    assert all(leaf.ndim for leaf in jax.tree.leaves(shapes))
+    for convention in torch_weights._conventions(name):
+        _, table = torch_weights._table(shapes, convention)
+        parts = {part for key in table for part in key.split(".")}
+        assert not parts & (torch_weights.WRAPPERS | set(torch_weights.COUNTERS))
+
+
+@pytest.mark.parametrize("odd", ["text", "complex", "void"])
+def test_what_is_no_number_is_refused(odd):
+    state_dict = models.to_torch("basic_net", drawn("basic_net"))
+    types = {"text": "U3", "complex": np.complex64, "void": "V2"}
+    state_dict["fc3.bias"] = np.zeros(10, types[odd])
+    with pytest.raises(ConfigError, match=r"fc3.bias is of type .*, not of real numbers"):
+        models.from_torch("basic_net", state_dict)
+
+
+class Tensor:
+    """A tensor of PyTorch as NumPy sees it: one of bfloat16, or with a gradient, does not become an array."""
+
+    def __init__(self, value, dtype="torch.float32", detached=False):
+        self.value, self.dtype, self.ndim, self.detached = value, dtype, value.ndim, detached
+
+    def detach(self):
+        return Tensor(self.value, self.dtype, detached=True)
+
+    def cpu(self):
+        return self
+
+    def float(self):
+        return Tensor(self.value, detached=self.detached)
+
+    def __array__(self, dtype=None, copy=None):
+        if not self.detached or self.dtype == "torch.bfloat16":
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        return self.value
+
+
+@pytest.mark.parametrize("dtype", ["torch.float32", "torch.bfloat16"])
+def test_tensors_of_bfloat16_or_with_a_gradient(dtype):
+    variables = drawn("basic_net")
+    state_dict = models.to_torch("basic_net", variables)
+    tensors = {key: Tensor(value, dtype) for key, value in state_dict.items()}
+    assert_same(models.from_torch("basic_net", tensors), variables)
+
+
 def test_half_precision_becomes_float32_and_float64_stays():
     state_dict = models.to_torch("basic_net", drawn("basic_net"))
     for given_type, kept in [(np.float16, np.float32), (np.float64, np.float64)]:

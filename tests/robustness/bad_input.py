@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 if __name__ == "__main__":  # pytest has these from pyproject.toml
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 from sandbox import Sandbox  # noqa: E402
 from small_archives import Archives  # noqa: E402
@@ -137,6 +138,13 @@ def picture(wrong, make=lambda path: None, name="picture.png"):
     return Case("Picture", wrong, "predict", arguments, lambda folder: make(folder / name), code=1)
 
 
+def weights(wrong, arrays):
+    arguments = ("--model", "modified_net", "--source", "w.npz", "--target", "out.npz")
+    return Case(
+        "Weights", wrong, "weights", arguments, lambda folder: np.savez(folder / "w.npz", **arrays)
+    )
+
+
 def damaged(wrong, make):
     """`make` gets the folder of the run."""
     arguments = ("--workdir", "runs/first", "cat.png")
@@ -204,6 +212,10 @@ CASES = [
     picture("claims too many pixels", lambda path: path.write_bytes(b"P6 50000 50000 255\n"), "huge.ppm"),
     picture("a kind that could run a program", lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n"), "a.eps"),
     picture("a name that moves the cursor", lambda path: path.write_bytes(b"text"), "a\x1b[2J\nb.png"),
+    picture("pixels whose range nothing tells", lambda path: Image.new("I", (8, 8), 200).save(path), "deep.tiff"),
+    weights("a value that is NaN", {"conv1.weight": [float("nan")]}),
+    weights("two entries of one layer", {"conv1.weight": [0.0], "module.conv1.weight": [0.0]}),
+    weights("entries of other layers", {"conv9.weight": [0.0]}),
     damaged("arrays are gone", lambda run: [shutil.rmtree(path) for path in run.glob("checkpoints/*/state")]),
     damaged("arrays are empty files", every_file("state/**/*", b"")),
     damaged("what it says of itself is no JSON", every_file("about/metadata", b"{")),

@@ -46,8 +46,9 @@ def test_a_curve_is_mean_and_deviation_of_the_runs_that_have_a_value():
 def test_a_cell_is_a_line():
     cells = [f"cell {i}" for i in range(12)]
     rows = [epoch(cell, 0, n, i + n) for i, cell in enumerate(cells) for n in (1, 2)]
-    axes = figures.draw(rows, cells, "train_loss").axes[0]
-    assert len(axes.lines) == 12 and len({line.get_label() for line in axes.lines}) == 12
+    figure = figures.draw(rows, cells, "train_loss")
+    assert len(figure.axes[0].lines) == 12
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == cells
     assert figures.draw([], cells, "train_loss") is None
 
 
