@@ -13,7 +13,7 @@ from cifar_jax.errors import TrainingDiverged
 def diverged_message(step, manager):
     good = manager.latest_step()
     kept = (
-        f"the last good checkpoint is {manager.directory / str(good)}"
+        f"the last good checkpoint is {manager.folder / str(good)}"
         if good
         else "no checkpoint was written yet"
     )
