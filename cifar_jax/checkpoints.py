@@ -97,17 +97,21 @@ def open_manager(folder, read_only=False):
         raise UserError(f"{folder} is a file, not a folder of checkpoints; move it away")
     for step in _steps(folder):
         if part := _unreadable(folder / str(step)):
-            raise refusal(folder / str(step), part)
+            raise _left_to_the_user(refusal(folder / str(step), part))
     try:
         return Manager(folder, options)
     except Exception as error:  # Orbax looks into all of them, and raises many types
         for step in _steps(folder):
             if wrong := checksums.wrong_file(folder / str(step)):
-                raise UserError(f"{Damaged(folder / str(step), wrong)}; move it away") from error
+                raise _left_to_the_user(Damaged(folder / str(step), wrong)) from error
         raise UserError(
             f"the checkpoints in {folder} can't be read here ({type(error).__name__}: {_line(error)}); nothing in them "
             "was changed"
         ) from error
+
+
+def _left_to_the_user(error):
+    return UserError(f"{error}; move that folder away") if isinstance(error, Damaged) else error
 
 
 def _line(error):
@@ -406,8 +410,8 @@ def _of_another_version(folder, template):
     """What is known of the versions that wrote a checkpoint, a sentence with a blank behind it; "" for nothing."""
     try:
         about = json.loads((pathlib.Path(folder) / "about/metadata").read_text())
-        theirs, structure = dict(about["versions"]), about["sha256"]["structure"]
-    except (OSError, ValueError, TypeError, KeyError):
+        theirs, structure = dict(about.get("versions", {})), about["sha256"]["structure"]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return ""
     if template is not None and structure != checksums.of_structure(template):
         return "Its state has other fields: it is of another version of cifar_jax. "
