@@ -18,6 +18,7 @@ import tempfile
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import tensorstore as ts
 
 from cifar_jax import checksums, cluster, quiet_orbax, runtime
 from cifar_jax.errors import StorageError, UserError
@@ -47,6 +48,7 @@ class Manager(ocp.CheckpointManager):
 
     unread = None  # (step, state as jax.ShapeDtypeStructs) of what was written since
     read_back = None  # the step of the newest checkpoint that was read
+    keys = None  # what is stored in one that was read whole
 
     def __init__(self, folder, options):
         self.folder, self._alias, path = folder, None, folder
@@ -206,7 +208,7 @@ def save(manager, state, record, about, score=None):
         OSError: this checkpoint, or the one before, couldn't be written.
         UserError: the one before can't be read back.
     """
-    wait(manager)
+    wait(manager, whole=False)
     step, metrics = int(state.step), None if score is None else {"score": float(score)}
     sums = checksums.of_state(state) | {
         "structure": checksums.of_structure(state),
@@ -227,13 +229,16 @@ def save(manager, state, record, about, score=None):
     manager.unread = step, shapes
 
 
-def wait(manager):
+def wait(manager, whole=True):
     """Returns when the checkpoint that is being written, if any, is complete and was read back.
 
     Then all but the best and the last are deleted, also those that a training left which was killed before it did.
 
     Args:
         manager: of open_manager.
+        whole: False for one of many: once one was read with all its arrays it is enough that the same is stored, by
+            TensorStore's index, whose checksums it compares. To read small arrays takes longer than to train an epoch
+            on them is worth.
     Raises:
         OSError: it couldn't be written.
         UserError: it can't be read back.
@@ -243,11 +248,30 @@ def wait(manager):
         manager.wait_until_finished()
     if manager.unread:
         step, shapes = manager.unread
-        _read_back(manager, step, shapes)
+        if whole or not _is_like_one_that_was_read(manager, step):
+            _read_back(manager, step, shapes)
+        _note(manager.folder / str(step))
         manager.unread, manager.read_back = None, step
     if manager.read_back is not None and manager.read_back == manager.latest_step():
         for step in set(manager.all_steps()) - {manager.read_back, manager.best_step()}:
             manager.delete(step)
+
+
+def _is_like_one_that_was_read(manager, step):
+    """Whether a checkpoint's JSON is such and its index has the keys that it should have; no array is read."""
+    if checksums.wrong_file(manager.folder / str(step)):
+        return False
+    return manager.keys is not None and _keys(manager, step) == manager.keys
+
+
+def _keys(manager, step):
+    """The names of all that is stored in a checkpoint's arrays, sorted; None where its index can't be read."""
+    base = {"driver": "file", "path": f"{manager.directory / str(step) / 'state'}/"}
+    try:
+        stored = ts.KvStore.open({"driver": "ocdbt", "base": base}).result()
+        return sorted(stored.list().result())
+    except Exception:  # of another format, which Orbax may read all the same
+        return None
 
 
 def _read_back(manager, step, shapes):
@@ -266,7 +290,7 @@ def _read_back(manager, step, shapes):
         raise UserError(
             f"the checkpoint {folder} was written, but can't be read back ({'; '.join(why)}); older ones are kept"
         ) from error
-    _note(folder)
+    manager.keys = _keys(manager, step)
 
 
 def _note(folder):

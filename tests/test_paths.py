@@ -124,23 +124,53 @@ def test_other_bytes_when_it_is_read_back_are_the_disks(tmp_path, monkeypatch):
 
 def test_nothing_older_goes_before_the_newest_was_read(tmp_path, monkeypatch):
     """Of a training that is killed when its last checkpoint is complete; the next one tidies up."""
-    reads = checkpoints._read_back
-    seen = []
+    note, seen = checkpoints._note, []
 
-    def read_back(manager, step, shapes):
-        seen.append((step, sorted(int(path.name) for path in tmp_path.iterdir())))
-        reads(manager, step, shapes)
+    def noted(folder):
+        seen.append((int(folder.name), sorted(int(path.name) for path in tmp_path.iterdir())))
+        note(folder)
 
-    monkeypatch.setattr(checkpoints, "_read_back", read_back)
+    monkeypatch.setattr(checkpoints, "_note", noted)
     with contextlib.closing(checkpoints.open_manager(tmp_path)) as manager:
         for step in (1, 2, 3, 4):
             checkpoints.save(manager, state(step), {"at": step}, {}, 1 / step)
     assert seen == [(1, [1]), (2, [1, 2]), (3, [1, 2, 3])]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "3", "4"]
     assert not (tmp_path / "4" / checksums.LIST).exists()
+    monkeypatch.undo()
     assert_is(restore_newest(tmp_path), 4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "4"]
     assert (tmp_path / "4" / checksums.LIST).exists()
+
+
+@pytest.mark.parametrize("lost", ["index", "JSON", "format"])
+def test_the_first_is_read_whole_and_later_ones_where_they_are_not_like_it(
+    tmp_path, monkeypatch, lost
+):
+    read = []
+    whole = checkpoints._read_back
+    monkeypatch.setattr(
+        checkpoints, "_read_back", lambda *each: read.append(each[1]) or whole(*each)
+    )
+    if lost == "format":  # of another one than is known here
+        monkeypatch.setattr(checkpoints, "_keys", lambda *_: None)
+    with checkpoints.opened(tmp_path, pytest.fail) as manager:
+        for step in (1, 2, 3):
+            checkpoints.save(manager, state(step), {"at": step}, {}, 1 / step)
+        manager.wait_until_finished()
+        if lost == "format":
+            checkpoints.wait(manager)
+            assert read == [1, 2, 3]
+            return
+        assert read == [1]
+        (
+            tmp_path / "3" / {"index": "state/manifest.ocdbt", "JSON": "record/metadata"}[lost]
+        ).write_bytes(b"")
+        with pytest.raises(UserError, match="3 was written, but can't be read back"):
+            checkpoints.save(manager, state(4), {}, {})
+        assert read == [1, 3]
+        manager.unread = None
+    assert {"1", "2", "3"} <= {path.name for path in tmp_path.iterdir()}
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no such device"), MemoryError(), KeyError("x")])
