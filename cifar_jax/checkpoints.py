@@ -390,6 +390,8 @@ def read_host(manager, step):
     wanted = ocp.args.Composite(record=ocp.args.JsonRestore(), about=ocp.args.JsonRestore())
     found = manager.restore(step, args=wanted)
     sums = found.about.pop("sha256", None)  # None: of a version that wrote none
+    if not sums and (wrong := checksums.wrong_file(manager.folder / str(step))):
+        raise _OtherSums(wrong)
     kept = [found.record, found.about, manager.metrics(step)]
     check({"host": checksums.of_json(kept)}, sums)
     return found.record, found.about, sums

@@ -80,8 +80,8 @@ def wrong_file(folder):
             if not path.is_file():
                 path.stat()  # where only the right to look is lacking nothing is shown
                 return f"{name} is no file"
-            if path.stat().st_size != size:
-                return f"{name} has {path.stat().st_size:,} bytes, {size:,} were written"
+            if (length := path.stat().st_size) != size:
+                return f"{name} is {'shorter' if length < size else 'longer'} than it was written"
             if _of_file(path) != digest:
                 return f"{name} has other bytes than were written"
         except (FileNotFoundError, NotADirectoryError):
