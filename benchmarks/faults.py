@@ -6,8 +6,8 @@
 Each fault hits runs of basic_net on the embedded digits (the data cache's on a small CIFAR-10 archive). Its row says
 how often it hit, the exit codes of the runs that it hit, at most how many lines stood on stderr, and whether each
 ended, once started again, with the same bytes as the undisturbed run: parameters, optimizer state, metrics and results.
-Mounting small disks takes root; without it those rows say so. The short form is tests/faults. Needs the package's
-`test` extra.
+The name of the folder that all of it happens in has a blank and brackets. Mounting small disks takes root; without it
+those rows say so. The short form is tests/faults. Needs the package's `test` extra.
 
 Appends to benchmarks/results/faults.jsonl.
 """
@@ -386,7 +386,7 @@ def main():
 
     rows, began = [], time.monotonic()
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(prefix="faults [1] ") as folder:
             # Its own compilation cache, warm from the undisturbed run on.
             os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{folder}/xla"
             os.environ["CIFAR_JAX_TUNING"] = "as it is"

@@ -1,7 +1,9 @@
 """Checkpoints through Orbax: written in the background, atomically; the best and the last are kept.
 
-A checkpoint carries checksums of its parts. A training goes on from the newest one that is whole; a damaged one is
-renamed, STEP.damaged, which Orbax takes for none of its own and so never deletes.
+Nothing older is deleted before a new one was read back. A checkpoint carries checksums of its parts and a list of its
+files. A training goes on from the newest one that is whole. One whose bytes are shown to be wrong is renamed,
+STEP.damaged, which Orbax takes for none of its own and so never deletes; one that can't be read for any other reason is
+left as it is, and ends the run.
 """
 
 import contextlib
@@ -11,19 +13,25 @@ import json
 import os
 import pathlib
 import re
+import tempfile
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers
+import tensorstore as ts
 
-from cifar_jax import __version__, checksums, cluster, quiet_orbax
-from cifar_jax.errors import UserError
+from cifar_jax import __version__, checksums, cluster, quiet_orbax, runtime
+from cifar_jax.errors import StorageError, UserError
+from cifar_jax.local_path import LocalPath
 
 quiet_orbax.install()
 
 # The number of what a checkpoint's parts are and mean. What an older version would read wrongly takes the next one, and
 # a new version of the package with it; all earlier ones stay readable. A checkpoint that says none is of format 1.
 FORMAT = 1
+
+# As long as any name is that Orbax and TensorStore give to a file, while they write it.
+LONGEST = f"{'0' * 12}.orbax-checkpoint-tmp/state.orbax-checkpoint-tmp/ocdbt.process_0000/d/{'0' * 32}.__lock"
 
 
 class Damaged(UserError):
@@ -35,6 +43,40 @@ class Damaged(UserError):
         self.why = why
 
 
+class _OtherSums(Exception):
+    """What was read of a checkpoint has other checksums than what was saved."""
+
+
+class Manager(ocp.CheckpointManager):
+    """Orbax's, in a folder of any name, which knows what of its writing was read back."""
+
+    unread = None  # (step, state as jax.ShapeDtypeStructs) of what was written since
+    read_back = None  # the step of the newest checkpoint that was read
+    keys = None  # what is stored in one that was read whole
+
+    def __init__(self, folder, options):
+        self.folder, self._alias, path = folder, None, folder
+        if _has_alias(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._alias = tempfile.TemporaryDirectory(prefix="cifar_jax_")
+            path = pathlib.Path(self._alias.name) / "checkpoints"
+            path.symlink_to(folder)
+        super().__init__(LocalPath(path), options=options)
+
+    def close(self):
+        super().close()
+        if self._alias:
+            self._alias.cleanup()
+
+
+def _has_alias(folder):
+    """Whether TensorStore would go to another folder than this: it takes UTF-8 only, \\ for / and :/ for a URL."""
+    try:
+        return any(each in f"{folder}/".encode() for each in (b"\\", b":/"))
+    except UnicodeEncodeError:
+        return True
+
+
 def open_manager(folder, read_only=False):
     """The checkpoints in a folder, each named by its step.
 
@@ -44,26 +86,15 @@ def open_manager(folder, read_only=False):
         folder: made where missing.
         read_only: for a folder that a training may be writing to: nothing in it is changed.
     Returns:
-        orbax.checkpoint.CheckpointManager; close it after use.
+        Manager; close it after use.
     Raises:
         UserError: the folder can't be used.
     """
 
-    def score(metrics):
-        return metrics["score"]
-
-    policy = checkpoint_managers.AnyPreservationPolicy(
-        [
-            checkpoint_managers.LatestN(1),
-            checkpoint_managers.BestN(
-                n=1, get_metric_fn=score, keep_checkpoints_without_metrics=False
-            ),
-        ]
-    )
     options = ocp.CheckpointManagerOptions(
-        best_fn=score,
+        best_fn=lambda metrics: metrics["score"],
         best_mode="max",
-        preservation_policy=policy,
+        max_to_keep=None,  # what is not needed is deleted in `wait`
         cleanup_tmp_directories=not read_only,  # what a killed process left half-written
         read_only=read_only,
     )
@@ -71,15 +102,22 @@ def open_manager(folder, read_only=False):
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file, not a folder of checkpoints; move it away")
     for step in _steps(folder):
-        if why := _unreadable(folder / str(step)):
-            raise UserError(f"{Damaged(folder / str(step), why)}; move that folder away")
+        if part := _unreadable(folder / str(step)):
+            raise _left_to_the_user(refusal(folder / str(step), part))
     try:
-        return ocp.CheckpointManager(folder, options=options)
+        return Manager(folder, options)
     except Exception as error:  # Orbax looks into all of them, and raises many types
+        for step in _steps(folder):
+            if wrong := checksums.wrong_file(folder / str(step)):
+                raise _left_to_the_user(Damaged(folder / str(step), wrong)) from error
         raise UserError(
-            f"the checkpoints in {folder} can't be read ({type(error).__name__}: {_line(error)}): one of them is "
-            "damaged; move its folder away"
+            f"the checkpoints in {folder} can't be read here ({type(error).__name__}: {_line(error)}); nothing in them "
+            "was changed"
         ) from error
+
+
+def _left_to_the_user(error):
+    return UserError(f"{error}; move that folder away") if isinstance(error, Damaged) else error
 
 
 def _line(error):
@@ -92,7 +130,7 @@ def _steps(folder):
 
 
 def _unreadable(folder):
-    """Which part of a checkpoint, that Orbax has to read before it opens any, is damaged: words; "" for none."""
+    """Which part of a checkpoint, that Orbax has to read before it opens any, can't be read: words; "" for none."""
     parts = {
         "its score": ("metrics/metrics", lambda found: found["score"] + 0.0),
         "its date": (
@@ -118,12 +156,14 @@ def opened(folder, say):
         folder: made where missing.
         say: told of a damaged newest checkpoint, which is moved aside.
     Yields:
-        orbax.checkpoint.CheckpointManager, closed at the end.
+        Manager, closed at the end.
     Raises:
-        UserError: the folder can't be used.
+        UserError: the folder can't be used, or what was written can't be read back.
         OSError: a checkpoint couldn't be written.
     """
     folder = pathlib.Path(folder).absolute()
+    with contextlib.suppress(FileNotFoundError):
+        os.lstat(folder / LONGEST)  # too long is said before anything is computed
     cluster.in_turns(lambda: _set_aside_unreadable(folder, say))
     manager = open_manager(folder)
     try:
@@ -132,13 +172,18 @@ def opened(folder, say):
         with contextlib.suppress(Exception):  # it is the same once more, or less than what happened
             manager.close()
         raise
-    wait(manager)
-    manager.close()
+    try:
+        wait(manager)
+    finally:
+        manager.close()
 
 
 def _set_aside_unreadable(folder, say):
-    while (steps := _steps(folder)) and (why := _unreadable(folder / str(steps[-1]))):
-        _set_aside(folder, steps[-1], why, say)
+    while (steps := _steps(folder)) and (part := _unreadable(folder / str(steps[-1]))):
+        error = refusal(folder / str(steps[-1]), part)
+        if not isinstance(error, Damaged):
+            raise error
+        _set_aside(folder, steps[-1], error.why, say)
 
 
 def _set_aside(folder, step, why, say):
@@ -165,8 +210,9 @@ def save(manager, state, record, about, score=None):
         score: greater is better; None for a checkpoint that has not been evaluated.
     Raises:
         OSError: this checkpoint, or the one before, couldn't be written.
+        UserError: the one before can't be read back.
     """
-    wait(manager)
+    wait(manager, whole=False)
     step, metrics = int(state.step), None if score is None else {"score": float(score)}
     about = about | {"format": FORMAT}
     sums = checksums.of_state(state) | {
@@ -184,16 +230,78 @@ def save(manager, state, record, about, score=None):
             metrics=metrics,
             force=True,
         )
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
+    manager.unread = step, shapes
 
 
-def wait(manager):
-    """Returns when the checkpoint that is being written, if any, is complete.
+def wait(manager, whole=True):
+    """Returns when the checkpoint that is being written, if any, is complete and was read back.
 
+    Then all but the best and the last are deleted, also those that a training left which was killed before it did.
+
+    Args:
+        manager: of open_manager.
+        whole: False for one of many: once one was read with all its arrays it is enough that the same is stored, by
+            TensorStore's index, whose checksums it compares. To read small arrays takes longer than to train an epoch
+            on them is worth.
     Raises:
         OSError: it couldn't be written.
+        UserError: it can't be read back.
+        StorageError: what is read back is not what was written.
     """
     with _os_errors():
         manager.wait_until_finished()
+    if manager.unread:
+        step, shapes = manager.unread
+        if whole or not _is_like_one_that_was_read(manager, step):
+            _read_back(manager, step, shapes)
+        _note(manager.folder / str(step))
+        manager.unread, manager.read_back = None, step
+    if manager.read_back is not None and manager.read_back == manager.latest_step():
+        for step in set(manager.all_steps()) - {manager.read_back, manager.best_step()}:
+            manager.delete(step)
+
+
+def _is_like_one_that_was_read(manager, step):
+    """Whether a checkpoint's JSON is such and its index has the keys that it should have; no array is read."""
+    if checksums.wrong_file(manager.folder / str(step)):
+        return False
+    return manager.keys is not None and _keys(manager, step) == manager.keys
+
+
+def _keys(manager, step):
+    """The names of all that is stored in a checkpoint's arrays, sorted; None where its index can't be read."""
+    base = {"driver": "file", "path": f"{manager.directory / str(step) / 'state'}/"}
+    try:
+        stored = ts.KvStore.open({"driver": "ocdbt", "base": base}).result()
+        return sorted(stored.list().result())
+    except Exception:  # of another format, which Orbax may read all the same
+        return None
+
+
+def _read_back(manager, step, shapes):
+    """Reads all that was written, into the host's memory."""
+    folder = manager.folder / str(step)
+    on_host = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), shapes)
+    try:
+        _read(manager, step, ocp.args.StandardRestore(on_host))
+    except _OtherSums as error:
+        raise StorageError(
+            f"{Damaged(folder, str(error))} as soon as it is written; older ones are kept. See to the disk; the same "
+            "command then goes on from the last checkpoint that is whole."
+        ) from error
+    except Exception as error:  # Orbax raises many types
+        why = [f"{type(error).__name__}: {_line(error)}", *quiet_orbax.unmerged]
+        raise UserError(
+            f"the checkpoint {folder} was written, but can't be read back ({'; '.join(why)}); older ones are kept"
+        ) from error
+    manager.keys = _keys(manager, step)
+
+
+def _note(folder):
+    """Lists the files of a checkpoint that was read, so that damage can be told from all else."""
+    if cluster.is_first() and not checksums.has_list(folder):
+        checksums.write_list(folder)
 
 
 @contextlib.contextmanager
@@ -218,14 +326,15 @@ def restore_newest(manager, template, say):
     Returns:
         (state, record, about), or None where there is no checkpoint.
     Raises:
-        UserError: a checkpoint is of another version; or an older one, that is the best, is damaged.
+        UserError: a checkpoint can't be read for another reason than damage; or an older one, that is the best, is
+            damaged.
     """
     while (step := manager.latest_step()) is not None:
         try:
             found = restore(manager, template, step)
             break
         except Damaged as damage:
-            damaged = pathlib.Path(manager.directory), step, damage.why, say
+            damaged = manager.folder, step, damage.why, say
             cluster.in_turns(functools.partial(_set_aside, *damaged))
             manager.reload()
     else:
@@ -240,6 +349,8 @@ def restore_newest(manager, template, say):
                 f"{damage}, and it was the best one. Move that folder away to go on from step {step:,} with the best "
                 "of the later ones, or start anew in another --workdir."
             ) from damage
+    _note(manager.folder / str(step))
+    manager.read_back = step
     return found
 
 
@@ -254,65 +365,103 @@ def restore(manager, template, step):
         (state, record, about), as given to `save`.
     Raises:
         Damaged: it is not what was saved.
-        UserError: its state has other fields; or it is of a version without checksums, and can't be read.
+        UserError: it can't be read for another reason, such as other fields of its state.
     """
-    folder = manager.directory / str(step)
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), template
     )
-    about = read_about(manager, step)
-    sums = about.pop("sha256", None)  # None: of a version that wrote none
     try:
-        on_host = ocp.args.Composite(record=ocp.args.JsonRestore())
-        record = manager.restore(step, args=on_host).record
-        metrics = manager.metrics(step)
+        return _read(manager, step, ocp.args.StandardRestore(abstract))
     except Exception as error:  # Orbax raises many types
-        raise Damaged(folder, error) from error
-    if sums and sums.get("host") != checksums.of_json([record, about, metrics]):
-        raise Damaged(folder, "other checksums than when it was written")
-    about.pop("format", None)
-    try:
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        state = manager.restore(step, args=args).state
-    except Exception as error:
-        if sums and sums.get("structure") == checksums.of_structure(template):
-            raise Damaged(folder, error) from error
-        raise UserError(
-            f"the checkpoint {folder} can't be read ({type(error).__name__}): it is damaged, or of another version "
-            "of cifar_jax. Move that folder away; the run then goes on from the checkpoint before it, or from the "
-            "start."
-        ) from error
-    check(folder, checksums.of_state(state), sums)
+        raise refusal(manager.folder / str(step), error, template) from error
+
+
+def _read(manager, step, state):
+    """(state, record, about) of a checkpoint; raises whatever Orbax does, and what `check` does."""
+    record, about, sums = read_host(manager, step)
+    state = manager.restore(step, args=ocp.args.Composite(state=state)).state
+    check(checksums.of_state(state), sums)
     return state, record, about
 
 
-def read_about(manager, step):
-    """What a checkpoint says of itself, read before the rest: `about` of `save` with its checksums and format.
+def read_host(manager, step):
+    """What a checkpoint holds beside arrays.
+
+    Returns:
+        (record, about, checksums for `check`).
+    Raises:
+        Exception: for `refusal`.
+    """
+    wanted = ocp.args.Composite(record=ocp.args.JsonRestore(), about=ocp.args.JsonRestore())
+    found = manager.restore(step, args=wanted)
+    _check_format(manager.folder / str(step), found.about)
+    sums = found.about.pop("sha256", None)  # None: of a version that wrote none
+    if not sums and (wrong := checksums.wrong_file(manager.folder / str(step))):
+        raise _OtherSums(wrong)
+    kept = [found.record, found.about, manager.metrics(step)]
+    check({"host": checksums.of_json(kept)}, sums)
+    found.about.pop("format", None)
+    return found.record, found.about, sums
+
+
+def _check_format(folder, about):
+    """Refuses a checkpoint of a later format; `about` as it was read.
 
     Raises:
-        Damaged: it can't be read.
-        UserError: it is of a later format.
+        UserError: naming the version that wrote it.
     """
-    folder = manager.directory / str(step)
-    try:
-        on_host = ocp.args.Composite(about=ocp.args.JsonRestore())
-        about = dict(manager.restore(step, args=on_host).about)
-        number, writer = about.get("format", 1), about.get("versions", {}).get("cifar-jax")
-    except Exception as error:  # Orbax raises many types
-        raise Damaged(folder, error) from error
+    number, writer = about.get("format", 1), about.get("versions", {}).get("cifar-jax")
     if isinstance(number, int) and number > FORMAT:
         raise UserError(
             f"the checkpoint {folder} was written by cifar_jax {writer} in format {number}, and this version, "
             f"{__version__}, reads formats up to {FORMAT}: use cifar_jax {writer} or a later one"
         )
-    return about
 
 
-def check(folder, found, sums):
-    """Compares a checkpoint's checksums by name; `sums` is None in checkpoints of before there were any.
+def check(found, sums):
+    """Compares checksums by name; `sums` is None in checkpoints of before there were any.
 
     Raises:
-        Damaged: they differ.
+        Exception: for `refusal`: they differ.
     """
     if sums and (other := [name for name in found if found[name] != sums.get(name)]):
-        raise Damaged(folder, f"{', '.join(other)}: other checksums than when it was written")
+        raise _OtherSums(f"{', '.join(other)}: other checksums than when it was written")
+
+
+def refusal(folder, error, template=None):
+    """Why a checkpoint can't be read, by what its files show.
+
+    Args:
+        folder: of the checkpoint.
+        error: what was raised, or a part's name.
+        template: the state that was asked for; None where it does not matter.
+    Returns:
+        Damaged where its bytes are shown to be wrong, else UserError.
+    """
+    listed, sums = checksums.has_list(folder), isinstance(error, _OtherSums)
+    if wrong := checksums.wrong_file(folder):
+        return Damaged(folder, str(error) if sums else wrong)
+    if sums and not listed:
+        return Damaged(folder, str(error))
+    if isinstance(error, UserError):
+        return error
+    why = error if isinstance(error, str) else f"{type(error).__name__}: {_line(error)}"
+    bytes_are = "its bytes are as they were written" if listed else "its bytes may be whole"
+    return UserError(
+        f"the checkpoint {folder} can't be read here ({why}); {bytes_are}, and nothing was changed. "
+        f"{_of_another_version(folder, template)}Move that folder away to go on without it."
+    )
+
+
+def _of_another_version(folder, template):
+    """What is known of the versions that wrote a checkpoint, a sentence with a blank behind it; "" for nothing."""
+    try:
+        about = json.loads((pathlib.Path(folder) / "about/metadata").read_text())
+        theirs, structure = dict(about.get("versions", {})), about["sha256"]["structure"]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return ""
+    if template is not None and structure != checksums.of_structure(template):
+        return "Its state has other fields: it is of another version of cifar_jax. "
+    mine = runtime.versions()
+    other = [f"{name} {theirs[name]}" for name in theirs if theirs[name] != mine.get(name)]
+    return f"It was written with {', '.join(other)}, other than here. " if other else ""

@@ -12,8 +12,10 @@ import signal
 import sys
 import threading
 
+from cifar_jax import paths
 from cifar_jax.errors import ConfigError, UserError
 
+PATHS = ("FILE", "FOLDER", "IMAGE", "PATH", "WORKDIR")  # the metavars of arguments that are paths
 OVERRIDE = re.compile(r"--?config\.([^=]*)")
 GOES_ON = "interrupted; the same command goes on from the last checkpoint, if any"
 
@@ -35,6 +37,10 @@ class _Parser(argparse.ArgumentParser):
         for action in self._actions:  # argparse takes `--name=--` for a list without elements
             if action.nargs is None and getattr(found, action.dest, None) == []:
                 self.error(f"argument {'/'.join(action.option_strings)}: expected one argument")
+            if action.metavar in PATHS:
+                given = getattr(found, action.dest)
+                for path in given if isinstance(given, list) else filter(None, [given]):
+                    paths.local(path)
         return found
 
     def error(self, message):
@@ -42,7 +48,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def make_parser(name, description, **options):
-    """An argparse.ArgumentParser of `python -m cifar_jax.NAME`, with the description's own lines."""
+    """An argparse.ArgumentParser of `python -m cifar_jax.NAME`, with the description's own lines.
+
+    Its arguments with one of PATHS as metavar take no URL: parse_args raises UserError.
+    """
     return _Parser(
         f"python -m cifar_jax.{name}",
         description=description,
@@ -67,6 +76,7 @@ def read_flags(argv, define=None):
         (FlagValues, the rest of argv for `override`).
     Raises:
         ConfigError: what is wrong with the command line, and the nearest valid name.
+        UserError: a URL for a path.
     """
     from absl import flags
 
@@ -90,6 +100,8 @@ def read_flags(argv, define=None):
         raise ConfigError("--config=FILE is missing, such as --config configs/quickstart.py")
     if not own.workdir:
         raise ConfigError("--workdir=FOLDER is missing, such as --workdir runs/first")
+    paths.local(own.config)
+    paths.local(own.workdir)
     return own, rest
 
 

@@ -12,7 +12,7 @@ import textwrap
 import ml_collections
 from ml_collections import config_dict
 
-from cifar_jax import contradictions
+from cifar_jax import contradictions, paths
 from cifar_jax.errors import ConfigError
 from cifar_jax.schema import SCHEMA, Field, fields
 
@@ -118,6 +118,7 @@ def check(config):
     Raises:
         ConfigError: an unknown field (the nearest valid name is given), a wrong type, a value out
             of range, or fields that contradict each other.
+        UserError: a URL for a path.
     """
     if not isinstance(config, (dict, ml_collections.ConfigDict)):
         raise ConfigError(f"a config is a dict of fields, not {config!r}")
@@ -154,6 +155,8 @@ def _one_checked(name, value, field, kind):
             f"config.{name} takes a value of type {kind.__name__}, not {value!r} "
             f"({type(value).__name__})"
         )
+    if field.path:
+        paths.local(value)
     if field.choices and value not in field.choices:
         raise ConfigError(f"config.{name} = {value!r}: {nearest(value, field.choices)}")
     if kind is float and not abs(value) < float("inf"):

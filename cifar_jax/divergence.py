@@ -23,7 +23,7 @@ def message(run, step, subject, learning_rate, manager):
         return f"{said}, before any update; {at_start(run)}."
     good = manager.latest_step()
     kept = (
-        f"the last good checkpoint is {manager.directory / str(good)}"
+        f"the last good checkpoint is {manager.folder / str(good)}"
         if good
         else "no checkpoint was written yet"
     )

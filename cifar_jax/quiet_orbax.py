@@ -1,8 +1,13 @@
 """Orbax and what it leaves behind say nothing: what matters is raised, and told by our own command lines."""
 
+import collections
 import logging
 import sys
 import warnings
+
+# The last warning that nothing was merged of what the processes wrote: Orbax raises nothing then. Such a checkpoint
+# can't be read back, and why is told from here.
+unmerged = collections.deque(maxlen=1)
 
 
 def install():
@@ -10,7 +15,8 @@ def install():
     # Orbax tells of every save in some ten lines at INFO, of harmless defaults at WARNING, and at ERROR, with
     # tracebacks, of what it raises all the same.
     for name in ("orbax", "absl"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).addFilter(_keep)
     # A save or restore that fails leaves coroutines and callbacks behind, which complain whenever they are collected.
     logging.getLogger("asyncio").addFilter(lambda record: "was never retrieved" not in record.msg)
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
@@ -22,6 +28,13 @@ def install():
         ),
         sys.unraisablehook,
     )
+
+
+def _keep(record):
+    """Whether a record is printed."""
+    if "merge" in str(record.msg) and record.levelno == logging.WARNING:
+        unmerged.append(" ".join(record.getMessage().split()))
+    return record.levelno >= logging.CRITICAL
 
 
 def _unless(dropped, hook):

@@ -51,7 +51,7 @@ def find_step(manager, which):
         step = manager.latest_step() if which == "last" else int(which)
     if step not in manager.all_steps():
         kept = ", ".join(map(str, manager.all_steps())) or "none"
-        raise UserError(f"{manager.directory} has no checkpoint {which}; there are: {kept}")
+        raise UserError(f"{manager.folder} has no checkpoint {which}; there are: {kept}")
     return step
 
 
@@ -64,25 +64,20 @@ def read_variables(manager, step):
     Returns:
         ({"params": ..., "batch_stats": ...}, `about` as given to checkpoints.save).
     Raises:
-        UserError: the checkpoint is damaged, or of a later version's format.
+        UserError: the checkpoint is damaged, or can't be read for another reason.
     """
-    folder = manager.directory / str(step)
+    folder = manager.directory / str(step) / "state"
     names = ("params", "batch_stats", "averaged")
-    about = checkpoints.read_about(manager, step)
-    sums = about.pop("sha256", None)
     try:
+        _, about, sums = checkpoints.read_host(manager, step)
         with ocp.PyTreeCheckpointer() as reader:
-            tree = reader.metadata(folder / "state").item_metadata.tree
+            tree = reader.metadata(folder).item_metadata.tree
             wanted = {name: tree.get(name) or {} for name in names}
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
             options = ocp.args.PyTreeRestore(wanted, as_numpy, partial_restore=True)
-            found = reader.restore(folder / "state", args=options)
+            found = reader.restore(folder, args=options)
+        checkpoints.check({name: checksums.of_tree(found[name]) for name in names}, sums)
     except Exception as error:  # Orbax raises many types
-        raise UserError(
-            f"the checkpoint {folder} can't be read ({type(error).__name__}): it is damaged, or of another "
-            "version of cifar_jax"
-        ) from error
-    checkpoints.check(folder, {name: checksums.of_tree(found[name]) for name in names}, sums)
-    about.pop("format", None)
+        raise checkpoints.refusal(manager.folder / str(step), error) from error
     trained = {"params": found["params"], "batch_stats": found["batch_stats"]}
     return found["averaged"] or trained, about

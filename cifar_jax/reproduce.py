@@ -212,8 +212,12 @@ def main(argv=None):
     parser.add_argument("--experiments", default="", help="ids, such as lr_0.01,adam; default: all")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each, from seed 0")
     parser.add_argument("--budget-minutes", type=float, default=60, help="no run begins later")
-    parser.add_argument("--workdir", default="runs/reproduction", help="folder of the runs")
-    parser.add_argument("--data_dir", default="", help="dataset.data_dir of the configs")
+    parser.add_argument(
+        "--workdir", metavar="FOLDER", default="runs/reproduction", help="of the runs"
+    )
+    parser.add_argument(
+        "--data_dir", metavar="FOLDER", default="", help="dataset.data_dir of the configs"
+    )
     parser.add_argument("--data_name", default="CIFAR-10", help="what the data is called in tables")
     parser.add_argument("--list", action="store_true", help="only say what would be run")
     parser.add_argument("--table", action="store_true", help="only rebuild the table of README.md")

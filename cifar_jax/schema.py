@@ -20,6 +20,7 @@ class Field:
     optional: bool = False
     element: type = None
     affects_result: bool = True  # False: a run may be continued with another value
+    path: bool = False  # of a file or folder, so no URL
 
     def __post_init__(self):
         if self.kind is None:
@@ -49,7 +50,8 @@ SCHEMA = {
                                     "in a scan run on one thread there), scan elsewhere.",
                             choices=("auto", "loop", "scan"), affects_result=False),
     "compilation_cache": Field("auto", "Folder of XLA's compiled programs: `auto` = ~/.cache/cifar_jax/xla (or "
-                                       "JAX_COMPILATION_CACHE_DIR where set), `off` = none.", affects_result=False),
+                                       "JAX_COMPILATION_CACHE_DIR where set), `off` = none.", affects_result=False,
+                               path=True),
     "tensorboard": Field(True, "Write TensorBoard events (needs TensorFlow).", affects_result=False),
     "model": {
         "name": Field("basic_net", "A name of cifar_jax.models."),
@@ -57,13 +59,14 @@ SCHEMA = {
         "activation": Field(None, "Activation, where a model lets it be chosen; None = the model's own.", kind=str,
                             optional=True, choices=("relu", "leaky_relu")),
         "weights": Field("", "File to start from, .safetensors or .npz; see python -m cifar_jax.weights --help. "
-                             "Empty = the model's own initialisation."),
+                             "Empty = the model's own initialisation.", path=True),
     },
     "dataset": {
         "name": Field("cifar10", "`digits` (embedded) or any TFDS set of fixed-size images with train and test."),
-        "data_dir": Field("", "TFDS folder; empty = TFDS_DATA_DIR or ~/tensorflow_datasets.", affects_result=False),
+        "data_dir": Field("", "TFDS folder; empty = TFDS_DATA_DIR or ~/tensorflow_datasets.", affects_result=False,
+                          path=True),
         "archive": Field("", "Official CIFAR archive or its extracted folder, to prepare the set from.",
-                         affects_result=False),
+                         affects_result=False, path=True),
         "validation_fraction": Field(0.1, "Share of the training images held out, stratified by class; 0 = none.",
                                      low=0, high=0.9),
         "normalization": Field("statistics", "What is subtracted from pixels of 0 to 1, and what they are divided by: "

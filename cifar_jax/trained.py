@@ -94,8 +94,8 @@ class _Checkpoint:
         expected = models.registry.shapes(name, classes)
         if _shapes(self.variables) != _shapes(expected):
             raise UserError(
-                f"checkpoint {self.step} of {self.workdir} is damaged: its arrays are not those of {name} with "
-                f"{classes} classes; choose another --checkpoint"
+                f"checkpoint {self.step} of {self.workdir} has other arrays than {name} with {classes} classes has in "
+                "this version of cifar_jax; choose another --checkpoint"
             )
         recipe = make_recipe(self.config, dataset, steps_per_epoch=1)
         return Trained(
@@ -115,7 +115,7 @@ def _read(workdir, checkpoint):
     variables, about, step = reading.read_run(workdir, chosen)
     config = _config(workdir, about)
     if not isinstance(about.get("dataset_fingerprint"), str):
-        raise UserError(f"{workdir} has a damaged checkpoint: it does not say what data it is of")
+        raise UserError(f"{workdir} has a checkpoint that does not say what data it is of")
     if checkpoint is None and config.selection == "last":
         chosen = "last"
         variables, _, step = reading.read_run(workdir, chosen)
@@ -127,7 +127,7 @@ def _config(workdir, about):
     try:
         return config_lib.check(about["config"])
     except (KeyError, TypeError) as error:
-        raise UserError(f"{workdir} has a damaged checkpoint: it has no config") from error
+        raise UserError(f"{workdir} has a checkpoint without a config") from error
     except ConfigError as error:
         raise UserError(
             f"{workdir} holds a run of another version of cifar_jax: {error}"

@@ -7,7 +7,7 @@ import os
 import pathlib
 import platform
 
-from cifar_jax import cluster, files, runtime
+from cifar_jax import cluster, files, paths, runtime
 from cifar_jax import config as config_lib
 from cifar_jax.errors import ConfigError, StorageError, UserError
 
@@ -32,10 +32,10 @@ def claimed(folder):
     Yields:
         pathlib.Path.
     Raises:
-        UserError: another training is in it, or it can't be written.
+        UserError: another training is in it, it can't be written, or it is a URL.
         StorageError: its disk is full, or couldn't be written later on.
     """
-    folder = pathlib.Path(folder).expanduser()
+    folder = pathlib.Path(paths.local(folder)).expanduser()
     with contextlib.ExitStack() as stack:
         with _usable(folder):
             if folder.exists() and not folder.is_dir():

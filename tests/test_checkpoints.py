@@ -30,7 +30,7 @@ def save_all(folder, some_state, scores):
         for step, score in scores:
             numbered = some_state.replace(step=jnp.int32(step))
             checkpoints.save(manager, numbered, {"seconds": step / 3}, {"seed": 0}, score)
-        manager.wait_until_finished()
+        checkpoints.wait(manager)
         return manager.best_step(), manager.latest_step(), sorted(manager.all_steps())
 
 
@@ -73,7 +73,7 @@ def test_a_save_is_not_changed_by_what_follows(tmp_path, some_state):
         template = jax.tree.map(jnp.copy, some_state)
         checkpoints.save(manager, some_state, {}, {}, 0.0)
         jax.block_until_ready(donate(some_state))
-        manager.wait_until_finished()
+        checkpoints.wait(manager)
         restored, *_ = checkpoints.restore(manager, template, 0)
     jax.tree.map(np.testing.assert_array_equal, restored, expected)
 
@@ -85,7 +85,7 @@ def test_a_checkpoint_of_another_version_is_said(tmp_path, some_state):
     }
     with contextlib.closing(checkpoints.open_manager(tmp_path)) as manager:
         checkpoints.save(manager, Older(**older), {}, {}, 0.0)
-        manager.wait_until_finished()
+        checkpoints.wait(manager)
         with pytest.raises(UserError, match="another version"):
             checkpoints.restore(manager, some_state, 0)
 

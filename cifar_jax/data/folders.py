@@ -7,7 +7,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from cifar_jax.errors import DataError
+from cifar_jax import paths
 
 # What TFDS writes last into a prepared set, and what cache.py writes last into a cache.
 PREPARED_MARK = "dataset_info.json"
@@ -34,15 +34,10 @@ def data_root(data_dir="") -> Path:
     """`data_dir`, else the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets.
 
     Raises:
-      DataError: for a URL such as gs://..., which cannot be memory mapped.
+      UserError: for a URL such as gs://..., which cannot be memory mapped.
     """
     chosen = str(data_dir) or os.environ.get("TFDS_DATA_DIR", "") or "~/tensorflow_datasets"
-    if "://" in chosen:
-        raise DataError(
-            f"The data folder {chosen} is a URL, but images are memory mapped from local files. "
-            "Copy the prepared set to a local folder and give that as dataset.data_dir."
-        )
-    return Path(chosen).expanduser().absolute()
+    return Path(paths.local(chosen)).expanduser().absolute()
 
 
 def fallback_root(root: Path) -> Path:

@@ -97,9 +97,12 @@ def _write(records, archive, root: Path, log) -> None:
 def main(argv=None):
     """Runs a command line and returns its exit code."""
     parser = command_line.make_parser("data.prepare", DESCRIPTION, epilog=EPILOG)
-    parser.add_argument("--archive", required=True, help="the archive, or its extracted folder")
+    parser.add_argument(
+        "--archive", metavar="FILE", required=True, help="the archive, or its extracted folder"
+    )
     parser.add_argument(
         "--data_dir",
+        metavar="FOLDER",
         default="",
         help="the TFDS data folder (default: $TFDS_DATA_DIR, else ~/tensorflow_datasets)",
     )

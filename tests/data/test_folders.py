@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from cifar_jax.data import folders, load
-from cifar_jax.errors import DataError
+from cifar_jax.errors import UserError
 
 
 def test_newest_version_wins(prepared, log):
@@ -29,5 +29,5 @@ def test_a_file_is_no_data_dir(tmp_path):
 
 
 def test_urls_are_refused():
-    with pytest.raises(DataError, match="is a URL"):
+    with pytest.raises(UserError, match="is a URL"):
         load("cifar10", "gs://bucket/data")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from damages import DAMAGES, arrays_of, files_of, flip_bit, truncate
 
-from cifar_jax import checkpoints, models, optim, reading, state
+from cifar_jax import checkpoints, checksums, models, optim, reading, state
 from cifar_jax.errors import UserError
 from cifar_jax.hyper import make_hyper
 
@@ -39,7 +39,7 @@ def record(step):
 def saved(tmp_path_factory):
     """Checkpoints 1, the best, and 2, the last."""
     folder = tmp_path_factory.mktemp("saved") / "checkpoints"
-    with contextlib.closing(checkpoints.open_manager(folder)) as manager:
+    with checkpoints.opened(folder, pytest.fail) as manager:
         for step, score in ((1, 0.5), (2, 0.3)):
             checkpoints.save(manager, some_state(step), record(step), ABOUT, score)
     return folder
@@ -163,7 +163,7 @@ def test_who_reads_leaves_alone_what_a_training_is_writing(folder):
 
 
 def test_a_checkpoint_without_checksums_is_believed(folder, monkeypatch):
-    """One of before there were any; whether it is damaged or has other fields can't be told."""
+    """One of before there were any, nor lists of files; that it is damaged can't be shown."""
     monkeypatch.setattr(checkpoints.checksums, "of_state", lambda _: {})
     with contextlib.closing(checkpoints.open_manager(folder)) as manager:
         save = manager.save
@@ -176,6 +176,8 @@ def test_a_checkpoint_without_checksums_is_believed(folder, monkeypatch):
         checkpoints.save(manager, some_state(3), record(3), ABOUT, 0.9)
     monkeypatch.undo()
     assert_is(restore_newest(folder)[0], 3)
+    (folder / "3" / checksums.LIST).unlink()
     truncate(arrays_of(folder, 3))
-    with pytest.raises(UserError, match="damaged, or of another version"):
+    with pytest.raises(UserError, match="can't be read here .* its bytes may be whole"):
         restore_newest(folder)
+    assert (folder / "3").exists()

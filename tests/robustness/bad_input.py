@@ -227,6 +227,8 @@ CASES = [
     words("an unknown flag", "main", *TRAIN, "--wrkdir=runs/other"),
     words("a word too many", "main", *TRAIN, "stray"),
     words("the workdir is a file", "main", *TRAIN[:2], "--workdir", "cat.png"),
+    words("a workdir that is a URL", "main", *TRAIN[:2], "--workdir", "gs://bucket/run"),
+    words("an output that is a URL", "evaluate", "--workdir", "runs/first", "--out", "s3://bucket/run"),
     words("a name that is too long", "evaluate", "--workdir", "x" * 300),
     words("no run there", "evaluate", "--workdir", "configs"),
     words("a checkpoint that there is not", "evaluate", "--workdir", "runs/first", "--checkpoint", "7"),
