@@ -392,16 +392,15 @@ def read_host(manager, step):
     Raises:
         Exception: for `refusal`.
     """
-    wanted = ocp.args.Composite(record=ocp.args.JsonRestore(), about=ocp.args.JsonRestore())
-    found = manager.restore(step, args=wanted)
-    _check_format(manager.folder / str(step), found.about)
-    sums = found.about.pop("sha256", None)  # None: of a version that wrote none
+    about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+    _check_format(manager.folder / str(step), about)  # what lies beside it in a later one, nobody knows
+    record = manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore())).record
+    sums = about.pop("sha256", None)  # None: of a version that wrote none
     if not sums and (wrong := checksums.wrong_file(manager.folder / str(step))):
         raise _OtherSums(wrong)
-    kept = [found.record, found.about, manager.metrics(step)]
-    check({"host": checksums.of_json(kept)}, sums)
-    found.about.pop("format", None)
-    return found.record, found.about, sums
+    check({"host": checksums.of_json([record, about, manager.metrics(step)])}, sums)
+    about.pop("format", None)
+    return record, about, sums
 
 
 def _check_format(folder, about):

@@ -61,7 +61,7 @@ def test_weights_and_logits_that_are_not_finite(first_run, monkeypatch):
 
 def test_later_only_what_is_known_is_said(first_run, tmp_path):
     class Manager:
-        directory = tmp_path
+        folder = tmp_path
 
         def latest_step(self):
             return 20
