@@ -25,7 +25,6 @@ CONTEXTS = {
     "debug_nans": False,
     "debug_infs": False,
     "disable_jit": False,
-    "checking_leaks": False,
     "enable_checks": False,
     "no_tracing": False,
     "no_execution": False,
@@ -35,13 +34,11 @@ CONTEXTS = {
     "transfer_guard_device_to_device": "allow",
     "transfer_guard_device_to_host": "allow",
 }
-# A context manager's name -> that of its setting, where it is another one.
-NAMES = {"checking_leaks": "check_tracer_leaks"}
 
 OFF = (
-    "jax_disable_most_optimizations", "jax_threefry_gpu_kernel_lowering", "jax_high_dynamic_range_gumbel",
-    "jax_accurate_erf_inv", "jax_custom_jvp3", "jax_custom_vjp3", "jax_remat3", "jax_scan3",
-    "jax_remat_barrier_no_cotangents", "jax_refs_to_pins", "jax_use_simplified_jaxpr_constants",
+    "jax_check_tracer_leaks", "jax_disable_most_optimizations", "jax_threefry_gpu_kernel_lowering",
+    "jax_high_dynamic_range_gumbel", "jax_accurate_erf_inv", "jax_custom_jvp3", "jax_custom_vjp3", "jax_remat3",
+    "jax_scan3", "jax_remat_barrier_no_cotangents", "jax_refs_to_pins", "jax_use_simplified_jaxpr_constants",
     "jax_use_emit_pipeline_primitive", "jax_remove_size_one_mesh_axis_from_type", "jax_check_static_indices",
     "jax_disallow_mesh_context_manager", "jax_enable_pgle", "jax_mock_gpu_topology",
     "jax_experimental_unsafe_xla_runtime_errors", "jax_use_cpp_shard_args", "jax2tf_associative_scan_reductions",
@@ -55,7 +52,7 @@ ON = (
 )  # fmt: skip
 # Setting -> what it is without a variable.
 DECISIVE = {
-    **{f"jax_{NAMES.get(name, name)}": value for name, value in CONTEXTS.items()},
+    **{f"jax_{name}": value for name, value in CONTEXTS.items()},
     **dict.fromkeys(OFF, False),
     **dict.fromkeys(ON, True),
     "jax_random_seed_offset": 0,
@@ -114,7 +111,7 @@ def pinned():
         )
     with contextlib.ExitStack() as stack:
         for name, value in CONTEXTS.items():
-            now = getattr(jax.config, f"jax_{NAMES.get(name, name)}", None)
+            now = getattr(jax.config, f"jax_{name}", None)
             if now is not None and now != value:
                 stack.enter_context(getattr(jax, name)(value))
         yield

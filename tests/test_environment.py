@@ -176,7 +176,6 @@ UNUSUAL = {
     "debug_nans": True,
     "debug_infs": True,
     "disable_jit": True,
-    "checking_leaks": True,
     "enable_checks": True,
     "thread_guard": True,
     "transfer_guard": "disallow",
@@ -196,8 +195,7 @@ def unusual():
 
 
 def values_of_contexts():
-    names = (f"jax_{settings.NAMES.get(name, name)}" for name in settings.CONTEXTS)
-    return {name: getattr(jax.config, name) for name in names}
+    return {name: getattr(jax.config, f"jax_{name}") for name in settings.CONTEXTS}
 
 
 def test_a_calling_programs_settings_are_ours_within_and_its_own_again_after():
@@ -211,7 +209,7 @@ def test_a_calling_programs_settings_are_ours_within_and_its_own_again_after():
     assert {n: v for n, v in within.items() if "guard" not in n} == {
         n: v for n, v in usual.items() if "guard" not in n
     }
-    assert within["jax_transfer_guard"] == within["jax_transfer_guard_host_to_device"] == "allow"
+    assert within["transfer_guard"] == within["transfer_guard_host_to_device"] == "allow"
 
 
 def test_random_numbers_of_the_process_s_own_are_refused(monkeypatch):
