@@ -22,8 +22,10 @@ from small_archives import Archives
 from test_command_lines import COMMANDS
 
 from cifar_jax import command_line, home, runtime, settings, train
+from cifar_jax import workdir as workdir_lib
 from cifar_jax.data import folders
 from cifar_jax.errors import ConfigError, UserError
+from cifar_jax.sweep import cells, driver
 
 # The versions of JAX whose settings were looked at, one by one.
 LOOKED_AT = ("0.10.2", "0.12.0.1")
@@ -112,10 +114,15 @@ def test_variables_that_decide_numbers_are_taken_out_in_one_line():
     assert len(said) == 1
 
 
-def run_python(code, **environment):
+def quiet():
+    return Console(file=io.StringIO())
+
+
+def run_python(code, cwd=None, **environment):
     """A CompletedProcess of Python code."""
     return subprocess.run(
         [sys.executable, "-c", code],
+        cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         capture_output=True,
         text=True,
@@ -221,18 +228,61 @@ def test_random_numbers_of_the_process_s_own_are_refused(monkeypatch):
         jax.config.update("jax_random_seed_offset", 0)
 
 
-@pytest.mark.parametrize("form", ["scan", "loop"])
-def test_a_program_with_unusual_settings_gets_the_same_bits(quick_config, tmp_path, form):
-    quick_config.total_epochs, quick_config.steps_per_call = 1, form
-    kept = ("params_sha256", "test_loss", "validation_accuracy")
+KEPT = ("params_sha256", "test_loss", "validation_accuracy")
 
-    def summary(name):
-        found = train.train_and_evaluate(quick_config, tmp_path / name, Console(file=io.StringIO()))
-        return {key: found[key] for key in kept}
 
-    usual = summary("usual")
+def test_a_program_with_unusual_settings_gets_the_same_bits(workdir, tmp_path):
+    usual = json.loads((workdir / "summary.json").read_text())
     with unusual():
-        assert summary("unusual") == usual
+        found = train.train_and_evaluate(usual["config"], tmp_path / "run", quiet())
+    assert [found[key] for key in KEPT] == [usual[key] for key in KEPT]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "change", [{"steps_per_call": "scan"}, {"dataset": {"residency": "stream"}}]
+)
+def test_so_it_does_in_every_form(quick_config, tmp_path, change):
+    quick_config.update(change)
+    usual = train.train_and_evaluate(quick_config, tmp_path / "usual", quiet())
+    with unusual():
+        found = train.train_and_evaluate(quick_config, tmp_path / "unusual", quiet())
+    assert [found[key] for key in KEPT] == [usual[key] for key in KEPT]
+
+
+@pytest.mark.thorough
+def test_a_process_with_unusual_settings_gets_the_same_bits(workdir, tmp_path):
+    """Whose other threads have them, too, as those that read streamed images."""
+    config = json.loads((workdir / "summary.json").read_text())["config"]
+    config["dataset"]["residency"] = "stream"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    code = """
+import json
+from cifar_jax import train
+config = json.load(open("config.json"))
+print(train.train_and_evaluate(config, NAME)["params_sha256"])
+"""
+    found = [
+        run_python(code.replace("NAME", repr(name)), cwd=tmp_path, **variables)
+        for name, variables in {"usual": {}, **VARIABLES}.items()
+        if name in ("usual", "x64", "promotion", "debug")
+    ]
+    assert [each.returncode for each in found] == [0] * 4, [each.stderr for each in found]
+    assert len({each.stdout.splitlines()[-1] for each in found}) == 1
+
+
+def test_a_sweep_sets_them_aside_too(quick_config, monkeypatch):
+    seen = []
+
+    def load(*_):
+        seen.append(values_of_contexts())
+        raise UserError("enough")
+
+    monkeypatch.setattr(workdir_lib, "load_data", load)
+    sweep = cells.Sweep(quick_config, {"one": {}}, "one")
+    with unusual(), pytest.raises(UserError, match="enough"):
+        driver.train_sweep(sweep, 1, "unused", console=quiet())
+    assert not seen[0]["enable_x64"] and seen[0]["default_prng_impl"] == "threefry2x32"
 
 
 VARIABLES = {

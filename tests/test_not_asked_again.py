@@ -9,15 +9,15 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from command_line import ROOT
 from nobody import run_as_nobody
 from PIL import Image
 from rich.console import Console
 from small_archives import Archives
 
 from cifar_jax import config as config_lib
-from cifar_jax import data, gradcam, models, report, train, trained, weights, workdir
+from cifar_jax import data, gradcam, models, train, trained, weights, workdir
 from cifar_jax.analysis import result
+from cifar_jax.analysis.report import collect
 from cifar_jax.errors import ConfigError, DataError, UserError
 from cifar_jax.runtime import Interrupted
 from cifar_jax.sweep import cells, driver
@@ -75,7 +75,7 @@ def test_the_fingerprint_decides_whatever_lies_at_the_archives_place(moved):
 
 def test_other_data_in_the_folder_is_refused_by_its_fingerprint(moved, tmp_path):
     folder, config = moved
-    other = Archives().make(tmp_path / "other.tar.gz", "cifar10-binary", count=4)
+    other = Archives().make(tmp_path / "other.tar.gz", "cifar10-binary", count=12)
     data.load("cifar10", tmp_path / "other", other, lambda line: None)
     with pytest.raises(UserError, match="trained on other cifar10 data"):
         trained.open_run(folder / "run", data_dir=tmp_path / "other")
@@ -95,26 +95,9 @@ def test_a_set_that_is_gone_with_its_archive_is_said(moved, tmp_path):
 # ---- The file of weights
 
 
-@pytest.fixture(scope="module")
-def file_of_weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "w.npz"
-    rng = np.random.default_rng(0)
-    shapes = models.registry.shapes("basic_net")
-    drawn = jax.tree.map(lambda x: (0.1 * rng.normal(size=x.shape)).astype(np.float32), shapes)
-    weights.write(path, models.to_torch("basic_net", drawn))
-    return path
-
-
-@pytest.fixture
-def fine_tuning(quick_config, file_of_weights, tmp_path):
-    """A config that begins with a file of weights of the test's own."""
-    quick_config.model.weights = str(shutil.copy(file_of_weights, tmp_path / "w.npz"))
-    return quick_config
-
-
-def interrupted(monkeypatch, call, looks=3):
-    """Calls a training that is told at so many looks at the signals to stop."""
-    with monkeypatch.context() as patched:
+def interrupted(call, looks=1):
+    """Calls a training that is told to stop at so many looks at the signals."""
+    with pytest.MonkeyPatch.context() as patched:
         count = itertools.count(1)
         patched.setattr(train.cluster, "signal_of_any", lambda _: 15 if next(count) >= looks else 0)
         with pytest.raises(Interrupted):
@@ -122,93 +105,112 @@ def interrupted(monkeypatch, call, looks=3):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory, module_config, file_of_weights):
-    """The checksum of a fine-tuning's parameters."""
+def stopped(tmp_path_factory, module_config):
+    """(folder with run/ and w.npz, config) of a run that began with a file of weights, and stopped soon."""
+    folder = tmp_path_factory.mktemp("stopped")
+    rng = np.random.default_rng(0)
+    shapes = models.registry.shapes("basic_net")
+    drawn = jax.tree.map(lambda x: (0.1 * rng.normal(size=x.shape)).astype(np.float32), shapes)
+    weights.write(folder / "w.npz", models.to_torch("basic_net", drawn))
     config = config_lib.check(module_config.to_dict())
-    config.model.weights = str(file_of_weights)
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    return train.train_and_evaluate(config, folder / "run", quiet())["params_sha256"]
+    config.total_epochs, config.model.weights = 1, "w.npz"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        interrupted(lambda: train.train_and_evaluate(config, folder / "run", quiet()))
+    return folder, config
 
 
-def test_a_fine_tuning_goes_on_without_its_file(fine_tuning, uninterrupted, tmp_path, monkeypatch):
+@pytest.fixture
+def fine_tuning(stopped, tmp_path, monkeypatch):
+    """(folder, config) of the test's own copy, which is the current folder."""
+    folder, config = stopped
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path, config_lib.check(config.to_dict())
+
+
+def test_a_fine_tuning_goes_on_without_its_file(fine_tuning):
     """To the same end, under the old name, and under the file's new one."""
-    config, run = fine_tuning, tmp_path / "run"
-    interrupted(monkeypatch, lambda: train.train_and_evaluate(config, run, quiet()))
-    file = pathlib.Path(config.model.weights)
-    file.rename(tmp_path / "renamed.npz")
-    summary = train.train_and_evaluate(config, run, quiet())
-    assert summary["params_sha256"] == uninterrupted
-    assert trained.open_run(run).step == summary["checkpoints"]["best"]["step"]
+    folder, config = fine_tuning
+    shutil.copytree(folder / "run", folder / "other")
+    pathlib.Path(config.model.weights).rename(folder / "renamed.npz")
+    summary = train.train_and_evaluate(config, folder / "run", quiet())
+    assert trained.open_run(folder / "run").step == summary["steps"] == 20
 
-    config.model.weights = str(tmp_path / "renamed.npz")
-    assert train.train_and_evaluate(config, run, quiet())["params_sha256"] == uninterrupted
-    config.model.weights = str(tmp_path / "nowhere.npz")
+    config.model.weights = str(folder / "renamed.npz")
+    again = train.train_and_evaluate(config, folder / "other", quiet())
+    assert again["params_sha256"] == summary["params_sha256"]
+    config.model.weights = str(folder / "nowhere.npz")
     with pytest.raises(UserError, match="no file of weights .*nowhere.npz"):
-        train.train_and_evaluate(config, run, quiet())
+        train.train_and_evaluate(config, folder / "run", quiet())
 
 
-def test_another_content_is_another_run(fine_tuning, tmp_path, monkeypatch):
+def test_another_content_is_another_run(fine_tuning):
     """Even under the same name."""
-    config, run = fine_tuning, tmp_path / "run"
-    interrupted(monkeypatch, lambda: train.train_and_evaluate(config, run, quiet()), looks=1)
+    folder, config = fine_tuning
     file = pathlib.Path(config.model.weights)
     arrays = weights.read(file)
     weights.write(file, {name: 2 * array for name, array in arrays.items()})
     said = r"model.weights: '.*w.npz of SHA-256 [0-9a-f]{12}' there, '.*w.npz of SHA-256"
     with pytest.raises(ConfigError, match=said):
-        train.train_and_evaluate(config, run, quiet())
-    (run / "config.json").unlink()  # the checkpoint knows it, too
+        train.train_and_evaluate(config, folder / "run", quiet())
+    (folder / "run" / "config.json").unlink()  # the checkpoint knows it, too
     with pytest.raises(ConfigError, match=said):
-        train.train_and_evaluate(config, run, quiet())
+        train.train_and_evaluate(config, folder / "run", quiet())
 
 
-def test_a_fine_tuning_without_a_checkpoint_needs_its_file(fine_tuning, tmp_path, monkeypatch):
-    config, run = fine_tuning, tmp_path / "run"
-    interrupted(monkeypatch, lambda: train.train_and_evaluate(config, run, quiet()), looks=1)
-    shutil.rmtree(run / "checkpoints")
+def test_a_fine_tuning_without_a_checkpoint_needs_its_file(fine_tuning):
+    folder, config = fine_tuning
+    shutil.rmtree(folder / "run" / "checkpoints")
     pathlib.Path(config.model.weights).unlink()
     with pytest.raises(UserError, match="no file of weights .* and .* has no checkpoint to go on"):
-        train.train_and_evaluate(config, run, quiet())
+        train.train_and_evaluate(config, folder / "run", quiet())
     with pytest.raises(UserError, match="no file of weights"):
-        train.train_and_evaluate(config, tmp_path / "new", quiet())
-    assert not (tmp_path / "new").exists()
+        train.train_and_evaluate(config, folder / "new", quiet())
+    assert not (folder / "new").exists()
 
 
-def test_a_folder_of_before_contents_were_kept_is_compared_by_name(fine_tuning, tmp_path):
-    config, sums = fine_tuning, workdir.weights_of([fine_tuning], {})
+def test_a_folder_of_before_contents_were_kept_is_compared_by_name(fine_tuning):
+    folder, config = fine_tuning
+    sums = workdir.weights_of([config], {})
     older = workdir.about(config, "data")
     del older["weights_sha256"]
-    workdir.check_same(tmp_path, older, workdir.about(config, "data", sums))
+    workdir.check_same(folder, older, workdir.about(config, "data", sums))
     other = config_lib.check(config.to_dict())
-    other.model.weights = str(shutil.copy(config.model.weights, tmp_path / "other.npz"))
+    other.model.weights = str(shutil.copy(config.model.weights, folder / "other.npz"))
     mine = workdir.about(other, "data", workdir.weights_of([other], {}))
     with pytest.raises(ConfigError, match="model.weights: '.*w.npz' there, '.*other.npz' now"):
-        workdir.check_same(tmp_path, older, mine)
-    workdir.check_same(tmp_path, workdir.about(config, "data", sums), mine)  # one content
+        workdir.check_same(folder, older, mine)
+    workdir.check_same(folder, workdir.about(config, "data", sums), mine)  # one content
 
 
 @pytest.mark.thorough
-def test_a_sweep_goes_on_without_its_file(fine_tuning, tmp_path, monkeypatch):
-    def sweep():
-        variants = {"low": {"optimizer.learning_rate": 0.001}, "high": {"optimizer.learning_rate": 0.01}}  # fmt: skip
-        return cells.Sweep(fine_tuning, variants, "low")
+def test_a_sweep_goes_on_without_its_file(fine_tuning):
+    folder, config = fine_tuning
+    rates = {"low": {"optimizer.learning_rate": 0.001}, "high": {"optimizer.learning_rate": 0.01}}
 
     def run(name):
-        return driver.train_sweep(sweep(), 1, tmp_path / name, console=quiet())
+        rows = driver.train_sweep(
+            cells.Sweep(config, rates, "low"), 1, folder / name, console=quiet()
+        )
+        return [{key: row[key] for key in row if "second" not in key} for row in rows]
 
-    timed = {"train_seconds", "images_per_second"}
-    expected = [{k: v for k, v in row.items() if k not in timed} for row in run("whole")]
-    interrupted(monkeypatch, lambda: run("sweep"))
-    file = pathlib.Path(fine_tuning.model.weights)
-    file.rename(tmp_path / "renamed.npz")
-    found = [{k: v for k, v in row.items() if k not in timed} for row in run("sweep")]
-    assert found == expected
-    fine_tuning.model.weights = str(tmp_path / "renamed.npz")
-    run("sweep")
-    shutil.copy(ROOT / "README.md", tmp_path / "other.npz")
-    fine_tuning.model.weights = str(tmp_path / "other.npz")
-    with pytest.raises(ConfigError, match="low: model.weights: '.*renamed.npz|w.npz of SHA-256"):
+    expected = run("whole")
+    interrupted(lambda: run("sweep"))
+    pathlib.Path(config.model.weights).rename(folder / "renamed.npz")
+    assert run("sweep") == expected
+    config.model.weights = str(folder / "renamed.npz")
+    assert run("sweep") == expected
+    config.model.weights = str(folder / "other.npz")
+    arrays = weights.read(folder / "renamed.npz")
+    weights.write(folder / "other.npz", {name: 2 * array for name, array in arrays.items()})
+    with pytest.raises(
+        ConfigError, match="low: model.weights: 'w.npz of SHA-256 .* there, '.*other"
+    ):
         run("sweep")
+    config.model.weights = str(folder / "nowhere.npz")
+    with pytest.raises(UserError, match="nowhere.npz"):
+        run("new")
 
 
 # ---- The data set
@@ -239,15 +241,16 @@ def test_pictures_of_ones_own_are_explained_without_the_data_set(
 # ---- The run's folder
 
 
-def test_a_page_of_a_run_that_can_not_be_written_to(workdir, tmp_path, monkeypatch, capsys):
-    """A file in the place of the folder stands for it, as root may write to any folder."""
+def test_a_report_needs_no_place_for_its_evaluation(workdir, tmp_path, monkeypatch):
+    """A file in the place of the folder stands for one that can't be written to: root may write to any."""
     run = shutil.copytree(workdir, tmp_path / "run", ignore=shutil.ignore_patterns("evaluation"))
     (run / "evaluation").write_text("")
     monkeypatch.setattr(result, "measure_speed", lambda *_: None)
-    assert report.main([str(run), "--out", str(tmp_path / "r.html")]) == 0
-    assert (tmp_path / "r.html").stat().st_size > 100_000
-    said = capsys.readouterr()
-    assert not said.err and said.out.count("the evaluation is kept in the page only") == 1
+    said = []
+    found = collect.collect("run", run, "test", say=said.append)
+    summary = json.loads((run / "summary.json").read_text())
+    assert found.evaluation["accuracy"] == summary["test_accuracy"]
+    assert len(said) == 2 and "the evaluation is kept in the page only" in said[1]
     assert (run / "evaluation").read_text() == ""
 
 
