@@ -227,7 +227,10 @@ def _of_the_environment(error):
     """What of the process's environment an error of Python's or JAX's is about, and what to do; "" for another."""
     text = " ".join(str(error).split())
     if text.startswith("Could not determine home directory"):  # pathlib's
-        return "a path begins with ~, but there is no such home folder; give the whole path"
+        caller = [each for each in _files(error) if "/pathlib" not in each][-1]
+        if "/cifar_jax/" in caller:
+            return "a path begins with ~, but there is no such home folder; give the whole path"
+        return f"{caller} asks for the home folder, and this user has none; name one with HOME"
     if text.startswith("Unable to initialize backend"):
         return f"JAX finds no device ({text}); JAX_PLATFORMS=cpu takes the processor"
     if "jax" not in sys.modules and any("jax/_src/config" in each for each in _files(error)):

@@ -55,6 +55,19 @@ def settle():
         os.environ.setdefault("MPLCONFIGDIR", str(chosen / "matplotlib"))
 
 
+@contextlib.contextmanager
+def lent():
+    """HOME is a folder within, for a library that asks for the home when it is imported and has no need of one."""
+    if folder() is not None:
+        yield
+        return
+    os.environ["HOME"] = str(caches())
+    try:
+        yield
+    finally:
+        del os.environ["HOME"]
+
+
 @functools.cache
 def private(why):
     """A temporary folder of the user's own, the same for all his processes if nobody else has taken its name.

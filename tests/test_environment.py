@@ -21,7 +21,7 @@ from rich.console import Console
 from small_archives import Archives
 from test_command_lines import COMMANDS
 
-from cifar_jax import command_line, home, runtime, settings, train
+from cifar_jax import command_line, home, runtime, settings, train, weights
 from cifar_jax import workdir as workdir_lib
 from cifar_jax.data import folders
 from cifar_jax.errors import ConfigError, UserError
@@ -403,11 +403,19 @@ def test_nowhere_at_all_is_said(nobody, monkeypatch, capsys):
 
 
 def test_a_path_with_a_tilde_is_not_guessed(nobody, capsys):
+    assert weights.main(["--workdir", "~/runs/first", "--target", "w.npz"]) == 2
+    assert "error: a path begins with ~, but there is no such home" in capsys.readouterr().err
+
+
+def test_who_asks_for_a_home_is_named(nobody, capsys):
     def main():
-        return pathlib.Path("~/runs/first").expanduser() and 0
+        pathlib.Path.home()
 
     assert command_line.guarded(main)() == 2
-    assert "error: a path begins with ~, but there is no such home" in capsys.readouterr().err
+    assert "test_environment.py asks for the home folder, and" in capsys.readouterr().err
+    with home.lent():  # as Altair does
+        assert pathlib.Path.home().is_relative_to(nobody)
+    assert home.folder() is None
 
 
 def test_a_folder_of_programs_that_can_not_be_written_costs_one_line(tmp_path, capsys):
