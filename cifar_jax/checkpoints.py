@@ -393,7 +393,9 @@ def read_host(manager, step):
         Exception: for `refusal`.
     """
     about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
-    _check_format(manager.folder / str(step), about)  # what lies beside it in a later one, nobody knows
+    _check_format(
+        manager.folder / str(step), about
+    )  # what lies beside it in a later one, nobody knows
     record = manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore())).record
     sums = about.pop("sha256", None)  # None: of a version that wrote none
     if not sums and (wrong := checksums.wrong_file(manager.folder / str(step))):

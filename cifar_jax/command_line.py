@@ -11,8 +11,9 @@ import re
 import signal
 import sys
 import threading
+import traceback
 
-from cifar_jax import paths
+from cifar_jax import home, paths, settings
 from cifar_jax.errors import ConfigError, UserError
 
 PATHS = ("FILE", "FOLDER", "IMAGE", "PATH", "WORKDIR")  # the metavars of arguments that are paths
@@ -201,6 +202,8 @@ def guarded(main, interrupted="interrupted"):
 
 def _exit_code(main, arguments, interrupted):
     try:
+        settings.drop(os.environ, _remark)
+        home.settle()
         return main(*arguments) or 0
     except UserError as error:
         lines = map(printable, str(error).split("\n"))
@@ -214,12 +217,43 @@ def _exit_code(main, arguments, interrupted):
         path = printable(os.fsdecode(error.filename)[:200])
         print(f"error: can't use {path} ({error.strerror}); give another path", file=sys.stderr)
         return UserError.exit_code
+    except (RuntimeError, ValueError) as error:
+        if not (why := _of_the_environment(error)):
+            raise
+        print("error:", printable(why), file=sys.stderr)
+        return UserError.exit_code
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 128 + signal.SIGINT
     except _Terminated:
         print(interrupted, file=sys.stderr)
         return 128 + signal.SIGTERM
+
+
+def _remark(line):
+    print(printable(line), file=sys.stderr)
+
+
+def _of_the_environment(error):
+    """What of the process's environment an error of Python's or JAX's is about, and what to do; "" for another."""
+    text = " ".join(str(error).split())
+    if text.startswith("Could not determine home directory"):  # pathlib's
+        caller = [each for each in _files(error) if "/pathlib" not in each][-1]
+        if "/cifar_jax/" in caller:
+            return "a path begins with ~, but there is no such home folder; give the whole path"
+        return f"{caller} asks for the home folder, and this user has none; name one with HOME"
+    if text.startswith("Unable to initialize backend"):
+        return f"JAX finds no device ({text}); JAX_PLATFORMS=cpu takes the processor"
+    if "jax" not in sys.modules and any("jax/_src/config" in each for each in _files(error)):
+        return f"JAX can't be started ({text}); leave that variable of the environment out"
+    return ""
+
+
+def _files(error):
+    """Where an error was raised, and through which files it came."""
+    return [
+        frame.filename.replace(os.sep, "/") for frame in traceback.extract_tb(error.__traceback__)
+    ]
 
 
 class _Terminated(BaseException):

@@ -11,7 +11,7 @@ import pathlib
 import sys
 from typing import NamedTuple
 
-from cifar_jax import command_line, models
+from cifar_jax import command_line
 from cifar_jax import config as config_lib
 from cifar_jax.errors import UserError
 
@@ -64,6 +64,8 @@ def describe(experiment, folder=CONFIGS):
     Raises:
         ConfigError: the config can't be loaded.
     """
+    from cifar_jax import models
+
     path = f"{folder}/{experiment.config}"
     config = config_lib.load(path)
     return {

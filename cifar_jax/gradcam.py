@@ -262,7 +262,9 @@ def _run(arguments):
     from cifar_jax import trained
     from cifar_jax.analysis import gradcam
 
-    run = trained.open_run(arguments.workdir, arguments.checkpoint, arguments.data_dir)
+    # Pictures of one's own and a model's layers need no data set.
+    open_it = trained.open_model if files or arguments.list_layers else trained.open_run
+    run = open_it(arguments.workdir, arguments.checkpoint, arguments.data_dir)
     if arguments.list_layers:
         yield from table_of_layers(run)
         return

@@ -13,7 +13,7 @@ The page holds some of the data set's images; whoever gets it sees them.
 import pathlib
 import sys
 
-from cifar_jax import command_line, files
+from cifar_jax import command_line, files, home
 from cifar_jax.errors import UserError
 
 MOST_IMAGES = 2000
@@ -51,7 +51,9 @@ def write_report(arguments, say=print):
     runs = evaluate.short_names(arguments.workdirs)
 
     from cifar_jax.analysis import result
-    from cifar_jax.analysis.report import collect, page
+
+    with home.lent():  # Altair asks for it
+        from cifar_jax.analysis.report import collect, page
 
     result.open_folder(path.parent)  # said before anything is computed
     collected = [

@@ -15,10 +15,9 @@ import statistics
 import sys
 import time
 
-from cifar_jax import command_line, experiments, files, models, tuning
+from cifar_jax import command_line, experiments, files, tuning
 from cifar_jax import config as config_lib
 from cifar_jax.errors import TrainingDiverged, UserError
-from cifar_jax.models import cost
 
 ROOT = experiments.CONFIGS.parent
 RECORDS = ROOT / "benchmarks" / "results" / "reproduction.jsonl"
@@ -81,6 +80,8 @@ def is_recorded(records, config, seed):
 
 def expected_cost(config):
     """What a run costs beside others: multiply-adds of its training, with a share for each step."""
+    from cifar_jax.models import cost
+
     steps = config.total_epochs * (50_000 // config.batch_size)
     return steps * (config.batch_size * cost.multiply_adds(config.model.name) + 5e6)
 
@@ -104,6 +105,8 @@ def pending(selected, seeds, records, folder=experiments.CONFIGS):
 
 def table(records, folder=experiments.CONFIGS):
     """The reports' figures beside ours, as Markdown: one row an experiment and kind of data."""
+    from cifar_jax import models
+
     lines = [
         "| report | experiment | parameters | reported | ours | n | best epoch | last epoch | data, hardware |",
         "|---|---|---|---|---|---|---|---|---|",

@@ -43,6 +43,7 @@ class Run:
     validation: steps.Data | None  # the test set where selection is "test"
     mesh: jax.sharding.Mesh
     steps_per_epoch: int
+    weights_sha256: dict = dataclasses.field(default_factory=dict)  # of workdir.weights_of
 
     @property
     def total_steps(self):
@@ -247,9 +248,12 @@ def remark_on_data(config, dataset):
     )
 
 
-def initial_state(run):
+def initial_state(run, with_weights=True):
     """The TrainState of a run before its first step, on its mesh.
 
+    Args:
+        run: Run.
+        with_weights: whether to read config.model.weights, if any; else the model's own stand for them.
     Raises:
         UserError: config.model.weights can't be read, or is of another model.
     """
@@ -261,7 +265,8 @@ def initial_state(run):
         run.train.images.shape[1:],
         **state_options(run.config),
     )
-    start = with_variables(start, initial_variables(run))
+    if with_weights:
+        start = with_variables(start, initial_variables(run))
     return parallel.put(start, parallel.replicated(run.mesh))
 
 

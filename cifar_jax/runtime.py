@@ -12,6 +12,7 @@ import threading
 
 import jax
 
+from cifar_jax import home
 from cifar_jax.errors import UserError
 
 PACKAGES = ("cifar-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -19,8 +20,7 @@ PACKAGES = ("cifar-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "
 
 def cache_folder():
     """The user's cache folder of this package."""
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base) / "cifar_jax"
+    return home.caches() / "cifar_jax"
 
 
 def enable_compilation_cache(setting):
@@ -37,6 +37,15 @@ def enable_compilation_cache(setting):
         jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(setting).expanduser()))
     elif not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+    folder = jax.config.jax_compilation_cache_dir
+    if "://" not in folder and not home.writable(
+        pathlib.Path(folder)
+    ):  # such as that of who trained
+        print(f"{folder} can't be written: compiled programs are not kept", file=sys.stderr)
+        # JAX would warn of every program. What takes less time is not written, though read.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)
+        jax.config.update("jax_enable_compilation_cache", os.access(folder, os.R_OK | os.X_OK))
+        return
     # JAX leaves out what compiles fast; a start of a hundred small programs is slow all the same.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

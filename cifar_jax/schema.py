@@ -59,13 +59,14 @@ SCHEMA = {
         "activation": Field(None, "Activation, where a model lets it be chosen; None = the model's own.", kind=str,
                             optional=True, choices=("relu", "leaky_relu")),
         "weights": Field("", "File to start from, .safetensors or .npz; see python -m cifar_jax.weights --help. "
-                             "Empty = the model's own initialisation.", path=True),
+                             "Empty = the model's own initialisation. A run that goes on needs it no more; "
+                             "another content makes another run, another name does not.", path=True),
     },
     "dataset": {
         "name": Field("cifar10", "`digits` (embedded) or any TFDS set of fixed-size images with train and test."),
         "data_dir": Field("", "TFDS folder; empty = TFDS_DATA_DIR or ~/tensorflow_datasets.", affects_result=False,
                           path=True),
-        "archive": Field("", "Official CIFAR archive or its extracted folder, to prepare the set from.",
+        "archive": Field("", "Official CIFAR archive or its extracted folder, to prepare the set from, once.",
                          affects_result=False, path=True),
         "validation_fraction": Field(0.1, "Share of the training images held out, stratified by class; 0 = none.",
                                      low=0, high=0.9),

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cifar_jax import parallel, programs, steps
+from cifar_jax import parallel, programs, settings, steps
 from cifar_jax.metrics import EvalMetrics, TrainMetrics
 
 AHEAD = (
@@ -97,7 +97,8 @@ def training_batches(data, key, placed, batch_size, total_steps, threads, start)
 
     @functools.lru_cache(maxsize=2)  # threads read beyond the end of an epoch
     def order(epoch):
-        return np.asarray(steps.epoch_order(key, epoch, count))
+        with settings.pinned():  # in a thread of Grain's, which has the program's own
+            return np.asarray(steps.epoch_order(key, epoch, count))
 
     def read(step):
         first = step % per_epoch * batch_size

@@ -13,12 +13,7 @@ import json
 import sys
 from typing import NamedTuple
 
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
-
-from cifar_jax import command_line, models
-from cifar_jax.models import cost
+from cifar_jax import command_line
 
 BATCH = 128
 
@@ -64,6 +59,9 @@ def describe(name):
     Raises:
         ConfigError: unknown model.
     """
+    from cifar_jax import models
+    from cifar_jax.models import cost
+
     entry = models.REGISTRY[name]
     params = models.count_params(name)
     return {
@@ -81,6 +79,12 @@ def describe(name):
 
 def layers(name):
     """The table of a model's layers with the shapes of what they give for one image."""
+    import flax.linen as nn
+    import jax
+    import jax.numpy as jnp
+
+    from cifar_jax import models
+
     images = jnp.zeros((1, *models.REGISTRY[name].input_shape))
     console = {"width": 160, "force_terminal": sys.stdout.isatty()}
     return nn.tabulate(models.create(name), jax.random.key(0), console_kwargs=console)(images)
@@ -124,6 +128,10 @@ def main(argv=None):
     parser.add_argument("--model", metavar="NAME", help="one model: its layers, or its object")
     parser.add_argument("--json", action="store_true", help="a list of objects")
     arguments = parser.parse_args(argv)
+    import jax
+
+    from cifar_jax import models
+
     jax.config.update("jax_platforms", "cpu")  # Nothing is run.
     if arguments.model:
         models.lookup(arguments.model)

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from cifar_jax import (
     checkpoints,
     cluster,
-    data,
     early_stopping,
     files,
     metrics,
@@ -18,6 +17,7 @@ from cifar_jax import (
     progress,
     runtime,
     schedules,
+    settings,
     steps,
     workdir,
     writers,
@@ -41,6 +41,7 @@ class Record:
     epoch_seconds: float = 0.0
 
 
+@settings.pinned()
 def train_and_evaluate(config, folder, console=None):
     """Trains what a config describes, from the start or from where the workdir stands.
 
@@ -59,17 +60,19 @@ def train_and_evaluate(config, folder, console=None):
         config.model.name, dropout=config.model.dropout, activation=config.model.activation
     )
     runtime.enable_compilation_cache(config.compilation_cache)
-    names = config.dataset.name, config.dataset.data_dir, config.dataset.archive
-    dataset = cluster.in_turns(lambda: data.load(*names))
-    run = build(config, dataset)
-    start = initial_state(run)
+    theirs = workdir.recorded(folder)
+    dataset = cluster.in_turns(lambda: workdir.load_data(config, theirs))
+    sums = workdir.weights_of([config], theirs)
+    run = dataclasses.replace(build(config, dataset), weights_sha256=sums)
+    goes_on = workdir.goes_on_without(config.model.weights, theirs)
+    start = initial_state(run, with_weights=not goes_on)
     with workdir.claimed(folder) as folder:
-        identity = folder, config, dataset.fingerprint
-        cluster.in_turns(lambda: workdir.open_workdir(*identity, cluster.is_first()))
-        return train_in(folder, run, start, console)
+        identity = folder, config, dataset.fingerprint, cluster.is_first(), sums
+        cluster.in_turns(lambda: workdir.open_workdir(*identity))
+        return train_in(folder, run, start, console, goes_on)
 
 
-def train_in(folder, run, start, console):
+def train_in(folder, run, start, console, goes_on=False):
     """Trains in a workdir of one's own and writes the summary.
 
     Args:
@@ -77,8 +80,11 @@ def train_in(folder, run, start, console):
         run: Run.
         start: TrainState where there is no checkpoint.
         console: of train_and_evaluate.
+        goes_on: whether `start` only has a state's shapes, and the run goes on from a checkpoint.
     Returns:
         the summary.
+    Raises:
+        UserError: `goes_on`, but there is no checkpoint.
     """
     config, dataset = run.config, run.dataset
     display = progress.Display(run.total_steps, config.total_epochs, console)
@@ -86,11 +92,14 @@ def train_in(folder, run, start, console):
         train_state, record = start, Record()
         if found := checkpoints.restore_newest(manager, start, display.say):
             train_state, kept, about = found
-            workdir.check_same(folder, about, workdir.about(config, dataset.fingerprint))
+            mine = workdir.about(config, dataset.fingerprint, run.weights_sha256)
+            workdir.check_same(folder, about, mine)
             record = Record(**kept)
             display.say(
                 f"resuming {folder} at step {int(train_state.step):,} of {run.total_steps:,}"
             )
+        elif goes_on:
+            raise workdir.needs_weights(folder, config.model.weights)
         lines = events = writers.Nowhere()
         if cluster.is_first():
             lines = writers.JsonLines(folder / "metrics.jsonl", int(train_state.step))
@@ -149,7 +158,7 @@ def train(run, train_state, record, manager, log, caught):
         last, stop = step == run.total_steps or reason, cluster.signal_of_any(caught)
         due = step % per_epoch == 0 and (epoch + 1) % config.checkpoint.every_epochs == 0
         if due or last or stop:
-            about = workdir.about(config, run.dataset.fingerprint)
+            about = workdir.about(config, run.dataset.fingerprint, run.weights_sha256)
             about["dataset"] = run.dataset.facts()  # with which the model can do without its data
             # A checkpoint that only a signal made is no candidate for the best one: an
             # uninterrupted run would not have it.

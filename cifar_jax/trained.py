@@ -44,11 +44,13 @@ def open_run(workdir, checkpoint=None, data_dir=None):
     workdir, config, about = found.workdir, found.config, found.about
     if data_dir is not None:
         config.dataset.data_dir = str(data_dir)
-    dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
-    if dataset.fingerprint != about["dataset_fingerprint"]:
+    where = config.dataset
+    known = about["dataset_fingerprint"]
+    dataset = data.load(where.name, where.data_dir, where.archive, print, known)
+    if dataset.fingerprint != known:
         raise UserError(
             f"{workdir} was trained on other {dataset.name} data (fingerprint "
-            f"{str(about['dataset_fingerprint'])[:12]} there, {dataset.fingerprint[:12]} here); give the "
+            f"{known[:12]} there, {dataset.fingerprint[:12]} here); give the "
             "folder of that data with --data_dir"
         )
     return found.with_data(dataset)

@@ -9,6 +9,7 @@ PyTorch, `safetensors.torch.save_file(model.state_dict(), "weights.safetensors")
 To train from the weights: python -m cifar_jax.main ... --config.model.weights=weights.safetensors
 """
 
+import hashlib
 import pathlib
 import sys
 import zipfile
@@ -88,6 +89,23 @@ def load(path, name, num_classes=None):
         return models.from_torch(name, arrays, num_classes)
     except UserError as error:
         raise type(error)(f"{path}: {error}") from error
+
+
+def is_gone(path):
+    """Whether there is no such file; not where `path` is "", none."""
+    return bool(path) and not _checked_kind(path).is_file()
+
+
+def digest(path):
+    """SHA-256 of the content of a file of weights, hex digits; None where there is no file.
+
+    Raises:
+        UserError: another kind of file.
+    """
+    if is_gone(path):
+        return None
+    with _checked_kind(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def from_run(workdir, which="best"):

@@ -7,7 +7,7 @@ import os
 import pathlib
 import platform
 
-from cifar_jax import cluster, files, paths, runtime
+from cifar_jax import cluster, data, files, paths, runtime, weights
 from cifar_jax import config as config_lib
 from cifar_jax.errors import ConfigError, StorageError, UserError
 
@@ -16,13 +16,109 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 FAILED = {errno.EROFS, errno.EIO}
 
 
-def about(config, dataset_fingerprint):
-    """What a run is, for config.json and for each of its checkpoints: a JSON-able dict."""
+def about(config, dataset_fingerprint, weights_sha256=None):
+    """What a run is, for config.json and for each of its checkpoints: a JSON-able dict.
+
+    Args:
+        config: checked ConfigDict.
+        dataset_fingerprint: of data.Dataset.
+        weights_sha256: of `weights_of`.
+    """
     return {
         "config": config.to_dict(),
         "dataset_fingerprint": dataset_fingerprint,
+        "weights_sha256": weights_sha256 or {},
         "versions": runtime.versions(),
     }
+
+
+def recorded(folder, name="config.json"):
+    """What a folder's file says that the run or sweep in it is; {} where nothing can be read yet."""
+    try:
+        found = json.loads((pathlib.Path(folder).expanduser() / name).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def load_data(config, theirs):
+    """The data set of a config. The archive of a run that goes on is not asked for again: the fingerprint decides.
+
+    Args:
+        config: checked ConfigDict.
+        theirs: of `recorded`.
+    Returns:
+        data.Dataset.
+    Raises:
+        DataError: as of data.load.
+    """
+    where, known = config.dataset, ""
+    if where.archive and not os.path.exists(os.path.expanduser(where.archive)):
+        known = str(theirs.get("dataset_fingerprint", ""))
+    return data.load(where.name, where.data_dir, where.archive, print, known)
+
+
+def weights_of(configs, theirs):
+    """The files of weights that runs begin with, by their content.
+
+    A file that is gone is not asked for again: it has the content that it had when the run there began with it.
+
+    Args:
+        configs: list of checked ConfigDict.
+        theirs: of `recorded`.
+    Returns:
+        {file: SHA-256}, without what is gone and was not there.
+    Raises:
+        UserError: as of weights.digest.
+    """
+    names = dict.fromkeys(config.model.weights for config in configs if config.model.weights)
+    sums = {name: weights.digest(name) or _weights_sha256(theirs).get(name) for name in names}
+    return {name: digest for name, digest in sums.items() if digest}
+
+
+def _weights_sha256(theirs):
+    found = theirs.get("weights_sha256")
+    return found if isinstance(found, dict) else {}
+
+
+def goes_on_without(name, theirs):
+    """Whether a file of weights is gone with which the run there began; its checkpoints have what became of it.
+
+    Args:
+        name: of the file; "" for none.
+        theirs: of `recorded`.
+    """
+    config = theirs.get("config")
+    config = config_lib.flatten(config) if isinstance(config, dict) else {}
+    return weights.is_gone(name) and config.get("model.weights") == name
+
+
+def needs_weights(folder, name):
+    """The UserError of a run that can't go on without its file of weights."""
+    return UserError(f"no file of weights {name}, and {folder} has no checkpoint to go on from")
+
+
+def differing(theirs, mine, old, new):
+    """config.differing of two configs, whose files of weights are one if they have one content, wherever they lie.
+
+    Args:
+        theirs, mine: of `about`.
+        old, new: dicts of a config each, of what they speak of.
+    """
+    changes = config_lib.differing(old, new)
+    field, sums = "model.weights", []
+    for said, config in ((theirs, old), (mine, new)):
+        name = config_lib.flatten(config).get(field)
+        sums.append((name, _weights_sha256(said).get(name)))
+    if not all(
+        digest for _, digest in sums
+    ):  # no files, or of a version that only kept their names
+        return changes
+    changes = [change for change in changes if change[0] != field]
+    if sums[0][1] != sums[1][1]:
+        named = (f"{name} of SHA-256 {digest[:12]}" for name, digest in sums)
+        changes.append((field, *named))
+    return changes
 
 
 @contextlib.contextmanager
@@ -87,7 +183,7 @@ def _usable(folder):
         ) from error
 
 
-def open_workdir(folder, config, dataset_fingerprint, first=True):
+def open_workdir(folder, config, dataset_fingerprint, first=True, weights_sha256=None):
     """Writes what a run is into its folder, or checks that the folder belongs to this very run.
 
     Args:
@@ -95,6 +191,7 @@ def open_workdir(folder, config, dataset_fingerprint, first=True):
         config: checked ConfigDict.
         dataset_fingerprint: of data.Dataset.
         first: whether this is the process that makes it; the others come after it, see cluster.in_turns.
+        weights_sha256: of `weights_of`.
     Raises:
         ConfigError: the folder holds a run with another config or other data.
         UserError: the folder can't be written, or its config.json can't be read, or is not here.
@@ -103,7 +200,9 @@ def open_workdir(folder, config, dataset_fingerprint, first=True):
         raise UserError(
             f"{folder} has no config.json of process 0: choose a --workdir on storage that all hosts share"
         )
-    open_folder(folder, "config.json", about(config, dataset_fingerprint), check_same)
+    open_folder(
+        folder, "config.json", about(config, dataset_fingerprint, weights_sha256), check_same
+    )
 
 
 def open_folder(folder, name, mine, check):
@@ -144,7 +243,7 @@ def check_same(folder, theirs, mine):
     """
     if not isinstance(theirs, dict) or not isinstance(theirs.get("config"), dict):
         raise ValueError("not what a run writes")
-    if changes := config_lib.differing(theirs["config"], mine["config"]):
+    if changes := differing(theirs, mine, theirs["config"], mine["config"]):
         lines = "\n".join(f"  {name}: {old!r} there, {new!r} now" for name, old, new in changes)
         raise ConfigError(
             f"{folder} holds a run with another config:\n{lines}\n"

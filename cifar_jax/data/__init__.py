@@ -11,7 +11,7 @@ from cifar_jax.data.splits import stratified_split
 __all__ = ["Dataset", "from_facts", "load", "stratified_split"]
 
 
-def load(name, data_dir="", archive="", log=print) -> Dataset:
+def load(name, data_dir="", archive="", log=print, fingerprint="") -> Dataset:
     """Load a data set, preparing it first where it is not on disk.
 
     Looked for in this order: the cache of decoded arrays; the prepared TFDS set, which is decoded
@@ -25,6 +25,8 @@ def load(name, data_dir="", archive="", log=print) -> Dataset:
         default ~/.cache) takes what would be.
       archive: an official CIFAR archive or the folder it extracts to; "" for none.
       log: called with one line for each thing that takes time or is out of the ordinary.
+      fingerprint: of the set that a run was trained on, "" for none: it decides whether a set on disk is the
+        run's, so `archive` is not looked at unless there is no set. Who calls compares it.
 
     Returns:
       A `Dataset`.
@@ -39,4 +41,4 @@ def load(name, data_dir="", archive="", log=print) -> Dataset:
         return digits.load(archive)
     from cifar_jax.data import store
 
-    return store.load(name, data_dir, archive, log)
+    return store.load(name, data_dir, archive, log, fingerprint)

@@ -7,7 +7,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from cifar_jax import paths
+from cifar_jax import home, paths
+from cifar_jax.home import writable
 
 # What TFDS writes last into a prepared set, and what cache.py writes last into a cache.
 PREPARED_MARK = "dataset_info.json"
@@ -31,12 +32,15 @@ class Found:
 
 
 def data_root(data_dir="") -> Path:
-    """`data_dir`, else the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets.
+    """`data_dir`, else the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets, which lies beside the caches of
+    who has no home.
 
     Raises:
       UserError: for a URL such as gs://..., which cannot be memory mapped.
     """
-    chosen = str(data_dir) or os.environ.get("TFDS_DATA_DIR", "") or "~/tensorflow_datasets"
+    chosen = str(data_dir) or os.environ.get("TFDS_DATA_DIR", "")
+    if not chosen:
+        return (home.folder() or home.caches()).absolute() / "tensorflow_datasets"
     return Path(paths.local(chosen)).expanduser().absolute()
 
 
@@ -45,15 +49,8 @@ def fallback_root(root: Path) -> Path:
 
     One per root, so that two data folders never share a cache.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute()
+    base = home.caches().expanduser().absolute()
     return base / "cifar_jax" / "data" / hashlib.sha256(str(root).encode()).hexdigest()[:16]
-
-
-def writable(folder: Path) -> bool:
-    """Whether files can be made in `folder`, or it can be made where it does not exist."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 def writable_root(root: Path, log) -> Path:

@@ -6,14 +6,15 @@ import hashlib
 from pathlib import Path
 
 from cifar_jax.data import cache, folders, provenance
+from cifar_jax.data.archive import OFFICIAL
 from cifar_jax.data.dataset import SPLITS, Dataset
 from cifar_jax.errors import DataError
 
 
-def load(name, data_dir, archive, log) -> Dataset:
+def load(name, data_dir, archive, log, fingerprint="") -> Dataset:
     """`cifar_jax.data.load` for all that is not embedded; documented there."""
     root = folders.data_root(data_dir)
-    folder, content = _open(name, root, archive, log)
+    folder, content = _open(name, root, archive, log, bool(fingerprint))
 
     def read(split):
         try:
@@ -37,12 +38,15 @@ def load(name, data_dir, archive, log) -> Dataset:
     )
 
 
-def _open(name: str, root: Path, archive: str, log) -> tuple[Path, dict]:
-    """The cache folder and its manifest's content, made where it is missing, stale or damaged."""
+def _open(name: str, root: Path, archive: str, log, is_known: bool) -> tuple[Path, dict]:
+    """The cache folder and its manifest's content, made where it is missing, stale or damaged.
+
+    `is_known`: by its fingerprint, so that the archive need not vouch for it.
+    """
     found = folders.find(root, name)
     if found is None:
         return _decode(name, _obtain(name, root, archive, log), log)
-    if archive:
+    if archive and not is_known:
         provenance.check(found, archive, name)
     if found.cache is None:
         return _decode(name, found, log)
@@ -69,6 +73,12 @@ def _obtain(name: str, root: Path, archive: str, log) -> folders.Found:
     from cifar_jax.data import prepare, tfds
 
     if archive:
+        if not Path(archive).expanduser().exists():
+            raise DataError(
+                f"The data set '{name}' is not in {root}, and the archive {archive} to prepare it from does not "
+                f"exist. Give the folder that has the set, --data_dir DIR (in training --config.dataset.data_dir=DIR), "
+                f"or the archive; {OFFICIAL}."
+            )
         prepare.prepare(archive, root, name, log)
     else:
         # Before a folder is chosen: a name that is wrong is wrong in any folder.

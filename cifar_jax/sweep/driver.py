@@ -7,14 +7,26 @@ import os
 import jax
 from rich.console import Console
 
-from cifar_jax import checkpoints, cluster, data, files, models, runtime, tuning, workdir, writers
-from cifar_jax import config as config_lib
+from cifar_jax import (
+    checkpoints,
+    cluster,
+    data,
+    files,
+    models,
+    runtime,
+    settings,
+    tuning,
+    weights,
+    workdir,
+    writers,
+)
 from cifar_jax.analysis import style
 from cifar_jax.errors import ConfigError
 from cifar_jax.run import build, remark_on_data
 from cifar_jax.sweep import cells, figures, groups, memory, population, results, summary, training
 
 
+@settings.pinned()
 def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
     """Trains all runs of a sweep, from the start or from where the folder stands.
 
@@ -36,13 +48,14 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
         models.create(model.name, dropout=model.dropout, activation=model.activation)
     base = sweep.base
     runtime.enable_compilation_cache(base.compilation_cache)
-    names = base.dataset.name, base.dataset.data_dir, base.dataset.archive
-    dataset = cluster.in_turns(lambda: data.load(*names))
+    theirs = workdir.recorded(folder, "sweep.json")
+    dataset = cluster.in_turns(lambda: workdir.load_data(base, theirs))
     console = console or Console(highlight=False)
     say = functools.partial(console.print, markup=False, soft_wrap=True)
     turns = population.takes_turns() if turns is None else turns
     planned = plan(runs, dataset, memory_gb, turns, say)
-    mine = about(sweep, runs, dataset, planned)
+    sums = workdir.weights_of([run.config for run in runs], theirs)
+    mine = about(sweep, runs, dataset, planned) | {"weights_sha256": sums}
     with workdir.claimed(folder) as folder:
         cluster.in_turns(lambda: workdir.open_folder(folder, "sweep.json", mine, check_same))
         return train_in(folder, sweep, runs, dataset, mine, turns, say)
@@ -176,7 +189,8 @@ def check_same(folder, theirs, mine):
             )
         else:
             changes += [
-                (f"{cell}: {name}", *each) for name, *each in config_lib.differing(old, new)
+                (f"{cell}: {name}", *each)
+                for name, *each in workdir.differing(theirs, mine, old, new)
             ]
     if changes:
         lines = "\n".join(f"  {name}: {old!r} there, {new!r} now" for name, old, new in changes)
@@ -213,10 +227,14 @@ def train_group(job, group, epochs, caught, say):
     run = build(group.config, job.dataset, stack, group.dropout_from_hyper)
     if remark := remark_on_data(group.config, job.dataset):
         say(remark)
-    start = population.create(run, [member.config for member in members])
+    file = group.config.model.weights
+    gone = weights.is_gone(file)
+    start = population.create(run, [member.config for member in members], not gone)
     checkpoint_folder = job.folder / "checkpoints" / str(job.index)
     with checkpoints.opened(checkpoint_folder, say) as manager:
         at, record, theirs = training.restore(manager, start, len(group.runs), run.mesh, say)
+        if theirs is None and gone:
+            raise workdir.needs_weights(job.folder, file)
         if theirs is not None:
             check_same(job.folder, theirs, job.about)
             say(f"{job.name}: resuming at step {int(at.step):,} of {run.total_steps:,}")

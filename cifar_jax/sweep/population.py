@@ -46,12 +46,13 @@ class Population:
     best: Best
 
 
-def create(run, configs):
+def create(run, configs, with_weights=True):
     """The Population before the first step.
 
     Args:
         run: run.Run of the group.
         configs: of the members, a multiple of the devices.
+        with_weights: of run.initial_state.
     Returns:
         Population, the runs shared out over the run's mesh.
     Raises:
@@ -61,7 +62,8 @@ def create(run, configs):
     # On the host, from where a program of several processes takes what all of them have.
     hypers = jax.tree.map(lambda *numbers: np.stack(numbers), *hypers)
     keys = np.stack([jax.random.PRNGKey(config.seed) for config in configs])
-    given, replicated = initial_variables(run), parallel.replicated(run.mesh)
+    given = initial_variables(run) if with_weights else {}
+    replicated = parallel.replicated(run.mesh)
     sharded = parallel.over_devices(run.mesh)
     keep_best = run.validation is not None
 

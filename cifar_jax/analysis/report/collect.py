@@ -11,6 +11,7 @@ import numpy as np
 
 from cifar_jax import trained, writers
 from cifar_jax.analysis import result
+from cifar_jax.errors import UserError
 
 MOST_GRADCAM = 24  # images of a gradcam.npz
 
@@ -62,7 +63,7 @@ def collect(name, workdir, split, checkpoint=None, data_dir=None, say=lambda tex
     Returns:
         Collected.
     Raises:
-        UserError: as trained.open_run, trained.split, result.evaluate and result.open_folder.
+        UserError: as trained.open_run, trained.split and result.evaluate.
     """
     from cifar_jax import runtime
 
@@ -73,9 +74,11 @@ def collect(name, workdir, split, checkpoint=None, data_dir=None, say=lambda tex
     if found is None:
         say(f"{run.workdir}: evaluating checkpoint {run.checkpoint} on the split {split}")
         runtime.enable_compilation_cache(run.config.compilation_cache)
-        folder = result.open_folder(folder)
         found = result.evaluate(run, split, data)
-        result.write(folder, *found)
+        try:
+            result.write(result.open_folder(folder), *found)
+        except (OSError, UserError):  # another's run, or a full disk: the page has it all the same
+            say(f"{folder} can't be written: the evaluation is kept in the page only")
     gradcams, detections, unreadable = [], [], []
     for path in sorted(run.workdir.rglob("gradcam.npz")):
         _keep(gradcams, unreadable, run.workdir, path, lambda path: read_gradcam(path, run))
@@ -193,9 +196,9 @@ def read_gradcam(path, run):
         if ((arrays[name] >= classes) | (arrays[name] < (-1 if name == "label" else 0))).any():
             raise ValueError(f"it names classes that {run.dataset.name} does not have")
     sources = [str(each) for each in arrays["source"][:MOST_GRADCAM]]
-    splits = {name: run.dataset.split(name)[0] for name in ("train", "test")}
-    shape = splits["test"].shape[1:]
+    shape = run.dataset.split("test")[0].shape[1:]
     if own is None:
+        splits = {name: run.dataset.split(name)[0] for name in ("train", "test")}
         images = [
             _image(splits, source, int(index))
             for source, index in zip(sources, arrays["index"], strict=False)

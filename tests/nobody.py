@@ -1,0 +1,50 @@
+"""A user without a home, whom nobody knows: user 12345 of a container."""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from command_line import ROOT
+
+NUMBER = 12345
+
+
+def run_as_nobody(name, *arguments, cwd, temporary, **environment):
+    """Runs `python -m cifar_jax.NAME ARGUMENTS` with nothing in the environment but what is given.
+
+    What belongs to the user of the tests belongs to that one, who is not root, too.
+
+    Args:
+        cwd: folder.
+        temporary: folder for temporary files.
+    Returns:
+        CompletedProcess with text output.
+    """
+    if not _possible():
+        pytest.skip("user namespaces are not to be had here")
+    given = {"PATH": os.environ["PATH"], "PYTHONPATH": ROOT, "TMPDIR": temporary}
+    given |= {"CIFAR_JAX_TUNING": "off"} | environment
+    return subprocess.run(
+        [*_UNSHARE, sys.executable, "-m", f"cifar_jax.{name}", *map(str, arguments)],
+        cwd=cwd,
+        env={name: str(value) for name, value in given.items()},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+_UNSHARE = ("unshare", "--user", f"--map-user={NUMBER}")
+
+
+@functools.cache
+def _possible():
+    if not shutil.which("unshare"):
+        return False
+    probe = "import os, pwd, sys; sys.exit(os.getuid() != 12345)"
+    return not subprocess.run(
+        [*_UNSHARE, sys.executable, "-c", probe], capture_output=True
+    ).returncode
