@@ -71,6 +71,16 @@ def module_config():
     return _quick_config()
 
 
+@pytest.fixture
+def small_config(quick_config):
+    """quick_config of a net that compiles in a second."""
+    import small_net
+
+    with small_net.registered():
+        quick_config.model.name = small_net.NAME
+        yield quick_config
+
+
 @pytest.fixture(scope="session")
 def workdir(tmp_path_factory):
     """The folder of a run of basic_net on the digits, whose evaluation mirrors; tests leave it as it is."""

@@ -1,15 +1,12 @@
 """Processes of the command line, some beside each other, and what XLA is told there."""
 
-import os
-
 # JAX keeps compiled programs of the first process only: the others compile anew each time, so quickly.
 QUICK_XLA = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 
 def devices(count):
     """The environment of a process with so many virtual devices."""
-    flag = f"--xla_force_host_platform_device_count={count}"
-    return {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()}
+    return {"JAX_NUM_CPU_DEVICES": str(count)}
 
 
 def finish(processes, timeout=240):

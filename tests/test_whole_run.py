@@ -6,6 +6,7 @@ import jax
 import jax.flatten_util
 import numpy as np
 import pytest
+import small_net
 from command_line import ROOT
 
 from cifar_jax import config as config_lib
@@ -53,6 +54,7 @@ def flat(tree):
 def small():
     """Order, augmentation, dropout, schedule, averages."""
     config = config_lib.load(ROOT / "configs/basic_net.py")
+    config.model.name, config.model.dropout = small_net.NAME, 0.2
     config.schedule.name, config.ema.decay, config.augment.crop_padding = "cosine", 0.9, 2
     return config
 
@@ -64,13 +66,14 @@ def speedrun():
     return config
 
 
-@pytest.mark.parametrize("make", [small, speedrun])
+@pytest.mark.parametrize("make", [small, pytest.param(speedrun, marks=pytest.mark.thorough)])
 def test_it_is_the_main_jobs_training(make):
     config = make()
     config.update({"batch_size": 8, "total_epochs": 2, "steps_per_call": "loop"})
     config.update({"eval_batch_size": 4, "selection": "last"})
     config.dataset.name, config.dataset.validation_fraction = "digits", 0.0
-    run = build(config_lib.check(config), few_images(16, 6))
+    with small_net.registered():
+        run = build(config_lib.check(config), few_images(16, 6))
     found, (state, sums, tested) = ended(run), step_by_step(run)
     assert int(found.state.step) == int(state.step) == 4
     for name in ("params", "batch_stats", "averaged"):
@@ -101,8 +104,8 @@ def test_what_is_taken_from_the_data_is_taken_within():
         ({"parallel.backend": "pmap"}, "parallel.backend=pmap"),
     ],
 )
-def test_what_it_can_not_have_is_refused(quick_config, overrides, named):
-    quick_config.update_from_flattened_dict(overrides)
-    run = build(config_lib.check(quick_config), few_images(128, 50))
+def test_what_it_can_not_have_is_refused(small_config, overrides, named):
+    small_config.update_from_flattened_dict(overrides)
+    run = build(config_lib.check(small_config), few_images(128, 50))
     with pytest.raises(ConfigError, match=named):
         whole_run.train_and_test(run)

@@ -16,7 +16,7 @@ import pytest
 from command_line import ROOT, command, free_port, run_main
 from documents import code_blocks
 from metrics_file import rows
-from processes import QUICK_XLA, finish
+from processes import QUICK_XLA, devices, finish
 
 from cifar_jax import reading
 from cifar_jax.errors import LostProcess
@@ -77,8 +77,7 @@ def start(workdir, count, told=by_flags):
 
 def run_with_two_devices(workdir):
     """One process, to its end; returns its output."""
-    flags = f"{QUICK_XLA} --xla_force_host_platform_device_count=2"
-    done = run_main(workdir, *SMALL, XLA_FLAGS=flags)
+    done = run_main(workdir, *SMALL, XLA_FLAGS=QUICK_XLA, **devices(2))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from command_line import ROOT, free_port
-from processes import QUICK_XLA, finish
+from processes import QUICK_XLA, devices, finish
 
 SWEEP = (
     *("--config", str(ROOT / "configs/sweeps/quickstart.py"), "--runs", "1"),
@@ -15,11 +15,11 @@ SWEEP = (
 )
 
 
-def start(workdir, *arguments, flags=QUICK_XLA):
+def start(workdir, *arguments, **environment):
     return subprocess.Popen(
         [sys.executable, "-m", "cifar_jax.sweep", *SWEEP, "--workdir", str(workdir), *arguments],
         cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": flags},
+        env=os.environ | {"XLA_FLAGS": QUICK_XLA} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -34,7 +34,7 @@ def start_two(workdir):
 
 def start_one(workdir):
     """With two devices."""
-    return [start(workdir, flags=f"{QUICK_XLA} --xla_force_host_platform_device_count=2")]
+    return [start(workdir, **devices(2))]
 
 
 def tables(workdir):

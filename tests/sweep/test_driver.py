@@ -26,10 +26,10 @@ RATES = (0.01, 0.03)
 
 
 @pytest.fixture
-def sweep(quick_config):
+def sweep(small_config):
     """Two rates; one epoch is 20 steps of 64 images."""
-    quick_config.optimizer.name, quick_config.optimizer.momentum = "sgd", 0.9
-    return Sweep(quick_config, grid({"optimizer.learning_rate": list(RATES)}), baseline="lr_0.01")
+    small_config.optimizer.name, small_config.optimizer.momentum = "sgd", 0.9
+    return Sweep(small_config, grid({"optimizer.learning_rate": list(RATES)}), baseline="lr_0.01")
 
 
 def run(sweep, folder, count=2, **options):
@@ -166,7 +166,7 @@ def test_little_memory_splits_the_group_and_says_so(sweep, tmp_path, monkeypatch
     monkeypatch.setattr(driver, "train_group", lambda job, group, *_: [])
     monkeypatch.setattr(driver.summary, "markdown", lambda *_: "")
     _, said = run(sweep, tmp_path, memory_gb=0.001)
-    assert "4 runs of basic_net are split into 4 groups" in said
+    assert "4 runs of small_net are split into 4 groups" in said
     assert "4 groups: 1, 1, 1, 1 runs" in said
     _, said = run(sweep, tmp_path)
     assert "4 groups: 1, 1, 1, 1 runs" in said
@@ -177,6 +177,7 @@ def sweep_command(workdir, *arguments):
     return [*start, "--workdir", str(workdir), *arguments]
 
 
+@pytest.mark.thorough
 def test_several_devices_share_out_the_runs(tmp_path):
     """Three runs and one of padding on two devices; Ctrl-C; the rest on one device."""
     arguments = ("--config.total_epochs=2", "--config.log_every_steps=10")

@@ -1,0 +1,51 @@
+"""A net that compiles in a second, for tests whose point is no model.
+
+Of 8x8 images by itself; registered, as `small_config` has it, of a data set's 32x32 ones, whose means of 4x4 pixels it
+takes first.
+"""
+
+import functools
+from typing import Any
+from unittest import mock
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from cifar_jax import models
+from cifar_jax.models import layers
+
+NAME, WITHOUT = "small_net", "small_net_without_batch_norm"
+SIDE = 8
+
+
+class SmallNet(nn.Module):
+    """Convolution -> batch norm, where asked for -> ReLU -> convolution -> ReLU -> mean -> dropout -> linear."""
+
+    num_classes: int = 10
+    dtype: Any = jnp.float32
+    dropout: float = 0.0
+    batch_norm: bool = True
+
+    @nn.compact
+    def __call__(self, images, train: bool = False):
+        x = images
+        if x.shape[1] > SIDE:
+            x = layers.avg_pool(x, x.shape[1] // SIDE)
+        x = layers.Conv(6, 3, dtype=self.dtype, name="conv")(x)
+        if self.batch_norm:
+            x = layers.BatchNorm(relu=True, dtype=self.dtype, name="bn")(x, train)
+        x = layers.Conv(8, 3, stride=2, dtype=self.dtype, name="conv2")(nn.relu(x))
+        return layers.average_and_classify(
+            nn.relu(x), train, self.num_classes, self.dropout, self.dtype
+        )
+
+
+ENTRIES = {
+    NAME: models.Entry(SmallNet, 710, dropout=0.0),
+    WITHOUT: models.Entry(functools.partial(SmallNet, batch_norm=False), 698, dropout=0.0),
+}
+
+
+def registered():
+    """A context in which they are models as any other."""
+    return mock.patch.dict(models.REGISTRY, ENTRIES)
