@@ -100,6 +100,7 @@ def test_nothing_is_compiled_again_and_nothing_piles_up(
         assert (late - early) / (0.75 * epochs) <= MOST_BYTES
 
 
+@pytest.mark.thorough
 def test_files_grow_by_so_much_an_epoch(small_config, tmp_path):
     """metrics.jsonl by two lines and one for each log interval, the events by eight scalars."""
     sizes = []

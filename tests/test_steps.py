@@ -69,6 +69,13 @@ EVERYTHING = {
 }
 
 
+every_recipe = pytest.mark.parametrize(
+    "changes",
+    [pytest.param({}, marks=pytest.mark.thorough), EVERYTHING],
+    ids=["plain", "everything"],
+)
+
+
 def train(recipe, form, count, start=None):
     programs, data = make_programs(recipe, form), make_data()
     start = make_state(recipe) if start is None else start
@@ -89,7 +96,7 @@ def assert_close(ours, theirs, **tolerance):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), ours, theirs)
 
 
-@pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["plain", "everything"])
+@every_recipe
 def test_scan_is_loop(changes):
     recipe = make_recipe(**changes)
     loop_state, loop_sums = train(recipe, "loop", 6)
@@ -110,7 +117,7 @@ def test_scan_evaluates_as_loop():
 
 
 @pytest.mark.parametrize("form", ["loop", "scan"])
-@pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["plain", "everything"])
+@every_recipe
 def test_no_host_transfer_within_a_log_interval(form, changes):
     recipe, data = make_recipe(**changes), make_data()
     programs, start = make_programs(recipe, form), make_state(recipe)
@@ -182,7 +189,11 @@ def test_a_projection_comes_before_the_update():
 
     schedule = schedules.make_schedule("constant", schedules.Plan(10))
     recipe = make_recipe(
-        project=halved, optimizer=lambda hyper: optax.stateless(ones), schedule=schedule
+        model=SmallNet(batch_norm=False),
+        augmentation=augment.Augmentation(),
+        project=halved,
+        optimizer=lambda hyper: optax.stateless(ones),
+        schedule=schedule,
     )
     expected = jax.tree.map(lambda leaf: leaf / 2 - 0.01, make_state(recipe).params)
     assert_close(train(recipe, "loop", 1)[0].params, expected, rtol=1e-6, atol=1e-7)
@@ -197,13 +208,17 @@ def test_mixed_labels_count_the_greater_share(monkeypatch):
     given = {}
 
     def mix(key, images, labels, num_classes, options):
-        given.update(images=images, labels=labels)
+        jax.debug.callback(
+            lambda *seen: given.update(zip(("images", "labels"), seen, strict=True)), images, labels
+        )
         return images * 0, jnp.asarray(targets)
 
     monkeypatch.setattr(steps.mixing, "mix", mix)
     start, data = make_state(recipe), make_data()
     order = steps.epoch_order(start.key, 0, IMAGES)
-    _, sums = steps.train_step(recipe, start, metrics.TrainMetrics.empty(), data, order)
+    step = jax.jit(functools.partial(steps.train_step, recipe))
+    _, sums = step(start, metrics.TrainMetrics.empty(), data, order)
+    jax.effects_barrier()
     logits = recipe.model.apply(start.variables, given["images"] * 0, train=False)
     found = sums.compute()
     np.testing.assert_allclose(found["loss"], recipe.loss(logits, targets), rtol=1e-5)

@@ -43,7 +43,7 @@ def impatient(small_config):
     return config_lib.check(small_config)
 
 
-@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("terminal", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_a_run_that_stops_early_says_so_and_is_then_only_evaluated(impatient, tmp_path, terminal):
     summary, said = run(impatient, tmp_path / "run", force_terminal=terminal)
     reason = "validation_loss did not improve in 2 epochs"
@@ -90,6 +90,7 @@ def test_a_resumed_run_stops_where_the_uninterrupted_one_does(impatient, tmp_pat
     assert parts == whole
 
 
+@pytest.mark.thorough
 def test_a_resumed_speed_run_is_the_uninterrupted_one(small_config, tmp_path, monkeypatch):
     """Alternating flips go on from the epoch, momentum and Newton-Schulz's from the checkpoint."""
     small_config.augment.update(flip=True, flip_mode="alternating")
@@ -115,6 +116,7 @@ def test_stops_at_a_gap_and_saves_between_checkpoints(small_config, tmp_path, mo
     assert summary["checkpoints"]["best"]["step"] == summary["steps"]
 
 
+@pytest.mark.thorough
 def test_a_reason_in_the_last_epoch_stops_nothing_early(impatient, tmp_path):
     impatient.total_epochs = 3
     summary, said = run(impatient, tmp_path / "run")

@@ -1,33 +1,17 @@
 """A whole training as one program is the training of the main job."""
 
-import dataclasses
-
 import jax
 import jax.flatten_util
 import numpy as np
 import pytest
 import small_net
 from command_line import ROOT
+from few_images import few_images
 
 from cifar_jax import config as config_lib
-from cifar_jax import data, programs, whole_run
+from cifar_jax import programs, whole_run
 from cifar_jax.errors import ConfigError
 from cifar_jax.run import build, initial_state
-
-
-def few_images(train, test):
-    """A data set of noise, of its own strength for each channel and row, so that whitening is of no ambiguity."""
-    random = np.random.default_rng(0)
-    strength = np.linspace(20, 60, 32 * 3).reshape(32, 1, 3)
-    sizes = {"train": train, "test": test}
-    content = {
-        split: (
-            random.normal(128, strength, (count, 32, 32, 3)).clip(0, 255).astype(np.uint8),
-            random.integers(0, 10, count, dtype=np.int32),
-        )
-        for split, count in sizes.items()
-    }
-    return dataclasses.replace(data.load("digits"), sizes=sizes, read=content.__getitem__)
 
 
 def ended(run):

@@ -153,7 +153,11 @@ def test_in_turns_the_numbers_are_the_very_same():
     jax.tree.map(np.testing.assert_array_equal, population.pick(members.state, 3), expected)
 
 
-@pytest.mark.parametrize("turns", [False, True], ids=["together", "turns"])
+@pytest.mark.parametrize(
+    "turns",
+    [False, pytest.param(True, marks=pytest.mark.thorough)],
+    ids=["together", "turns"],
+)
 def test_a_run_that_diverges_or_stops_is_left_behind(turns):
     group = make_group(small_net.NAME, {"a": {}, "b": {"optimizer.learning_rate": 1e30}})
     run, start = make_run(group, turns)
@@ -195,7 +199,7 @@ def test_all_are_evaluated_as_alone():
     np.testing.assert_allclose(found.loss[1], one.loss, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["sgd", "rmsprop"])
+@pytest.mark.parametrize("name", ["sgd", pytest.param("rmsprop", marks=pytest.mark.thorough)])
 def test_zero_computes_what_off_computes(name):
     """So a group may have momentum, decay and smoothing on where one of its runs has them."""
     config = make_group(small_net.NAME, {"a": {"optimizer.name": name}}).config
