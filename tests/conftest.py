@@ -72,13 +72,19 @@ def module_config():
 
 
 @pytest.fixture
-def small_config(quick_config):
-    """quick_config of a net that compiles in a second."""
+def small_nets():
+    """Lets small_net.py's be models as any other."""
     import small_net
 
     with small_net.registered():
-        quick_config.model.name = small_net.NAME
-        yield quick_config
+        yield
+
+
+@pytest.fixture
+def small_config(quick_config, small_nets):
+    """quick_config of a net that compiles in a second."""
+    quick_config.model.name = "small_net"
+    return quick_config
 
 
 @pytest.fixture(scope="session")

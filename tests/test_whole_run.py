@@ -51,13 +51,12 @@ def speedrun():
 
 
 @pytest.mark.parametrize("make", [small, pytest.param(speedrun, marks=pytest.mark.thorough)])
-def test_it_is_the_main_jobs_training(make):
+def test_it_is_the_main_jobs_training(small_nets, make):
     config = make()
     config.update({"batch_size": 8, "total_epochs": 2, "steps_per_call": "loop"})
     config.update({"eval_batch_size": 4, "selection": "last"})
     config.dataset.name, config.dataset.validation_fraction = "digits", 0.0
-    with small_net.registered():
-        run = build(config_lib.check(config), few_images(16, 6))
+    run = build(config_lib.check(config), few_images(16, 6))
     found, (state, sums, tested) = ended(run), step_by_step(run)
     assert int(found.state.step) == int(state.step) == 4
     for name in ("params", "batch_stats", "averaged"):

@@ -25,11 +25,7 @@ RATE_AND_SMOOTHING = {"optimizer.learning_rate": 0.01, "loss.label_smoothing": 0
 DROPOUT_AND_DECAY = {"model.dropout": 0.25, "optimizer.weight_decay": 0.01}
 
 
-@pytest.fixture(autouse=True)
-def small():
-    """Lets the groups be of small_net."""
-    with small_net.registered():
-        yield
+pytestmark = pytest.mark.usefixtures("small_nets")
 
 
 @functools.cache
