@@ -32,6 +32,13 @@ def sweep(small_config):
     return Sweep(small_config, grid({"optimizer.learning_rate": list(RATES)}), baseline="lr_0.01")
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Matplotlib takes longer than a sweep of so few steps."""
+    monkeypatch.setattr(driver.figures, "write", lambda *_: None)
+    monkeypatch.setattr(driver.figures, "bars", lambda *_: None)
+
+
 def run(sweep, folder, count=2, **options):
     """Trains within this process; returns the rows and what the user saw."""
     text = io.StringIO()
@@ -96,7 +103,7 @@ def last_checkpoint(folder):
     [True, pytest.param(False, marks=pytest.mark.thorough)],
     ids=["turns", "together"],
 )
-def test_interrupted_and_resumed_is_uninterrupted(sweep, tmp_path, monkeypatch, turns):
+def test_interrupted_and_resumed_is_uninterrupted(sweep, tmp_path, monkeypatch, no_figures, turns):
     """Stopped within the first epoch and within the second one, with early stopping of some runs."""
     sweep.base.early_stopping.update(patience=1, monitor="validation_accuracy", min_delta=0.6)
     run(sweep, tmp_path / "whole", turns=turns)
@@ -210,7 +217,7 @@ def test_several_devices_share_out_the_runs(tmp_path):
         assert float(ours["train_loss"]) == pytest.approx(float(theirs["train_loss"]), rel=1e-3)
 
 
-def test_a_damaged_checkpoint_of_a_sweep_is_kept_and_it_ends_the_same(sweep, tmp_path):
+def test_a_damaged_checkpoint_of_a_sweep_is_kept_and_it_ends_the_same(sweep, no_figures, tmp_path):
     """Only the last one of a group is kept: it is trained anew. Meanwhile the workdir is its own."""
     sweep.base.total_epochs = 1
     run(sweep, tmp_path, count=1)
