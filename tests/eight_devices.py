@@ -46,9 +46,10 @@ from cifar_jax.sweep import driver
 
 STEPS, BATCH, IMAGES, DEVICES = 20, 16, 83, 8
 ONE, ALL = Mesh(jax.devices()[:1], (parallel.AXIS,)), parallel.data_mesh()
-PLAIN = SmallNet(batch_norm=False, dtype=jnp.float64)
+NET = SmallNet(dtype=jnp.float64, ours=True)
+PLAIN = SmallNet(batch_norm=False, dtype=jnp.float64, ours=True)
 RECIPE = steps.Recipe(
-    model=SmallNet(dtype=jnp.float64),
+    model=NET,
     optimizer=optim.make_optimizer("sgd", momentum=True, weight_decay=True),
     schedule=schedules.make_schedule("constant", schedules.Plan(STEPS)),
     loss=losses.make_loss("cross_entropy", label_smoothing=True),

@@ -25,25 +25,30 @@ class SmallNet(nn.Module):
     dtype: Any = jnp.float32
     dropout: float = 0.0
     batch_norm: bool = True
+    ours: bool = (
+        False  # the convolutions of layers.py, which take twice as long to compile; else XLA's
+    )
 
     @nn.compact
     def __call__(self, images, train: bool = False):
         x = images
         if x.shape[1] > SIDE:
             x = layers.avg_pool(x, x.shape[1] // SIDE)
-        x = self._conv(6, "conv")(x)
+        x = self._conv(x, 6, "conv")
         if self.batch_norm:
             x = layers.BatchNorm(relu=True, dtype=self.dtype, name="bn")(x, train)
-        x = self._conv(8, "conv2", strides=2)(nn.relu(x))
+        x = self._conv(nn.relu(x), 8, "conv2", strides=2)
         return layers.average_and_classify(
             nn.relu(x), train, self.num_classes, self.dropout, self.dtype
         )
 
-    def _conv(self, features, name, strides=1):
-        """XLA's own: our formulations for the CPU take twice as long to compile."""
-        stored = layers.storage_dtype(self.dtype)
+    def _conv(self, x, features, name, strides=1):
+        if self.ours:
+            return layers.Conv(features, 3, strides, dtype=self.dtype, name=name)(x)
+        drawn, stored = layers.uniform_fan_in(9 * x.shape[-1]), layers.storage_dtype(self.dtype)
         options = {"dtype": self.dtype, "param_dtype": stored, "name": name}
-        return nn.Conv(features, (3, 3), strides, padding="VALID", **options)
+        options |= {"kernel_init": drawn, "bias_init": drawn}
+        return nn.Conv(features, (3, 3), strides, padding="VALID", **options)(x)
 
 
 ENTRIES = {
