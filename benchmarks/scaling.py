@@ -165,14 +165,11 @@ PARTS = {
 
 def in_process(part, devices, arguments):
     """What a part finds on so many virtual devices."""
-    flag = f"--xla_force_host_platform_device_count={devices}"
-    # Of XLA's pool: eight devices on two cores wait for each other for good.
-    threads = {"NPROC": str(4 * devices)}
+    # NPROC: the size of XLA's pool, in which eight devices on two cores wait for each other for good.
+    settings = {"JAX_NUM_CPU_DEVICES": str(devices), "NPROC": str(4 * devices)}
     done = subprocess.run(
         [sys.executable, __file__, "--only", part, "--devices", str(devices), *arguments],
-        env=os.environ
-        | threads
-        | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()},
+        env=os.environ | settings,
         check=True,
         stdout=subprocess.PIPE,
         text=True,

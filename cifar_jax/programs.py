@@ -15,6 +15,9 @@ from cifar_jax import tuning
 CPU_OPTIONS = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 }
+# For a program that runs once: modified_net's initial state is compiled in 1.3 s of CPU time instead of 7.1, and
+# resnet18's runs as fast (jax 0.10.2).
+ONCE_OPTIONS = {"xla_backend_optimization_level": 1}
 
 
 class Functions(NamedTuple):
@@ -39,19 +42,30 @@ class Programs(NamedTuple):
 
 @functools.cache
 def compiler_options():
-    """XLA's options for what a run spends its time in: CPU_OPTIONS, or none.
+    """XLA's options for what a run spends its time in: CPU_OPTIONS, or none as of `usable` or CIFAR_JAX_TUNING=off."""
+    return {} if tuning.is_off(os.environ) else usable(CPU_OPTIONS)
 
-    None on accelerators, with another version of XLA that doesn't know them, where the user's own XLA_FLAGS say
-    something of them, and with CIFAR_JAX_TUNING=off.
+
+@functools.cache
+def once_options():
+    """XLA's options for a program that runs once: ONCE_OPTIONS, or none as of `usable`."""
+    return usable(ONCE_OPTIONS)
+
+
+def usable(options):
+    """The options of XLA's CPU compiler, or none of them.
+
+    None on accelerators, where the user's own XLA_FLAGS say something of them, and with another version of XLA that
+    does not know them.
     """
-    named = any(name in os.environ.get("XLA_FLAGS", "") for name in CPU_OPTIONS)
-    if jax.default_backend() != "cpu" or named or tuning.is_off(os.environ):
+    named = any(name in os.environ.get("XLA_FLAGS", "") for name in options)
+    if jax.default_backend() != "cpu" or named:
         return {}
     try:
-        jax.jit(lambda: 0, compiler_options=CPU_OPTIONS)()
+        jax.jit(lambda: 0, compiler_options=options)()
     except jax.errors.JaxRuntimeError:
         return {}
-    return CPU_OPTIONS
+    return options
 
 
 def jit(function, **options):
@@ -60,14 +74,8 @@ def jit(function, **options):
 
 
 def jit_once(function, **options):
-    """jax.jit for a program that runs once, as initialisation does.
-
-    On the CPU it is optimised less, which computes the same bits: modified_net's initial state is
-    compiled in 1.3 s of CPU time instead of 7.1, and resnet18's runs as fast (jax 0.10.2).
-    """
-    if jax.default_backend() == "cpu":
-        options["compiler_options"] = {"xla_backend_optimization_level": 1}
-    return jax.jit(function, **options)
+    """jax.jit for a program that runs once, as initialisation does: optimised less, it computes the same bits."""
+    return jax.jit(function, compiler_options=once_options(), **options)
 
 
 def make_programs(functions, form, sharding=None, replicated=None, jit_step=None):

@@ -95,6 +95,22 @@ def module_config():
     return _config(QUICK)
 
 
+@pytest.fixture
+def small_nets():
+    """Lets small_net.py's be models as any other."""
+    import small_net
+
+    with small_net.registered():
+        yield
+
+
+@pytest.fixture
+def small_config(quick_config, small_nets):
+    """quick_config of a net that compiles in a second."""
+    quick_config.model.name = "small_net"
+    return quick_config
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory):
     """(name, make) -> a folder that the first process to ask for it makes, by make(folder), for the whole session."""

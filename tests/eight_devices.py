@@ -1,66 +1,67 @@
-"""Trains a small net on eight virtual devices in every way that config.parallel knows: python eight_devices.py FOLDER
+"""What tests ask of eight virtual devices, in one process: python eight_devices.py FOLDER CASE...
 
-Writes FOLDER/NAME.npz for each of CASES: the leaves of the last state, and the metrics. In float64, where rounding
-stays far below what another computation would change.
+Writes for each case of STATES, a training in float64, where rounding stays far below what another computation would
+change, FOLDER/CASE.npz: the leaves of the last state, and the metrics. For each of ANSWERS FOLDER/CASE.json.
 """
 
 import dataclasses
+import functools
+import io
+import json
 import os
 import pathlib
+import runpy
 import sys
 
-# Eight devices; and quick to compile.
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
-    "--xla_cpu_use_fusion_emitters=false"
-)
+from command_line import QUICK, ROOT
+from xla import quick_flags
 
-import flax.linen as nn
+# NPROC: the size of XLA's pool, in which eight devices on two cores may wait for each other for good.
+os.environ |= {"JAX_NUM_CPU_DEVICES": "8", "NPROC": "32"}
+os.environ["XLA_FLAGS"] = quick_flags(0)
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import small_net
 from jax.sharding import Mesh
+from rich.console import Console
+from small_net import SIDE, SmallNet
 
-from cifar_jax import gradients, losses, optim, parallel, schedules, state, steps
+from cifar_jax import (
+    gradients,
+    losses,
+    main,
+    optim,
+    parallel,
+    schedules,
+    state,
+    steps,
+    sweep,
+    train,
+)
 from cifar_jax.data import augment
 from cifar_jax.hyper import make_hyper
-from cifar_jax.models import layers
+from cifar_jax.sweep import driver
 
-STEPS, BATCH, IMAGES, SIDE, DEVICES = 20, 16, 83, 8, 8
-ONE = Mesh(jax.devices()[:1], (parallel.AXIS,))
-
-
-class Net(nn.Module):
-    """Convolution, batch norm where asked for, ReLU, mean over the pixels, classifier."""
-
-    batch_norm: bool = True
-
-    @nn.compact
-    def __call__(self, x, train):
-        x = layers.Conv(6, 3, dtype=jnp.float64, name="conv")(x)
-        if self.batch_norm:
-            x = layers.BatchNorm(relu=True, dtype=jnp.float64, name="bn")(x, train)
-        x = layers.Conv(8, 3, stride=2, dtype=jnp.float64, name="conv2")(nn.relu(x))
-        return layers.Linear(10, dtype=jnp.float64, name="fc")(nn.relu(x).mean((1, 2)))
-
-
-def recipe_of(spread, **changes):
-    recipe = steps.Recipe(
-        model=Net(),
-        optimizer=optim.make_optimizer("sgd", momentum=True, weight_decay=True),
-        schedule=schedules.make_schedule("constant", schedules.Plan(STEPS)),
-        loss=losses.make_loss("cross_entropy", label_smoothing=True),
-        augmentation=augment.Augmentation(crop_padding=2, flip=True, cutout=3),
-        mean=(0.5,) * 3,
-        std=(0.25,) * 3,
-        dtype=jnp.float64,
-        batch_size=BATCH,
-        eval_batch_size=BATCH,
-        num_classes=10,
-        ema_decay=0.9,
-        spread=spread,
-    )
-    return dataclasses.replace(recipe, **changes)
+STEPS, BATCH, IMAGES, DEVICES = 20, 16, 83, 8
+ONE, ALL = Mesh(jax.devices()[:1], (parallel.AXIS,)), parallel.data_mesh()
+NET = SmallNet(dtype=jnp.float64, ours=True)
+PLAIN = SmallNet(batch_norm=False, dtype=jnp.float64, ours=True)
+RECIPE = steps.Recipe(
+    model=NET,
+    optimizer=optim.make_optimizer("sgd", momentum=True, weight_decay=True),
+    schedule=schedules.make_schedule("constant", schedules.Plan(STEPS)),
+    loss=losses.make_loss("cross_entropy", label_smoothing=True),
+    augmentation=augment.Augmentation(crop_padding=2, flip=True, cutout=3),
+    mean=(0.5,) * 3,
+    std=(0.25,) * 3,
+    dtype=jnp.float64,
+    batch_size=BATCH,
+    eval_batch_size=BATCH,
+    num_classes=10,
+    ema_decay=0.9,
+)
 
 
 def make_data(mesh, sharded=False):
@@ -74,18 +75,31 @@ def make_data(mesh, sharded=False):
     return steps.Data(jax.device_put(images, parallel.replicated(mesh)), labels)
 
 
-def start_of(recipe, mesh):
+@functools.cache
+def first_state(model):
     hyper = make_hyper(0.05, momentum=0.9, weight_decay=1e-3, label_smoothing=0.1)
-    start = state.create_state(
-        recipe.model, recipe.optimizer, hyper, 0, (SIDE, SIDE, 3), ema=recipe.ema_decay > 0
-    )
-    wide = lambda x: x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x  # noqa: E731
-    return jax.device_put(jax.tree.map(wide, start), parallel.replicated(mesh))
+    return state.create_state(model, RECIPE.optimizer, hyper, 0, (SIDE, SIDE, 3), ema=True)
 
 
-def train(recipe, mesh, sharded=False):
-    """The last state and the metrics of STEPS steps, and of an evaluation."""
-    data, start = make_data(mesh, sharded), start_of(recipe, mesh)
+def start_of(model, mesh):
+    """The first state in float64; a copy, as training donates it."""
+
+    def wide(x):
+        return jnp.array(x, jnp.float64 if x.dtype == jnp.float32 else x.dtype)
+
+    return jax.device_put(jax.tree.map(wide, first_state(model)), parallel.replicated(mesh))
+
+
+def trained(mesh, *spread, sharded=False, **changes):
+    """The last state and the metrics of STEPS steps, and of an evaluation.
+
+    Args:
+        mesh, spread: of parallel.Spread.
+        sharded: whether the data set is.
+        changes: of RECIPE.
+    """
+    recipe = dataclasses.replace(RECIPE, spread=parallel.Spread(mesh, *spread), **changes)
+    data, start = make_data(mesh, sharded), start_of(recipe.model, mesh)
     made = steps.make_programs(recipe, "loop", parallel.replicated(mesh))
     per_epoch, sums = IMAGES // BATCH, []
     for epoch in range(STEPS // per_epoch):
@@ -96,13 +110,13 @@ def train(recipe, mesh, sharded=False):
 
 def loss_of(params, batch_stats, images, targets, key):
     variables = {"params": params, "batch_stats": batch_stats}
-    logits, updated = Net().apply(variables, images, train=True, mutable=["batch_stats"])
+    logits, updated = RECIPE.model.apply(variables, images, train=True, mutable=["batch_stats"])
     return losses.make_loss("cross_entropy")(logits, targets), (logits, updated["batch_stats"])
 
 
 def a_batch(mesh):
     """Arguments of a function of gradients.py."""
-    random, start = np.random.default_rng(1), start_of(recipe_of(parallel.Spread()), mesh)
+    random, start = np.random.default_rng(1), start_of(RECIPE.model, mesh)
     images, labels = random.normal(size=(BATCH, SIDE, SIDE, 3)), random.integers(0, 10, BATCH)
     return start.params, start.batch_stats, images, labels, start.key
 
@@ -119,39 +133,80 @@ def share_by_share():
     return mean._replace(logits=jnp.concatenate([one.logits for one in found]))
 
 
-def per_device(mesh):
-    spread = parallel.Spread(mesh, "jit", "per_device")
-    return jax.jit(spread.gradients(gradients.at_once(loss_of)))(*a_batch(mesh))
+def shares_on_devices():
+    """The same by one program."""
+    spread = parallel.Spread(ALL, "jit", "per_device")
+    return jax.jit(spread.gradients(gradients.at_once(loss_of)))(*a_batch(ALL))
 
 
-def main(folder):
-    jax.config.update("jax_enable_x64", True)
-    one, mesh = ONE, parallel.data_mesh()
-    assert mesh.size == DEVICES
-    spread = parallel.Spread
-    plain = Net(batch_norm=False)
-    cases = {
-        "one": lambda: train(recipe_of(spread(one)), one),
-        "eight": lambda: train(recipe_of(spread(mesh)), mesh),
-        "sharded": lambda: train(recipe_of(spread(mesh)), mesh, sharded=True),
-        "pmap": lambda: train(recipe_of(spread(mesh, "pmap")), mesh),
-        "per_device": lambda: train(recipe_of(spread(mesh, "jit", "per_device")), mesh),
-        "per_device_pmap": lambda: train(recipe_of(spread(mesh, "pmap", "per_device")), mesh),
-        "share_by_share": share_by_share,
-        "shares_on_devices": lambda: per_device(mesh),
-        "plain": lambda: train(recipe_of(spread(one), model=plain), one),
-        "parts": lambda: train(recipe_of(spread(one), model=plain, accumulate_steps=4), one),
-        "parts_of_eight": lambda: train(
-            recipe_of(spread(mesh), model=plain, accumulate_steps=2), mesh
-        ),
-        "parts_pmap": lambda: train(
-            recipe_of(spread(mesh, "pmap"), model=plain, accumulate_steps=2), mesh
-        ),
-    }
-    for name, case in cases.items():
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(case())]
-        np.savez(pathlib.Path(folder) / f"{name}.npz", *leaves)
+STATES = {
+    "one": lambda: trained(ONE),
+    "eight": lambda: trained(ALL),
+    "sharded": lambda: trained(ALL, sharded=True),
+    "pmap": lambda: trained(ALL, "pmap"),
+    "per_device": lambda: trained(ALL, "jit", "per_device"),
+    "per_device_pmap": lambda: trained(ALL, "pmap", "per_device"),
+    "share_by_share": share_by_share,
+    "shares_on_devices": shares_on_devices,
+    "plain": lambda: trained(ONE, model=PLAIN),
+    "parts": lambda: trained(ONE, model=PLAIN, accumulate_steps=4),
+    "parts_of_eight": lambda: trained(ALL, model=PLAIN, accumulate_steps=2),
+    "parts_pmap": lambda: trained(ALL, "pmap", model=PLAIN, accumulate_steps=2),
+}
+
+
+def quick_config(name, *overrides):
+    """The quickstart, of a small net."""
+    arguments = ("--config", str(ROOT / "configs/quickstart.py"), "--workdir", "unused")
+    model = f"--config.model.name={name}"
+    return main.parse(["main", *arguments, *QUICK, model, *overrides])[0]
+
+
+def a_run(name, *overrides):
+    """A whole run, of the net without batch norm: the losses of its metrics."""
+
+    def answer(folder):
+        train.train_and_evaluate(
+            quick_config(small_net.WITHOUT, *overrides), folder / name, Console(file=io.StringIO())
+        )
+        return [json.loads(line)["loss"] for line in (folder / name / "metrics.jsonl").open()]
+
+    return answer
+
+
+def a_sweep(folder):
+    """Three runs and five of padding: the rows of the table."""
+    cells = sweep.grid({"optimizer.learning_rate": [0.001, 0.003, 0.01]})
+    given = sweep.Sweep(quick_config(small_net.NAME), cells, "lr_0.001")
+    return driver.train_sweep(given, 1, folder / "sweep", console=Console(file=io.StringIO()))
+
+
+def scaling(name, *arguments):
+    """Of benchmarks/scaling.py."""
+    return lambda folder: runpy.run_path(str(ROOT / "benchmarks/scaling.py"))[name](*arguments)
+
+
+ANSWERS = {
+    "run_plain": a_run("plain"),
+    "run_sharded": a_run("sharded", "--config.parallel.dataset=sharded"),
+    "run_pmap": a_run("pmap", "--config.parallel.backend=pmap", "--config.steps_per_call=scan"),
+    "sweep": a_sweep,
+    "communication": scaling("communication", small_net.NAME),
+    "sweep_communication": scaling("sweep", small_net.NAME, 20, 64),
+}
+
+
+def run(folder, *cases):
+    assert len(jax.devices()) == DEVICES
+    for name in cases:
+        if name in STATES:
+            with jax.enable_x64(True):
+                leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(STATES[name]())]
+            np.savez(folder / f"{name}.npz", *leaves)
+        else:
+            with small_net.registered():
+                (folder / f"{name}.json").write_text(json.dumps(ANSWERS[name](folder)))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run(pathlib.Path(sys.argv[1]), *sys.argv[2:])

@@ -1,27 +1,29 @@
 """Kept are the best and the last; what is read is what was written."""
 
 import contextlib
+import functools
 
 import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_net import SIDE, SmallNet
 
-from cifar_jax import checkpoints, models, optim, state
+from cifar_jax import checkpoints, optim, state
 from cifar_jax.errors import UserError
 from cifar_jax.hyper import make_hyper
 
 
 @pytest.fixture
 def some_state():
+    return jax.tree.map(jnp.copy, first_state())
+
+
+@functools.cache
+def first_state():
     return state.create_state(
-        models.create("basic_net"),
-        optim.make_optimizer("adam"),
-        make_hyper(0.1),
-        0,
-        (32, 32, 3),
-        ema=True,
+        SmallNet(), optim.make_optimizer("adam"), make_hyper(0.1), 0, (SIDE, SIDE, 3), ema=True
     )
 
 

@@ -10,7 +10,8 @@ from cifar_jax import schedules, train
 from cifar_jax.errors import TrainingDiverged
 
 
-def test_nan_stops_with_the_step_and_advice(tmp_path):
+@pytest.mark.thorough
+def test_the_command_line_stops_with_the_step_and_advice(tmp_path):
     done = run_main(tmp_path / "run", *QUICK, "--config.optimizer.learning_rate=1e30")
     assert done.returncode == 3 and "Traceback" not in done.stderr
     assert "NaN or infinite at step 1;" in done.stderr and "learning_rate" in done.stderr
@@ -18,19 +19,21 @@ def test_nan_stops_with_the_step_and_advice(tmp_path):
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
-def test_nan_made_by_the_last_update_is_seen(quick_config, tmp_path):
+def test_nan_made_by_the_last_update_is_seen(small_config, tmp_path):
     """Its loss was computed before: one batch an epoch, one epoch."""
-    quick_config.update({"total_epochs": 1, "batch_size": 1295})
-    quick_config.schedule.name = "constant"
-    quick_config.optimizer.learning_rate = 1e30
+    small_config.update({"total_epochs": 1, "batch_size": 1295})
+    small_config.schedule.name = "constant"
+    small_config.optimizer.learning_rate = 1e30
     with pytest.raises(TrainingDiverged) as caught:
-        train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
+        train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
     assert caught.value.exit_code == 3 and not (tmp_path / "run" / "summary.json").exists()
+    said = str(caught.value)
+    assert "at step 1; no checkpoint was written" in said and "learning_rate" in said
 
 
-def test_nan_names_the_last_good_checkpoint(quick_config, tmp_path, monkeypatch):
+def test_nan_names_the_last_good_checkpoint(small_config, tmp_path, monkeypatch):
     """The rate explodes in the second epoch, when the first one's checkpoint is on disk."""
-    config = quick_config
+    config = small_config
     per_epoch = 1295 // config.batch_size
 
     def explode(*_):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from command_line import ROOT, run_module
+from command_line import ROOT
 
 from cifar_jax import config as config_lib
 from cifar_jax import experiments, models
@@ -53,8 +53,10 @@ def load(name):
     return config_lib.load(ROOT / "configs" / name)
 
 
-def test_json_lists_every_training_with_its_reported_figure():
-    found = json.loads(run_module("experiments", "--json").stdout)
+def test_json_lists_every_training_with_its_reported_figure(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert experiments.main(["--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
     assert len(found) == 34
     values = {report: {} for report in REPORTED}
     for each in found:
@@ -66,12 +68,14 @@ def test_json_lists_every_training_with_its_reported_figure():
     assert values == REPORTED
 
 
-def test_table_and_a_folder_that_is_none(tmp_path):
-    lines = run_module("experiments", cwd=tmp_path).stdout.splitlines()
+def test_table_and_a_folder_that_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert experiments.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 35
     assert "modified_net.py:adagrad" in lines[12] and "53.48" in lines[12]
-    missing = run_module("experiments", "--configs", "none", cwd=tmp_path)
-    assert missing.returncode == 2 and "--configs" in missing.stderr
+    assert experiments.main(["--configs", "none"]) == 2
+    assert "--configs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("experiment", experiments.EXPERIMENTS, ids=lambda each: each.config)

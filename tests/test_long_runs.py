@@ -69,12 +69,19 @@ def long_run(config, folder, monkeypatch, compilations):
     return found
 
 
-@pytest.mark.parametrize(("form", "every_epochs"), [("loop", 1), ("scan", 1), ("scan", 100_000)])
+@pytest.mark.parametrize(
+    ("form", "every_epochs"),
+    [
+        ("loop", 1),
+        pytest.param("scan", 1, marks=pytest.mark.thorough),
+        pytest.param("scan", 100_000, marks=pytest.mark.thorough),
+    ],
+)
 def test_nothing_is_compiled_again_and_nothing_piles_up(
-    quick_config, tmp_path, monkeypatch, compilations, form, every_epochs
+    small_config, tmp_path, monkeypatch, compilations, form, every_epochs
 ):
-    quick_config.steps_per_call, quick_config.checkpoint.every_epochs = form, every_epochs
-    found = long_run(quick_config, tmp_path / "run", monkeypatch, compilations)
+    small_config.steps_per_call, small_config.checkpoint.every_epochs = form, every_epochs
+    found = long_run(small_config, tmp_path / "run", monkeypatch, compilations)
     compiled, (first, last) = [count for count, _ in found], (found[SETTLED][1], found[-1][1])
     print(f"{form}, {every_epochs}: {compiled[0]} programs; {first} {last}")
     assert compiled[0] > 0 and set(compiled) == {compiled[0]}
@@ -93,16 +100,17 @@ def test_nothing_is_compiled_again_and_nothing_piles_up(
         assert (late - early) / (0.75 * epochs) <= MOST_BYTES
 
 
-def test_files_grow_by_so_much_an_epoch(quick_config, tmp_path):
+@pytest.mark.thorough
+def test_files_grow_by_so_much_an_epoch(small_config, tmp_path):
     """metrics.jsonl by two lines and one for each log interval, the events by eight scalars."""
     sizes = []
     for epochs in (2, 6):
-        quick_config.update(
+        small_config.update(
             {"total_epochs": epochs, "batch_size": 512, "log_every_steps": 1, "tensorboard": True}
         )
-        quick_config.dataset.validation_fraction = 0.5
+        small_config.dataset.validation_fraction = 0.5
         folder = tmp_path / str(epochs)
-        train.train_and_evaluate(quick_config, folder, Console(file=io.StringIO()))
+        train.train_and_evaluate(small_config, folder, Console(file=io.StringIO()))
         (events,) = (folder / "tensorboard").glob("events.*")
         sizes.append((events.stat().st_size, (folder / "metrics.jsonl").stat().st_size))
     grown = np.diff(sizes, axis=0)[0] / 4

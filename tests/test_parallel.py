@@ -1,5 +1,6 @@
 """One device = eight = pmap; a data set shared out, statistics of each device, batches in parts."""
 
+import io
 import json
 import os
 import subprocess
@@ -8,28 +9,47 @@ import sys
 import jax
 import numpy as np
 import pytest
-from command_line import QUICK, ROOT, run_main
-from processes import devices
+from command_line import ROOT
+from rich.console import Console
 
 from cifar_jax import config as config_lib
 from cifar_jax import gradients, parallel
 from cifar_jax.errors import ConfigError
+from cifar_jax.sweep import Sweep, driver, grid
 
 # Twenty steps in float64. Sums over shares round otherwise, by some 1e-16 of their size; twenty steps add that up, and
 # momentum of 0.9 makes ten of one: 2e-14. The rest is room for what the layers make of it; 5e-14 was seen.
 ROUNDING = {"rtol": 1e-11, "atol": 1e-11}
 
+ESSENTIAL = (
+    *("one", "eight", "sharded", "plain", "parts", "share_by_share", "shares_on_devices"),
+    *("run_plain", "run_sharded", "communication", "sweep_communication", "sweep"),
+)
+THOROUGH = (
+    *("one", "pmap", "per_device", "per_device_pmap", "plain", "parts_of_eight", "parts_pmap"),
+    *("run_plain", "run_pmap"),
+)
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """name -> the leaves that eight_devices.py has written."""
-    folder = tmp_path_factory.mktemp("eight")
+
+def on_eight_devices(folder, *cases):
+    """case -> what eight_devices.py has written: a list of leaves, or an object."""
     subprocess.run(
-        [sys.executable, str(ROOT / "tests/eight_devices.py"), str(folder)],
+        [sys.executable, str(ROOT / "tests/eight_devices.py"), str(folder), *cases],
         check=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    return {path.stem: list(np.load(path).values()) for path in folder.glob("*.npz")}
+    leaves = {path.stem: list(np.load(path).values()) for path in folder.glob("*.npz")}
+    return leaves | {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return on_eight_devices(tmp_path_factory.mktemp("eight"), *ESSENTIAL)
+
+
+@pytest.fixture(scope="module")
+def all_found(tmp_path_factory):
+    return on_eight_devices(tmp_path_factory.mktemp("all_ways"), *THOROUGH)
 
 
 def difference(ours, theirs):
@@ -37,27 +57,75 @@ def difference(ours, theirs):
     return max(np.max(np.abs(a - b)) for a, b in pairs if a.dtype == float and np.isfinite(a).all())
 
 
+def assert_same(ours, theirs):
+    for each in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(*each, **ROUNDING)
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
         ("one", "eight"),
         ("one", "sharded"),
-        ("one", "pmap"),
-        ("per_device", "per_device_pmap"),
         ("share_by_share", "shares_on_devices"),
         ("plain", "parts"),
+    ],
+)
+def test_the_same_numbers(found, first, second):
+    assert_same(found[second], found[first])
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("one", "pmap"),
+        ("per_device", "per_device_pmap"),
         ("plain", "parts_of_eight"),
         ("plain", "parts_pmap"),
     ],
 )
-def test_the_same_numbers(trained, first, second):
-    for ours, theirs in zip(trained[second], trained[first], strict=True):
-        np.testing.assert_allclose(ours, theirs, **ROUNDING)
+def test_the_same_numbers_in_all_other_ways(all_found, first, second):
+    assert_same(all_found[second], all_found[first])
 
 
-def test_that_comparison_bites(trained):
+@pytest.mark.thorough
+def test_that_comparison_bites(all_found):
     """Statistics of each device are another computation, and the net has learnt in those steps."""
-    assert difference(trained["per_device"], trained["one"]) > 1e-3
+    assert difference(all_found["per_device"], all_found["one"]) > 1e-3
+
+
+def test_a_whole_run(found):
+    """Evaluation, checkpoints, the summary."""
+    np.testing.assert_allclose(found["run_sharded"], found["run_plain"], rtol=1e-3)
+
+
+@pytest.mark.thorough
+def test_a_whole_run_under_pmap(all_found):
+    np.testing.assert_allclose(all_found["run_pmap"], all_found["run_plain"], rtol=1e-3)
+
+
+def test_a_step_sends_gradient_statistics_loss_and_accuracy(found):
+    """As docs/scaling.md has it, counted in the compiled program."""
+    step = found["communication"]
+    assert {each["kind"] for each in step["collectives"]} == {"all-reduce"}
+    # Loss and accuracy are a float each.
+    expected = 4 * (step["params"] + step["statistics"] + 2)
+    assert sum(each["bytes"] for each in step["collectives"]) == expected
+    assert step["params"] == 710 and step["statistics"] == 12
+
+
+def test_the_runs_of_a_sweep_send_nothing(found):
+    assert found["sweep_communication"]["collectives"] == []
+
+
+def test_the_runs_of_a_sweep_are_those_of_one_device(found, small_config, tmp_path):
+    cells = grid({"optimizer.learning_rate": [0.001, 0.003, 0.01]})
+    given, console = Sweep(small_config, cells, "lr_0.001"), Console(file=io.StringIO())
+    rows = driver.train_sweep(given, 1, tmp_path / "sweep", console=console)
+    for ours, theirs in zip(found["sweep"], rows, strict=True):
+        assert (ours["cell"], ours["steps"]) == (theirs["cell"], theirs["steps"])
+        assert ours["selected_test_loss"] == pytest.approx(theirs["selected_test_loss"], rel=1e-3)
 
 
 @pytest.mark.parametrize("unroll", [False, True], ids=["scan", "unrolled"])
@@ -101,20 +169,3 @@ def test_every_part_of_a_sharded_data_set_is_there():
     padded = parallel.padded(images, mesh)
     assert len(padded) % mesh.size == 0
     np.testing.assert_array_equal(padded[:10], images)
-
-
-def test_runs_of_the_command_line(tmp_path):
-    """All the rest of a run: evaluation, checkpoints, the summary; basic_net has no batch norm."""
-    ways = {
-        "plain": (),
-        "pmap": ("--config.parallel.backend=pmap", "--config.steps_per_call=scan"),
-        "sharded": ("--config.parallel.dataset=sharded", "--config.parallel.batch_norm=per_device"),
-    }
-    losses = {}
-    for name, options in ways.items():
-        done = run_main(tmp_path / name, *QUICK, *options, **devices(8))
-        assert done.returncode == 0, done.stderr
-        rows = map(json.loads, (tmp_path / name / "metrics.jsonl").open())
-        losses[name] = [row["loss"] for row in rows]
-    for name in ("pmap", "sharded"):
-        np.testing.assert_allclose(losses[name], losses["plain"], rtol=1e-3)

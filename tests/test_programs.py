@@ -1,32 +1,43 @@
 """The options that XLA compiles with."""
 
+import io
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
-from cifar_jax import programs
+from cifar_jax import programs, train
+
+CHOSEN = (programs.compiler_options, programs.once_options)
 
 
 @pytest.fixture
 def fresh(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False)
-    programs.compiler_options.cache_clear()
+    for options in CHOSEN:
+        options.cache_clear()
     yield monkeypatch
-    programs.compiler_options.cache_clear()
+    for options in CHOSEN:
+        options.cache_clear()
 
 
 def test_this_version_of_xla_knows_them(fresh):
     assert programs.compiler_options() == programs.CPU_OPTIONS
+    assert programs.once_options() == programs.ONCE_OPTIONS
 
 
 def test_never_over_the_users_own(fresh):
     fresh.setenv("XLA_FLAGS", "--xla_cpu_experimental_ynn_fusion_type=+individual_convolution")
-    assert programs.compiler_options() == {}
+    assert programs.compiler_options() == {} and programs.once_options()
+    programs.once_options.cache_clear()
+    fresh.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    assert programs.once_options() == {}
 
 
 def test_other_flags_of_the_user_are_no_matter(fresh):
-    fresh.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
+    fresh.setenv("XLA_FLAGS", "--xla_dump_to=/dev/null")
     assert programs.compiler_options() == programs.CPU_OPTIONS
 
 
@@ -37,12 +48,15 @@ def test_off(fresh):
 
 def test_accelerators_have_their_own(fresh):
     fresh.setattr(jax, "default_backend", lambda: "gpu")
-    assert programs.compiler_options() == {}
+    assert programs.compiler_options() == programs.once_options() == {}
 
 
-def test_a_version_that_does_not_know_them(fresh):
-    fresh.setattr(programs, "CPU_OPTIONS", {"xla_cpu_no_such_option": "1"})
-    assert programs.compiler_options() == {}
+def test_the_main_job_trains_with_a_version_that_knows_none(fresh, small_config, tmp_path):
+    for name in ("CPU_OPTIONS", "ONCE_OPTIONS"):
+        fresh.setattr(programs, name, {"xla_cpu_no_such_option": 1})
+    summary = train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
+    assert programs.compiler_options() == programs.once_options() == {}
+    assert summary["steps"] == 40 and summary["test_accuracy"] > 0
 
 
 def test_they_reach_the_compiler_and_change_no_value(fresh):

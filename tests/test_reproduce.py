@@ -119,17 +119,17 @@ def test_cheapest_first_and_seed_by_seed():
     assert names.index("resnet18_dw") < names.index("resnet10") < names.index("resnet18_adam")
 
 
-def test_a_run_becomes_a_record(quick_config, tmp_path):
+def test_a_run_becomes_a_record(small_config, tmp_path):
     from cifar_jax import train
 
-    summary = train.train_and_evaluate(quick_config, tmp_path / "run")
+    summary = train.train_and_evaluate(small_config, tmp_path / "run")
     found = reproduce.to_record("some.py", summary, "digits")
     test = summary["checkpoints"]["best"]["test"]
     assert found["accuracy"] == summary["test_accuracy"] == found["best_accuracy"]
     assert found["f1"] == test["f1"] and len(found["per_class_accuracy"]) == 10
     read = json.loads(json.dumps(found))
-    assert reproduce.is_recorded([read], quick_config, quick_config.seed)
-    assert not reproduce.is_recorded([read], quick_config, seed=1)
+    assert reproduce.is_recorded([read], small_config, small_config.seed)
+    assert not reproduce.is_recorded([read], small_config, seed=1)
 
 
 def test_marks_that_are_missing(tmp_path):

@@ -8,44 +8,57 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_net import SIDE, SmallNet
 
-from cifar_jax import losses, metrics, models, optim, schedules, state, steps
+from cifar_jax import losses, metrics, optim, schedules, state, steps
 from cifar_jax.data import augment, mixing
 from cifar_jax.hyper import make_hyper
 
 IMAGES, CLASSES = 50, 10
 
 
-def make_data(count=IMAGES, seed=0):
-    random = np.random.default_rng(seed)
-    images = random.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-    labels = random.integers(0, CLASSES, count, dtype=np.int32)
-    return jax.device_put(steps.Data(images, labels))
+def make_data(count=IMAGES):
+    """The first of IMAGES images."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (IMAGES, SIDE, SIDE, 3), dtype=np.uint8)
+    labels = random.integers(0, CLASSES, IMAGES, dtype=np.int32)
+    return jax.device_put(steps.Data(images[:count], labels[:count]))
+
+
+PLAIN = steps.Recipe(
+    model=SmallNet(),
+    optimizer=optim.make_optimizer("sgd", momentum=True, weight_decay=True),
+    schedule=schedules.make_schedule("cosine", schedules.Plan(20, warmup_steps=3)),
+    loss=losses.make_loss("cross_entropy"),
+    augmentation=augment.Augmentation(crop_padding=2, flip=True, cutout=4),
+    mean=(0.5, 0.5, 0.5),
+    std=(0.25, 0.25, 0.25),
+    dtype=jnp.float32,
+    batch_size=8,
+    eval_batch_size=16,
+    num_classes=CLASSES,
+)
 
 
 def make_recipe(**changes):
-    recipe = steps.Recipe(
-        model=models.create("basic_net"),
-        optimizer=optim.make_optimizer("sgd", momentum=True, weight_decay=True),
-        schedule=schedules.make_schedule("cosine", schedules.Plan(20, warmup_steps=3)),
-        loss=losses.make_loss("cross_entropy"),
-        augmentation=augment.Augmentation(crop_padding=2, flip=True, cutout=4),
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
-        dtype=jnp.float32,
-        batch_size=8,
-        eval_batch_size=16,
-        num_classes=CLASSES,
+    return dataclasses.replace(PLAIN, **changes)
+
+
+# Recipes are equal where all in them is: tests of the same one compile it once.
+make_programs = functools.cache(steps.make_programs)
+
+
+def make_state(recipe, rate=0.01):
+    # Copies, as training donates its state.
+    return jax.tree.map(
+        jnp.copy, first_state(recipe.model, recipe.optimizer, recipe.ema_decay > 0, rate)
     )
-    return dataclasses.replace(recipe, **changes)
 
 
-HYPER = make_hyper(0.01, momentum=0.9, weight_decay=1e-3, label_smoothing=0.1)
-
-
-def make_state(recipe, seed=0, hyper=HYPER):
-    ema = recipe.ema_decay > 0
-    return state.create_state(recipe.model, recipe.optimizer, hyper, seed, (32, 32, 3), ema=ema)
+@functools.cache
+def first_state(model, optimizer, ema, rate):
+    hyper = make_hyper(rate, momentum=0.9, weight_decay=1e-3, label_smoothing=0.1)
+    return state.create_state(model, optimizer, hyper, 0, (SIDE, SIDE, 3), ema=ema)
 
 
 # Everything that has a number of its own or a state.
@@ -56,22 +69,34 @@ EVERYTHING = {
 }
 
 
+every_recipe = pytest.mark.parametrize(
+    "changes",
+    [pytest.param({}, marks=pytest.mark.thorough), EVERYTHING],
+    ids=["plain", "everything"],
+)
+
+
 def train(recipe, form, count, start=None):
-    programs, data = steps.make_programs(recipe, form), make_data()
+    programs, data = make_programs(recipe, form), make_data()
     start = make_state(recipe) if start is None else start
     order = programs.epoch_order(start.key, 0, IMAGES)
     return programs.train_steps(start, data, order, count)
 
 
+@functools.cache
+def compiled(model):
+    return jax.jit(functools.partial(model.apply, train=False))
+
+
 def logits_of(recipe, variables, images):
-    return jax.jit(functools.partial(recipe.model.apply, train=False))(variables, images)
+    return compiled(recipe.model)(variables, images)
 
 
 def assert_close(ours, theirs, **tolerance):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), ours, theirs)
 
 
-@pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["plain", "everything"])
+@every_recipe
 def test_scan_is_loop(changes):
     recipe = make_recipe(**changes)
     loop_state, loop_sums = train(recipe, "loop", 6)
@@ -85,23 +110,23 @@ def test_scan_is_loop(changes):
 def test_scan_evaluates_as_loop():
     recipe, data = make_recipe(), make_data()
     variables = make_state(recipe).variables
-    loop = steps.make_programs(recipe, "loop").evaluate(variables, data)
-    scan = steps.make_programs(recipe, "scan").evaluate(variables, data)
+    loop = make_programs(recipe, "loop").evaluate(variables, data)
+    scan = make_programs(recipe, "scan").evaluate(variables, data)
     np.testing.assert_array_equal(loop.confusion, scan.confusion)
     np.testing.assert_allclose(loop.loss, scan.loss, rtol=1e-6)
 
 
 @pytest.mark.parametrize("form", ["loop", "scan"])
-@pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["plain", "everything"])
+@every_recipe
 def test_no_host_transfer_within_a_log_interval(form, changes):
     recipe, data = make_recipe(**changes), make_data()
-    programs, start = steps.make_programs(recipe, form), make_state(recipe)
+    programs, start = make_programs(recipe, form), make_state(recipe)
     order = programs.epoch_order(start.key, 0, IMAGES)
-    start, _ = programs.train_steps(start, data, order, 3)  # tracing may make constants
+    start, _ = programs.train_steps(start, data, order, 6)  # tracing may make constants
     programs.evaluate(start.variables, data)
     jax.block_until_ready(start)
     with jax.transfer_guard("disallow"):
-        start, sums = programs.train_steps(start, data, order, 3)
+        start, sums = programs.train_steps(start, data, order, 6)
         evaluated = programs.evaluate(start.variables, data)
         jax.block_until_ready((start, sums, evaluated))
 
@@ -132,11 +157,12 @@ def test_epoch_order_is_a_permutation_that_epochs_do_not_share():
 def test_train_step_is_gradient_descent_on_the_batch():
     """Without augmentation and momentum a step is params - rate * gradient of the mean loss."""
     recipe = make_recipe(
+        model=SmallNet(batch_norm=False),
         augmentation=augment.Augmentation(),
         optimizer=optim.make_optimizer("sgd"),
         schedule=schedules.make_schedule("constant", schedules.Plan(10)),
     )
-    start, data = make_state(recipe, hyper=make_hyper(0.1)), make_data()
+    start, data = make_state(recipe, rate=0.1), make_data()
     order = steps.epoch_order(start.key, 0, IMAGES)
     batch = np.asarray(order)[8:16]  # of step 1
     images = (np.asarray(data.images)[batch] / 255 - 0.5) / 0.25
@@ -163,7 +189,11 @@ def test_a_projection_comes_before_the_update():
 
     schedule = schedules.make_schedule("constant", schedules.Plan(10))
     recipe = make_recipe(
-        project=halved, optimizer=lambda hyper: optax.stateless(ones), schedule=schedule
+        model=SmallNet(batch_norm=False),
+        augmentation=augment.Augmentation(),
+        project=halved,
+        optimizer=lambda hyper: optax.stateless(ones),
+        schedule=schedule,
     )
     expected = jax.tree.map(lambda leaf: leaf / 2 - 0.01, make_state(recipe).params)
     assert_close(train(recipe, "loop", 1)[0].params, expected, rtol=1e-6, atol=1e-7)
@@ -171,19 +201,24 @@ def test_a_projection_comes_before_the_update():
 
 def test_mixed_labels_count_the_greater_share(monkeypatch):
     """What the model sees, is trained for and is scored by are those of `mix`."""
-    recipe = make_recipe(mix=mixing.Mixing(1.0), augmentation=augment.Augmentation())
+    model = SmallNet(batch_norm=False)
+    recipe = make_recipe(model=model, mix=mixing.Mixing(1.0), augmentation=augment.Augmentation())
     targets = np.eye(CLASSES, dtype=np.float32)[[1] * 8] * 0.4
     targets[:, 7] = 0.6
     given = {}
 
     def mix(key, images, labels, num_classes, options):
-        given.update(images=images, labels=labels)
+        jax.debug.callback(
+            lambda *seen: given.update(zip(("images", "labels"), seen, strict=True)), images, labels
+        )
         return images * 0, jnp.asarray(targets)
 
     monkeypatch.setattr(steps.mixing, "mix", mix)
     start, data = make_state(recipe), make_data()
     order = steps.epoch_order(start.key, 0, IMAGES)
-    _, sums = steps.train_step(recipe, start, metrics.TrainMetrics.empty(), data, order)
+    step = jax.jit(functools.partial(steps.train_step, recipe))
+    _, sums = step(start, metrics.TrainMetrics.empty(), data, order)
+    jax.effects_barrier()
     logits = recipe.model.apply(start.variables, given["images"] * 0, train=False)
     found = sums.compute()
     np.testing.assert_allclose(found["loss"], recipe.loss(logits, targets), rtol=1e-5)
@@ -192,7 +227,7 @@ def test_mixed_labels_count_the_greater_share(monkeypatch):
 
 
 def test_averages_are_of_parameters_and_statistics_and_are_evaluated():
-    recipe = make_recipe(model=models.create("resnet18_dw"), batch_size=4, ema_decay=0.5)
+    recipe = make_recipe(ema_decay=0.5)
     states, start = [], make_state(recipe)
     for _ in range(3):
         start, _ = train(recipe, "loop", 1, start=start)
@@ -213,7 +248,7 @@ def test_averages_are_of_parameters_and_statistics_and_are_evaluated():
 def test_flipped_evaluation_is_the_mean_over_both_images():
     recipe, data = make_recipe(eval_flip=True, eval_batch_size=50), make_data()
     start = make_state(recipe)
-    found = steps.make_programs(recipe, "loop").evaluate(start.variables, data)
+    found = make_programs(recipe, "loop").evaluate(start.variables, data)
     images = recipe.normalize(data.images)
     first, second = (
         logits_of(recipe, start.variables, each) for each in (images, images[:, :, ::-1])
@@ -230,7 +265,7 @@ def test_translated_evaluation_is_the_weighted_mean_over_its_views(mirror):
     padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
     expected = 0.0
     for weight, row, column in [(0.5, 2, 2), (0.25, 0, 0), (0.25, 4, 4)]:
-        view = padded[:, row : row + 32, column : column + 32]
+        view = padded[:, row : row + SIDE, column : column + SIDE]
         for each in (view, view[:, :, ::-1]) if mirror else (view, view):
             expected += weight / 2 * np.asarray(logits_of(recipe, variables, each))
     found = steps.evaluation_logits(recipe, variables, images)
@@ -241,7 +276,7 @@ def test_translated_evaluation_is_the_weighted_mean_over_its_views(mirror):
 
 def test_alternating_flips_show_each_image_from_both_sides(monkeypatch):
     """What the model sees in epochs 0, 1 and 2, each image found by its first pixel's value."""
-    images = np.zeros((IMAGES, 32, 32, 3), np.uint8)
+    images = np.zeros((IMAGES, SIDE, SIDE, 3), np.uint8)
     images[:, 0, 0, 0] = 1 + np.arange(IMAGES)  # on the left; mirrored, on the right
     data = make_data()._replace(images=jnp.asarray(images))
     alternating = augment.Augmentation(flip=True, flip_mode="alternating")
@@ -261,9 +296,9 @@ def test_alternating_flips_show_each_image_from_both_sides(monkeypatch):
             steps.train_step(recipe, at_step, metrics.TrainMetrics.empty(), data, order)
     right = np.zeros((3, IMAGES), bool)
     for step, batch in enumerate(seen):
-        for side in (0, 31):
+        for side in (0, SIDE - 1):
             values = batch[:, 0, side, 0]
-            right[step, values[values > 0] - 1] = side == 31
+            right[step, values[values > 0] - 1] = side > 0
     assert 10 < right[0].sum() < 40
     np.testing.assert_array_equal(right[1], ~right[0])
     np.testing.assert_array_equal(right[2], right[0])
@@ -273,9 +308,9 @@ def test_alternating_flips_show_each_image_from_both_sides(monkeypatch):
 def test_evaluation_counts_every_image_once(count):
     recipe, data = make_recipe(), make_data(count)
     variables = make_state(recipe).variables
-    found = metrics.summarize(steps.make_programs(recipe, "loop").evaluate(variables, data))
-    images = recipe.normalize(data.images)
-    logits = np.asarray(logits_of(recipe, variables, images), np.float64)
+    found = metrics.summarize(make_programs(recipe, "loop").evaluate(variables, data))
+    images = recipe.normalize(make_data().images)
+    logits = np.asarray(logits_of(recipe, variables, images), np.float64)[:count]
     labels = np.asarray(data.labels)
     log_likelihood = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     assert found["count"] == count
@@ -285,9 +320,7 @@ def test_evaluation_counts_every_image_once(count):
 
 
 def test_bfloat16_keeps_float32_parameters_and_statistics():
-    recipe = make_recipe(
-        model=models.create("resnet18_dw", dtype=jnp.bfloat16), dtype=jnp.bfloat16, batch_size=4
-    )
+    recipe = make_recipe(model=SmallNet(dtype=jnp.bfloat16), dtype=jnp.bfloat16)
     start = make_state(recipe)
     before = jax.tree.map(np.asarray, start.variables)
     after, sums = train(recipe, "loop", 1, start=start)
@@ -308,4 +341,4 @@ def test_first_nonfinite_step_is_found():
 
 def test_unknown_form_raises():
     with pytest.raises(ValueError, match="'loop' or 'scan'"):
-        steps.make_programs(make_recipe(), "while")
+        make_programs(make_recipe(), "while")

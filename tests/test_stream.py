@@ -6,6 +6,7 @@ import io
 import jax
 import numpy as np
 import pytest
+import small_net
 from rich.console import Console
 
 from cifar_jax import data, runtime, steps, stream, train
@@ -22,13 +23,15 @@ def outcome(config, folder):
 
 @pytest.fixture(scope="module")
 def resident(module_config, tmp_path_factory):
-    return outcome(module_config, tmp_path_factory.mktemp("resident") / "run")
+    module_config.model.name = small_net.NAME
+    with small_net.registered():
+        return outcome(module_config, tmp_path_factory.mktemp("resident") / "run")
 
 
 @pytest.fixture
-def streaming(quick_config):
-    quick_config.dataset.residency = "stream"
-    return quick_config
+def streaming(small_config):
+    small_config.dataset.residency = "stream"
+    return small_config
 
 
 def test_streamed_is_resident(streaming, resident, tmp_path):
@@ -92,12 +95,12 @@ def test_no_more_than_asked_for_is_on_the_devices():
 
 
 @pytest.mark.parametrize(("size", "expected"), [(10, False), (49, False), (51, True)])
-def test_auto_is_by_size(quick_config, monkeypatch, size, expected):
+def test_auto_is_by_size(small_config, monkeypatch, size, expected):
     monkeypatch.setattr(runtime, "available_bytes", lambda: 100)
     mesh = run_lib.parallel.data_mesh()
-    assert run_lib.streams(quick_config, size, mesh) is expected
-    quick_config.dataset.residency = "device"
-    assert not run_lib.streams(quick_config, size, mesh)
+    assert run_lib.streams(small_config, size, mesh) is expected
+    small_config.dataset.residency = "device"
+    assert not run_lib.streams(small_config, size, mesh)
 
 
 def test_a_sweep_refuses_to_stream(streaming):

@@ -12,7 +12,7 @@ from cifar_jax import data, runtime, train
 from cifar_jax.errors import ConfigError
 
 
-def test_test_set_is_read_once_after_training(quick_config, tmp_path, monkeypatch):
+def test_test_set_is_read_once_after_training(small_config, tmp_path, monkeypatch):
     read, split = [], data.Dataset.split
 
     def spy(self, name):
@@ -21,36 +21,36 @@ def test_test_set_is_read_once_after_training(quick_config, tmp_path, monkeypatc
         return split(self, name)
 
     monkeypatch.setattr(data.Dataset, "split", spy)
-    summary = train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
+    summary = train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
     assert read == [("train", 0), ("test", summary["steps"])]
 
 
-def test_a_terminal_gets_a_progress_bar(quick_config, tmp_path):
+def test_a_terminal_gets_a_progress_bar(small_config, tmp_path):
     text = io.StringIO()
     train.train_and_evaluate(
-        quick_config, tmp_path / "run", Console(file=text, force_terminal=True, width=160)
+        small_config, tmp_path / "run", Console(file=text, force_terminal=True, width=160)
     )
     assert "images/s" in text.getvalue() and "ETA" in text.getvalue() and "━" in text.getvalue()
 
 
-def test_batch_that_does_not_fit_is_refused(quick_config, tmp_path):
-    quick_config.batch_size = 5000
+def test_batch_that_does_not_fit_is_refused(small_config, tmp_path):
+    small_config.batch_size = 5000
     with pytest.raises(ConfigError, match="more than the 1294 training images|1295"):
-        train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
+        train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
     assert not (tmp_path / "run").exists()
 
 
-def test_a_validation_set_without_images_is_refused(quick_config, tmp_path):
-    quick_config.dataset.validation_fraction = 0.0001
+def test_a_validation_set_without_images_is_refused(small_config, tmp_path):
+    small_config.dataset.validation_fraction = 0.0001
     with pytest.raises(ConfigError, match="holds out no image"):
-        train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
+        train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
 
 
 def test_a_checkpoint_made_by_a_signal_is_no_candidate_for_the_best(
-    quick_config, tmp_path, monkeypatch
+    small_config, tmp_path, monkeypatch
 ):
     """With a checkpoint only at the end, the best is the last: also when a signal came between."""
-    quick_config.total_epochs, quick_config.checkpoint.every_epochs = 3, 50
+    small_config.total_epochs, small_config.checkpoint.every_epochs = 3, 50
     caught, end_epoch = [], train.end_epoch
 
     def signalled(*arguments):
@@ -60,26 +60,26 @@ def test_a_checkpoint_made_by_a_signal_is_no_candidate_for_the_best(
     monkeypatch.setattr(train.runtime, "catch_signals", lambda: contextlib.nullcontext(caught))
     monkeypatch.setattr(train, "end_epoch", signalled)
     with pytest.raises(runtime.Interrupted):
-        train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
+        train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
     monkeypatch.setattr(train, "end_epoch", end_epoch)
     caught.clear()
-    summary = train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
+    summary = train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
     assert summary["checkpoints"]["best"]["step"] == summary["steps"]
 
 
-def test_without_validation_the_last_is_the_result(quick_config, tmp_path):
-    quick_config.dataset.validation_fraction, quick_config.selection = 0.0, "last"
-    summary = train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
+def test_without_validation_the_last_is_the_result(small_config, tmp_path):
+    small_config.dataset.validation_fraction, small_config.selection = 0.0, "last"
+    summary = train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
     assert summary["validation_accuracy"] is None and summary["selected"] == "last"
     assert list(summary["checkpoints"]) == ["last"]
 
 
-def test_plateau_lowers_the_rate(quick_config, tmp_path):
-    quick_config.total_epochs = 4
-    quick_config.schedule.update(
+def test_plateau_lowers_the_rate(small_config, tmp_path):
+    small_config.total_epochs = 4
+    small_config.schedule.update(
         name="plateau", patience=0, threshold=10.0, threshold_mode="abs", factor=0.5
     )
-    train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
+    train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
     found = {row["epoch"]: row for row in rows(tmp_path / "run", "train")}
     # No improvement counts, so after the first epoch every epoch halves the rate.
     rates = [found[epoch]["learning_rate"] for epoch in (1, 2, 3, 4)]

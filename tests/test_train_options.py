@@ -36,14 +36,14 @@ def scripted(monkeypatch, **values):
 
 
 @pytest.fixture
-def impatient(quick_config):
+def impatient(small_config):
     """Nothing is an improvement, so it stops two epochs after the first."""
-    quick_config.total_epochs = 8
-    quick_config.early_stopping.update(patience=2, min_delta=100.0)
-    return config_lib.check(quick_config)
+    small_config.total_epochs = 8
+    small_config.early_stopping.update(patience=2, min_delta=100.0)
+    return config_lib.check(small_config)
 
 
-@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("terminal", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_a_run_that_stops_early_says_so_and_is_then_only_evaluated(impatient, tmp_path, terminal):
     summary, said = run(impatient, tmp_path / "run", force_terminal=terminal)
     reason = "validation_loss did not improve in 2 epochs"
@@ -90,31 +90,33 @@ def test_a_resumed_run_stops_where_the_uninterrupted_one_does(impatient, tmp_pat
     assert parts == whole
 
 
-def test_a_resumed_speed_run_is_the_uninterrupted_one(quick_config, tmp_path, monkeypatch):
+@pytest.mark.thorough
+def test_a_resumed_speed_run_is_the_uninterrupted_one(small_config, tmp_path, monkeypatch):
     """Alternating flips go on from the epoch, momentum and Newton-Schulz's from the checkpoint."""
-    quick_config.augment.update(flip=True, flip_mode="alternating")
-    quick_config.optimizer.update(name="airbench", learning_rate=2e-4, weight_decay=1e-3)
-    quick_config.schedule.name = "linear"
-    uninterrupted, _ = run(quick_config, tmp_path / "whole")
-    resumed, _ = run_in_parts(quick_config, tmp_path / "parts", monkeypatch, stops=1)
+    small_config.augment.update(flip=True, flip_mode="alternating")
+    small_config.optimizer.update(name="airbench", learning_rate=2e-4, weight_decay=1e-3)
+    small_config.schedule.name = "linear"
+    uninterrupted, _ = run(small_config, tmp_path / "whole")
+    resumed, _ = run_in_parts(small_config, tmp_path / "parts", monkeypatch, stops=1)
     assert resumed["params_sha256"] == uninterrupted["params_sha256"]
     assert resumed["checkpoints"] == uninterrupted["checkpoints"]
     parts, whole = (rows(tmp_path / name, "validation") for name in ("parts", "whole"))
     assert parts == whole and len(whole) == 2
 
 
-def test_stops_at_a_gap_and_saves_between_checkpoints(quick_config, tmp_path, monkeypatch):
+def test_stops_at_a_gap_and_saves_between_checkpoints(small_config, tmp_path, monkeypatch):
     """The epoch that stops the run is the best of those that were saved: the only one."""
-    quick_config.total_epochs, quick_config.checkpoint.every_epochs = 6, 4
-    quick_config.early_stopping.max_gap = 10.0
+    small_config.total_epochs, small_config.checkpoint.every_epochs = 6, 4
+    small_config.early_stopping.max_gap = 10.0
     scripted(monkeypatch, accuracy=[0.95, 0.95, 0.01], loss=[1.0] * 3)
-    summary, said = run(quick_config, tmp_path / "run")
+    summary, said = run(small_config, tmp_path / "run")
     assert summary["epochs"] == 3
     assert summary["stopped_early"].startswith("training accuracy is more than 10 points above")
     assert "stopped early after epoch 3/6" in said
     assert summary["checkpoints"]["best"]["step"] == summary["steps"]
 
 
+@pytest.mark.thorough
 def test_a_reason_in_the_last_epoch_stops_nothing_early(impatient, tmp_path):
     impatient.total_epochs = 3
     summary, said = run(impatient, tmp_path / "run")
@@ -122,23 +124,23 @@ def test_a_reason_in_the_last_epoch_stops_nothing_early(impatient, tmp_path):
     assert "stopped early" not in said
 
 
-def test_weights_of_best_validation_loss_are_the_result(quick_config, tmp_path, monkeypatch):
+def test_weights_of_best_validation_loss_are_the_result(small_config, tmp_path, monkeypatch):
     """selection=validation with checkpoint.monitor=validation_loss, whatever the accuracy says."""
-    quick_config.total_epochs = 4
-    quick_config.checkpoint.monitor = "validation_loss"
+    small_config.total_epochs = 4
+    small_config.checkpoint.monitor = "validation_loss"
     scripted(monkeypatch, loss=[3.0, 1.0, 2.0, 4.0], accuracy=[0.1, 0.2, 0.3, 0.4])
-    summary, _ = run(quick_config, tmp_path / "run")
+    summary, _ = run(small_config, tmp_path / "run")
     assert summary["selected"] == "best" and summary["epochs"] == 4
     best, last = summary["checkpoints"]["best"], summary["checkpoints"]["last"]
     assert best["step"] == 2 * PER_EPOCH and last["step"] == 4 * PER_EPOCH
     assert summary["test_loss"] == best["test"]["loss"] != last["test"]["loss"]
 
 
-def test_selection_on_the_test_set_is_said(quick_config, tmp_path):
+def test_selection_on_the_test_set_is_said(small_config, tmp_path):
     """All images are trained on, the test set is what is watched, and the terminal says so."""
-    quick_config.dataset.validation_fraction, quick_config.selection = 0.0, "test"
-    quick_config.early_stopping.patience = 1
-    summary, said = run(quick_config, tmp_path / "run")
+    small_config.dataset.validation_fraction, small_config.selection = 0.0, "test"
+    small_config.early_stopping.patience = 1
+    summary, said = run(small_config, tmp_path / "run")
     assert "selection=test" in said and "the best epoch on these very images" in said
     assert "1,438 training, 0 validation, 359 test images" in said
     watched = [row["accuracy"] for row in rows(tmp_path / "run", "validation")]
@@ -147,10 +149,10 @@ def test_selection_on_the_test_set_is_said(quick_config, tmp_path):
     assert best["validation"] == best["test"]
 
 
-def test_averages_are_what_is_evaluated_and_saved(quick_config, tmp_path):
-    plain, _ = run(quick_config, tmp_path / "plain")
-    quick_config.ema.decay = 0.95
-    averaged, _ = run(quick_config, tmp_path / "averaged")
+def test_averages_are_what_is_evaluated_and_saved(small_config, tmp_path):
+    plain, _ = run(small_config, tmp_path / "plain")
+    small_config.ema.decay = 0.95
+    averaged, _ = run(small_config, tmp_path / "averaged")
     # The training itself is the same.
     assert averaged["params_sha256"] == plain["params_sha256"]
     assert averaged["test_loss"] != plain["test_loss"]
@@ -161,21 +163,21 @@ def test_averages_are_what_is_evaluated_and_saved(quick_config, tmp_path):
     assert logged["loss"] == best["validation"]["loss"]
 
 
-def test_class_weights_must_fit_the_classes(quick_config, tmp_path):
-    quick_config.loss.class_weights = (1.0, 2.0)
+def test_class_weights_must_fit_the_classes(small_config, tmp_path):
+    small_config.loss.class_weights = (1.0, 2.0)
     with pytest.raises(config_lib.ConfigError, match="class_weights has 2 values; digits has 10"):
-        run(quick_config, tmp_path / "run")
+        run(small_config, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("half", lambda mean: [-1, 1]), ("zerocenter", lambda mean: [-255 * mean, 255 - 255 * mean])],
 )
-def test_normalization(quick_config, name, expected):
+def test_normalization(small_config, name, expected):
     """Pixels from -1 to 1, whatever the data set's statistics are; or less its mean only."""
-    quick_config.dataset.normalization = name
+    small_config.dataset.normalization = name
     digits = data.load("digits")
-    recipe = build(quick_config, digits).recipe
+    recipe = build(small_config, digits).recipe
     images = np.array([0, 255], np.uint8).reshape(1, 1, 2, 1) * np.ones(3, np.uint8)
     found = recipe.normalize(images)[0, 0, :, 0]
     np.testing.assert_allclose(found, expected(digits.mean[0]), rtol=1e-6)

@@ -1,32 +1,17 @@
 """A whole training as one program is the training of the main job."""
 
-import dataclasses
-
 import jax
 import jax.flatten_util
 import numpy as np
 import pytest
+import small_net
 from command_line import ROOT
+from few_images import few_images
 
 from cifar_jax import config as config_lib
-from cifar_jax import data, programs, whole_run
+from cifar_jax import programs, whole_run
 from cifar_jax.errors import ConfigError
 from cifar_jax.run import build, initial_state
-
-
-def few_images(train, test):
-    """A data set of noise, of its own strength for each channel and row, so that whitening is of no ambiguity."""
-    random = np.random.default_rng(0)
-    strength = np.linspace(20, 60, 32 * 3).reshape(32, 1, 3)
-    sizes = {"train": train, "test": test}
-    content = {
-        split: (
-            random.normal(128, strength, (count, 32, 32, 3)).clip(0, 255).astype(np.uint8),
-            random.integers(0, 10, count, dtype=np.int32),
-        )
-        for split, count in sizes.items()
-    }
-    return dataclasses.replace(data.load("digits"), sizes=sizes, read=content.__getitem__)
 
 
 def ended(run):
@@ -53,6 +38,7 @@ def flat(tree):
 def small():
     """Order, augmentation, dropout, schedule, averages."""
     config = config_lib.load(ROOT / "configs/basic_net.py")
+    config.model.name, config.model.dropout = small_net.NAME, 0.2
     config.schedule.name, config.ema.decay, config.augment.crop_padding = "cosine", 0.9, 2
     return config
 
@@ -64,8 +50,8 @@ def speedrun():
     return config
 
 
-@pytest.mark.parametrize("make", [small, speedrun])
-def test_it_is_the_main_jobs_training(make):
+@pytest.mark.parametrize("make", [small, pytest.param(speedrun, marks=pytest.mark.thorough)])
+def test_it_is_the_main_jobs_training(small_nets, make):
     config = make()
     config.update({"batch_size": 8, "total_epochs": 2, "steps_per_call": "loop"})
     config.update({"eval_batch_size": 4, "selection": "last"})
@@ -101,8 +87,8 @@ def test_what_is_taken_from_the_data_is_taken_within():
         ({"parallel.backend": "pmap"}, "parallel.backend=pmap"),
     ],
 )
-def test_what_it_can_not_have_is_refused(quick_config, overrides, named):
-    quick_config.update_from_flattened_dict(overrides)
-    run = build(config_lib.check(quick_config), few_images(128, 50))
+def test_what_it_can_not_have_is_refused(small_config, overrides, named):
+    small_config.update_from_flattened_dict(overrides)
+    run = build(config_lib.check(small_config), few_images(128, 50))
     with pytest.raises(ConfigError, match=named):
         whole_run.train_and_test(run)

@@ -72,7 +72,13 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        each if each is flip_bit else pytest.param(each, marks=pytest.mark.thorough)
+        for each in DAMAGES
+    ],
+)
 def test_any_file_of_the_newest_damaged(saved, tmp_path, damage):
     """Each in turn: either nothing of value was in it, or the checkpoint before is the newest good one."""
     fallen_back = set()

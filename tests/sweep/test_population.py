@@ -8,6 +8,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small_net
 from quick_jit import quick_jit, quick_jit_float64
 
 from cifar_jax import config as config_lib
@@ -20,6 +21,11 @@ from cifar_jax.sweep import Sweep, cells, groups, population
 
 STEPS = 4
 MOMENTUM = {"optimizer.momentum": 0.9}
+RATE_AND_SMOOTHING = {"optimizer.learning_rate": 0.01, "loss.label_smoothing": 0.1}
+DROPOUT_AND_DECAY = {"model.dropout": 0.25, "optimizer.weight_decay": 0.01}
+
+
+pytestmark = pytest.mark.usefixtures("small_nets")
 
 
 @functools.cache
@@ -68,8 +74,9 @@ def in_float64(tree):
 @pytest.mark.parametrize(
     ("model", "other"),
     [
-        ("basic_net", {"optimizer.learning_rate": 0.01, "loss.label_smoothing": 0.1}),
-        ("modified_net", {"model.dropout": 0.25, "optimizer.weight_decay": 0.01}),
+        (small_net.NAME, RATE_AND_SMOOTHING | DROPOUT_AND_DECAY),
+        pytest.param("basic_net", RATE_AND_SMOOTHING, marks=pytest.mark.thorough),
+        pytest.param("modified_net", DROPOUT_AND_DECAY, marks=pytest.mark.thorough),
     ],
 )
 def test_every_run_is_that_run_alone(model, other, monkeypatch):
@@ -114,7 +121,7 @@ def test_every_run_is_that_run_alone(model, other, monkeypatch):
             )
             np.testing.assert_array_equal(evaluated.confusion[i], theirs.confusion)
             np.testing.assert_allclose(evaluated.loss[i], theirs.loss, rtol=1e-6)
-    kernels = np.asarray(members.state.params["fc3"]["kernel"])
+    kernels = np.asarray(jax.tree.leaves(members.state.params)[-1])
     assert len({kernel.tobytes() for kernel in kernels}) == len(group.runs)
 
 
@@ -129,7 +136,7 @@ def wide_recipe(run):
 
 def test_in_turns_the_numbers_are_the_very_same():
     group = make_group(
-        "basic_net", {"a": MOMENTUM, "b": MOMENTUM | {"optimizer.learning_rate": 0.1}}
+        small_net.NAME, {"a": MOMENTUM, "b": MOMENTUM | {"optimizer.learning_rate": 0.1}}
     )
     run, start = make_run(group, turns=True)
     order = run.programs.epoch_order(start.members.state.key, 1, len(run.train.labels))
@@ -142,9 +149,13 @@ def test_in_turns_the_numbers_are_the_very_same():
     jax.tree.map(np.testing.assert_array_equal, population.pick(members.state, 3), expected)
 
 
-@pytest.mark.parametrize("turns", [False, True], ids=["together", "turns"])
+@pytest.mark.parametrize(
+    "turns",
+    [False, pytest.param(True, marks=pytest.mark.thorough)],
+    ids=["together", "turns"],
+)
 def test_a_run_that_diverges_or_stops_is_left_behind(turns):
-    group = make_group("basic_net", {"a": {}, "b": {"optimizer.learning_rate": 1e30}})
+    group = make_group(small_net.NAME, {"a": {}, "b": {"optimizer.learning_rate": 1e30}})
     run, start = make_run(group, turns)
     members = start.members
     stopping = members.state.early_stopping
@@ -175,7 +186,7 @@ def test_a_run_that_diverges_or_stops_is_left_behind(turns):
 
 def test_all_are_evaluated_as_alone():
     """A whole split, the last batch padded."""
-    group = make_group("basic_net", {"a": {}})
+    group = make_group(small_net.NAME, {"a": {}})
     run, start = make_run(group, turns=False)
     found = run.programs.evaluate(start.members.state.variables, run.validation)
     alone = build(group.runs[1].config, digits())
@@ -184,10 +195,10 @@ def test_all_are_evaluated_as_alone():
     np.testing.assert_allclose(found.loss[1], one.loss, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["sgd", "rmsprop"])
+@pytest.mark.parametrize("name", ["sgd", pytest.param("rmsprop", marks=pytest.mark.thorough)])
 def test_zero_computes_what_off_computes(name):
     """So a group may have momentum, decay and smoothing on where one of its runs has them."""
-    config = make_group("basic_net", {"a": {"optimizer.name": name}}).config
+    config = make_group(small_net.NAME, {"a": {"optimizer.name": name}}).config
     off = build(config, digits())
     config.optimizer.momentum = config.optimizer.weight_decay = config.loss.label_smoothing = 0.5
     on = build(config, digits())
@@ -203,7 +214,7 @@ def test_zero_computes_what_off_computes(name):
 
 def test_the_rate_is_read_from_hyper_only_where_told():
     """And a rate of 0 there computes what no dropout does."""
-    config = make_group("modified_net", {"a": {"model.dropout": 0.5}}).config
+    config = make_group(small_net.NAME, {"a": {"model.dropout": 0.5}}).config
     run = build(config, digits())
     order, empty = jnp.arange(len(run.train.labels)), metrics.TrainMetrics.empty()
     start = initial_state(run)
