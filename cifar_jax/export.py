@@ -35,7 +35,7 @@ DEFAULT_PLATFORMS = ("cpu", "cuda", "tpu")
 # TensorFlow do not read. All our models can be said in this one, and README tells who reads it.
 STABLEHLO = "1.9.0"
 
-MAX_BATCH = 65_536
+MAX_BATCH = 4_096
 
 
 def probabilities(recipe, variables, images):

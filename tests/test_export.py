@@ -279,8 +279,8 @@ def test_the_data_set_is_not_needed(call, unchecked, tmp_path, monkeypatch):
         (["--out", "model", "--workdir", "."], "no workdir of a run"),
         (["--out", "model", "--platforms", "cpu,abacus"], "some of cpu, cuda, rocm, tpu"),
         (["--out", "model", "--platforms", ","], "some of cpu, cuda, rocm, tpu"),
-        (["--out", "model", "--batch", "0"], "--batch is 1 to 65,536, not 0"),
-        (["--out", "model", "--batch", "65537"], "--batch is 1 to 65,536, not 65537"),
+        (["--out", "model", "--batch", "0"], "--batch is 1 to 4,096, not 0"),
+        (["--out", "model", "--batch", "4097"], "--batch is 1 to 4,096, not 4097"),
     ],
 )
 def test_what_can_not_be_done_is_said_and_nothing_is_left(
