@@ -26,6 +26,14 @@ def command(workdir, *overrides, config="configs/quickstart.py"):
     return [*start, *overrides]
 
 
+def new_config(overrides=QUICK):
+    """The config of such a command line, checked, for runs inside the test process."""
+    from cifar_jax import main
+
+    arguments = ("--config", str(ROOT / "configs/quickstart.py"), "--workdir", "unused")
+    return main.parse(["main", *arguments, *overrides])[0]
+
+
 def run_main(workdir, *overrides, config="configs/quickstart.py", **environment):
     """Runs the main job in a process of its own; returns a CompletedProcess with text output."""
     return _run(command(workdir, *overrides, config=config), env=os.environ | environment)

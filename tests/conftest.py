@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 import times
-from command_line import MIRRORED, QUICK, ROOT
+from command_line import MIRRORED, QUICK, new_config
 from filelock import FileLock
 from rich.console import Console
 from xla import quick_flags
@@ -70,29 +70,16 @@ def no_compilation_cache(request):
     reset_cache()
 
 
-def _config(overrides):
-    from cifar_jax import main
-
-    arguments = ("--config", str(ROOT / "configs/quickstart.py"), "--workdir", "unused")
-    return main.parse(["main", *arguments, *overrides])[0]
-
-
-@pytest.fixture(scope="session")
-def new_config():
-    """() -> what `quick_config` is, for fixtures of the whole session."""
-    return lambda: _config(QUICK)
-
-
 @pytest.fixture
 def quick_config():
     """Digits, basic_net, two epochs: a checked config for runs inside the test process."""
-    return _config(QUICK)
+    return new_config(QUICK)
 
 
 @pytest.fixture(scope="module")
 def module_config():
     """quick_config for a run that all tests of a file look at."""
-    return _config(QUICK)
+    return new_config(QUICK)
 
 
 @pytest.fixture
@@ -137,7 +124,7 @@ def workdir(made_once):
     def make(folder):
         from cifar_jax import train
 
-        train.train_and_evaluate(_config(MIRRORED), folder / "run", Console(file=io.StringIO()))
+        train.train_and_evaluate(new_config(MIRRORED), folder / "run", Console(file=io.StringIO()))
 
     return made_once("mirrored", make) / "run"
 
@@ -150,7 +137,7 @@ def pair(made_once):
         from cifar_jax import train
 
         for seed in (0, 1):
-            config = _config((*QUICK, f"--config.seed={seed}"))
+            config = new_config((*QUICK, f"--config.seed={seed}"))
             config.dataset.split_seed = seed
             train.train_and_evaluate(config, folder / f"run_{seed}", Console(file=io.StringIO()))
 

@@ -36,6 +36,7 @@ def arrays(folder):
         return dict(file)
 
 
+@pytest.mark.thorough
 def test_as_a_user_types_it(workdir):
     """Into the folder of the run; the maps are those of the method, of the predicted classes."""
     done = run_module("gradcam", "--workdir", workdir, "--count", 3)

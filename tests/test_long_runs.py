@@ -69,6 +69,7 @@ def long_run(config, folder, monkeypatch, compilations):
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("form", "every_epochs"),
     [

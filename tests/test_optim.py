@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from quick_jit import quick_jit
+from tiers import THOROUGH
 
 from cifar_jax import optim
 from cifar_jax.hyper import Hyper, make_hyper
@@ -72,7 +73,11 @@ def registered():
     for name, entry in optim.OPTIMIZERS.items():
         for decay in (None, "l2", "decoupled"):
             for momentum in {False, entry.takes_momentum}:
-                yield pytest.param(name, decay, momentum, id=f"{name}-{decay}-{momentum}")
+                first = decay == "decoupled" and momentum == entry.takes_momentum
+                marks = () if first else THOROUGH
+                yield pytest.param(
+                    name, decay, momentum, id=f"{name}-{decay}-{momentum}", marks=marks
+                )
 
 
 @pytest.mark.parametrize(("name", "decay", "momentum"), registered())

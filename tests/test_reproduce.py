@@ -119,6 +119,7 @@ def test_cheapest_first_and_seed_by_seed():
     assert names.index("resnet18_dw") < names.index("resnet10") < names.index("resnet18_adam")
 
 
+@pytest.mark.thorough
 def test_a_run_becomes_a_record(small_config, tmp_path):
     from cifar_jax import train
 

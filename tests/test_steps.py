@@ -199,6 +199,7 @@ def test_a_projection_comes_before_the_update():
     assert_close(train(recipe, "loop", 1)[0].params, expected, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.thorough
 def test_mixed_labels_count_the_greater_share(monkeypatch):
     """What the model sees, is trained for and is scored by are those of `mix`."""
     model = SmallNet(batch_norm=False)
@@ -319,6 +320,7 @@ def test_evaluation_counts_every_image_once(count):
     assert found["loss"] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_bfloat16_keeps_float32_parameters_and_statistics():
     recipe = make_recipe(model=SmallNet(dtype=jnp.bfloat16), dtype=jnp.bfloat16)
     start = make_state(recipe)

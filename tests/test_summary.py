@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from command_line import run_module
 
 from cifar_jax import models, summary
 
@@ -29,8 +28,9 @@ def test_json_lists_the_models_with_the_reports_counts(monkeypatch, capsys):
     assert [each["reported"] is not None for each in found] == [True] * 4 + [False]
 
 
-def test_layers_of_a_model_with_their_shapes():
-    lines = run_module("summary", "--model", "modified_net").stdout.splitlines()
+def test_layers_of_a_model_with_their_shapes(capsys):
+    assert summary.main(["--model", "modified_net"]) == 0
+    lines = capsys.readouterr().out.splitlines()
     rows = {line.split("│")[1].strip(): line for line in lines if line.count("│") > 3}
     assert "float32[1,32,32,8]" in rows["conv1"]
     assert "float32[1,8,8,16]" in rows["conv3"] and "float32[1,64]" in rows["fc2"]
@@ -38,10 +38,9 @@ def test_layers_of_a_model_with_their_shapes():
     assert not any("\x1b" in line for line in lines)
 
 
-def test_unknown_model():
-    found = run_module("summary", "--model", "resnet81")
-    assert found.returncode == 2 and "did you mean" in found.stderr
-    assert "Traceback" not in found.stderr
+def test_unknown_model(capsys):
+    assert summary.main(["--model", "resnet81"]) == 2
+    assert "did you mean" in capsys.readouterr().err
 
 
 def test_table_has_the_reports_figures(monkeypatch, capsys):

@@ -25,6 +25,7 @@ def test_test_set_is_read_once_after_training(small_config, tmp_path, monkeypatc
     assert read == [("train", 0), ("test", summary["steps"])]
 
 
+@pytest.mark.thorough
 def test_a_terminal_gets_a_progress_bar(small_config, tmp_path):
     text = io.StringIO()
     train.train_and_evaluate(
@@ -46,6 +47,7 @@ def test_a_validation_set_without_images_is_refused(small_config, tmp_path):
         train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_made_by_a_signal_is_no_candidate_for_the_best(
     small_config, tmp_path, monkeypatch
 ):
@@ -67,6 +69,7 @@ def test_a_checkpoint_made_by_a_signal_is_no_candidate_for_the_best(
     assert summary["checkpoints"]["best"]["step"] == summary["steps"]
 
 
+@pytest.mark.thorough
 def test_without_validation_the_last_is_the_result(small_config, tmp_path):
     small_config.dataset.validation_fraction, small_config.selection = 0.0, "last"
     summary = train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
@@ -74,6 +77,7 @@ def test_without_validation_the_last_is_the_result(small_config, tmp_path):
     assert list(summary["checkpoints"]) == ["last"]
 
 
+@pytest.mark.thorough
 def test_plateau_lowers_the_rate(small_config, tmp_path):
     small_config.total_epochs = 4
     small_config.schedule.update(

@@ -80,6 +80,7 @@ def run_in_parts(config, folder, monkeypatch, stops):
     return run(config, folder)
 
 
+@pytest.mark.thorough
 def test_a_resumed_run_stops_where_the_uninterrupted_one_does(impatient, tmp_path, monkeypatch):
     """The epochs that were waited are in the checkpoint."""
     uninterrupted, _ = run(impatient, tmp_path / "whole")
@@ -124,6 +125,7 @@ def test_a_reason_in_the_last_epoch_stops_nothing_early(impatient, tmp_path):
     assert "stopped early" not in said
 
 
+@pytest.mark.thorough
 def test_weights_of_best_validation_loss_are_the_result(small_config, tmp_path, monkeypatch):
     """selection=validation with checkpoint.monitor=validation_loss, whatever the accuracy says."""
     small_config.total_epochs = 4
@@ -149,6 +151,7 @@ def test_selection_on_the_test_set_is_said(small_config, tmp_path):
     assert best["validation"] == best["test"]
 
 
+@pytest.mark.thorough
 def test_averages_are_what_is_evaluated_and_saved(small_config, tmp_path):
     plain, _ = run(small_config, tmp_path / "plain")
     small_config.ema.decay = 0.95

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import small_net
 from rich.console import Console
 
 from cifar_jax import data, losses, train, trained
@@ -16,11 +17,12 @@ from cifar_jax.errors import UserError
 def finished(tmp_path_factory, module_config):
     """(folder, summary) of a run with batch norm, averages and a mirrored evaluation."""
     folder = tmp_path_factory.mktemp("trained") / "run"
-    module_config.model.name = "modified_net"
+    module_config.model.name = small_net.NAME
     module_config.ema.decay = 0.9
     module_config.evaluation.flip = True
     console = Console(file=io.StringIO())
-    return folder, train.train_and_evaluate(module_config, folder, console)
+    with small_net.registered():
+        yield folder, train.train_and_evaluate(module_config, folder, console)
 
 
 @pytest.mark.parametrize("which", ["best", "last"])

@@ -95,6 +95,7 @@ def test_wrong_paths(tmp_path):
         weights.write(tmp_path / "none" / "w.npz", state_dict())
 
 
+@pytest.mark.thorough
 def test_command_line_renames(tmp_path):
     source, target = tmp_path / "kuangliu.safetensors", tmp_path / "torchvision.npz"
     arrays = state_dict("resnet10")
@@ -112,6 +113,7 @@ def test_command_line_renames(tmp_path):
     assert run_module("weights", "--target", target).returncode == 2
 
 
+@pytest.mark.thorough
 def test_out_of_a_run_and_into_another(quick_config, tmp_path):
     """A run that starts from another's weights, with a learning rate of 0, ends with them."""
     first, second, target = tmp_path / "first", tmp_path / "second", tmp_path / "first.npz"

@@ -50,6 +50,7 @@ def speedrun():
     return config
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("make", [small, pytest.param(speedrun, marks=pytest.mark.thorough)])
 def test_it_is_the_main_jobs_training(small_nets, make):
     config = make()
@@ -68,6 +69,7 @@ def test_it_is_the_main_jobs_training(small_nets, make):
     assert int(found.trained.loss.count) == 2 * int(sums.loss.count)
 
 
+@pytest.mark.thorough
 def test_what_is_taken_from_the_data_is_taken_within():
     config = speedrun()
     config.dataset.name, config.batch_size = "digits", 16

@@ -40,6 +40,7 @@ def test_damaged_or_unwritable_workdir_is_said(quick_config, tmp_path):
             pass
 
 
+@pytest.mark.thorough
 def test_what_is_damaged_is_named_and_another_config_never_continues(quick_config, tmp_path):
     console = Console(file=io.StringIO())
     summary = train.train_and_evaluate(quick_config, tmp_path / "run", console)

@@ -27,6 +27,7 @@ def test_resuming_drops_what_will_be_written_again(tmp_path):
     assert [(row["step"], row["loss"]) for row in rows(path)] == [(10, 1.0), (20, 2.0), (30, 3.0)]
 
 
+@pytest.mark.thorough
 def test_tensorboard_events_can_be_read(tmp_path):
     from tensorboard.backend.event_processing import event_accumulator
     from tensorboard.util.tensor_util import make_ndarray

@@ -90,9 +90,7 @@ FIRST = ["basic_net", "big_net_improved"]
 SIZES_OF_32 = [name for name in models.names() if not name.endswith("_imagenet")]
 
 
-@pytest.mark.parametrize(
-    "name", tiered(SIZES_OF_32, [name for name in SIZES_OF_32 if name in cases.SHALLOW])
-)
+@pytest.mark.parametrize("name", tiered(SIZES_OF_32, cases.REPORT_MODELS))
 def test_every_model_is_explained(name):
     """At the last map before its pooling or its linear layers, found without being told."""
     model, variables = models.create(name), registry.shapes(name)

@@ -99,6 +99,7 @@ def test_mix_draws_and_applies(options):
     assert len(set(chosen)) == (2 if both else 1)
 
 
+@pytest.mark.thorough
 def test_mix_under_vmap_is_each_alone():
     keys = jax.random.split(jax.random.key(1), 3)
     images, labels = jnp.asarray(IMAGES), jnp.asarray(LABELS)

@@ -78,6 +78,7 @@ def local(archives, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("file_format", ["array_record", "tfrecord"])
 def test_equals_what_tfds_itself_prepares(tmp_path, local, prepared_once, file_format):
     """Same examples in the same order, whichever way they were written and are read."""

@@ -181,6 +181,7 @@ def test_shapes_and_types_in_bfloat16(name):
     assert shapes(moved) == shapes(batch_stats)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", tiered(["attention_net", "resnet18_dw", "big_net_improved"], ["big_net_improved"])
 )
@@ -202,6 +203,7 @@ def test_training_in_bfloat16(name):
 SIDE_BY_SIDE = ["basic_net", "resnet18_dw", "big_net", "resnext29_2x64d", "airbench_net"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", tiered(SIDE_BY_SIDE, ["basic_net"]))
 def test_models_can_be_trained_side_by_side(name):
     """vmap over models, as a sweep does, gives each one's own gradients."""

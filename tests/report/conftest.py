@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+from command_line import new_config
 from hostile import FOLDER, OTHER, hostile_classes, write_detection, write_gradcam
 from rich.console import Console
 
@@ -12,7 +13,7 @@ from cifar_jax import report, train
 
 
 @pytest.fixture(scope="session")
-def pages(made_once, new_config):
+def pages(made_once):
     """The folder of all that follows; tests leave it as it is."""
 
     def make(folder):

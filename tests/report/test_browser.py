@@ -70,6 +70,7 @@ def test_names_are_text_and_run_nothing(which, chromium, request):
         assert tab.evaluate("document.querySelector('img[onerror], img[src=x]')") is None
 
 
+@pytest.mark.thorough
 def test_a_script_that_got_into_the_page_would_not_run(chromium, made):
     with opened(chromium, made, complaint="Content Security Policy") as tab:
         source = tab.locator(".shots img").first.get_attribute("src")
@@ -89,6 +90,7 @@ def shown(tab):
     )
 
 
+@pytest.mark.thorough
 def test_the_filter_filters(chromium, made, evaluation):
     with opened(chromium, made) as tab:
         form = tab.locator("form[data-gallery=run-0]")
@@ -111,6 +113,7 @@ def test_the_filter_filters(chromium, made, evaluation):
         assert len(shown(tab)) > 0
 
 
+@pytest.mark.thorough
 def test_a_keyboard_is_enough(chromium, made, evaluation):
     with opened(chromium, made) as tab:
         tab.keyboard.press("Tab")
@@ -126,6 +129,7 @@ def test_a_keyboard_is_enough(chromium, made, evaluation):
         assert found == {(pair["true"], pair["predicted"])}
 
 
+@pytest.mark.thorough
 def test_hovering_tells_counts_and_a_click_shows_the_images(chromium, made, evaluation):
     pair = evaluation["confused_pairs"][0]
     total = sum(evaluation["confusion"][pair["true"]])
@@ -145,6 +149,7 @@ def test_hovering_tells_counts_and_a_click_shows_the_images(chromium, made, eval
         assert found == {(pair["true"], pair["predicted"])}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("chart", ["loss", "accuracy", "learning_rate", "classes", "calibration"])
 def test_hovering_over_a_chart_tells_its_figures(chart, drawn):
     tip = drawn.locator("#vg-tooltip-element.visible")
@@ -156,6 +161,7 @@ def test_hovering_over_a_chart_tells_its_figures(chart, drawn):
     assert re.search(r"\d", said) and "undefined" not in said and "NaN" not in said
 
 
+@pytest.mark.thorough
 def test_a_histogram_of_scores_has_its_bins_and_its_threshold(drawn):
     place = drawn.locator("[data-chart=run-0-ood-0-histogram-0]")
     assert (
@@ -174,6 +180,7 @@ def light(tab):
     return min(map(int, re.findall(r"\d+", colour)[:3])) > 200
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_theme_follows_the_system_until_the_button_is_pressed(scheme, chromium, made):
     with opened(chromium, made, color_scheme=scheme) as tab:
@@ -188,6 +195,7 @@ def test_the_theme_follows_the_system_until_the_button_is_pressed(scheme, chromi
         assert light(tab) and not tab.locator("#theme").is_visible()
 
 
+@pytest.mark.thorough
 def test_a_comparison_shows_both(chromium, run, compared):
     with opened(chromium, compared) as tab:
         said = tab.inner_text("#compare")

@@ -29,6 +29,7 @@ def test_the_page_is_whole_and_small(made, evaluation):
     assert html.count("<script") == 3  # data, Vega, ours: none of the names
 
 
+@pytest.mark.thorough
 def test_a_stored_evaluation_is_used_unless_it_is_of_another_checkpoint(own_pages, capsys):
     run, out = own_pages / FOLDER, ("--out", str(own_pages / "again.html"))
     folder = run / "evaluation" / "test_best"

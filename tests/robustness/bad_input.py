@@ -293,14 +293,15 @@ def page(rows):
 
 
 def main():
-    from conftest import _quick_config
+    import conftest  # noqa: F401  Caches of its own.
+    from command_line import MIRRORED, new_config
     from rich.console import Console
 
     from cifar_jax import train
 
     with tempfile.TemporaryDirectory() as folder:
         sandbox, workdir = Sandbox(pathlib.Path(folder) / "sandbox"), pathlib.Path(folder) / "run"
-        train.train_and_evaluate(_quick_config(), workdir, Console(file=io.StringIO()))
+        train.train_and_evaluate(new_config(MIRRORED), workdir, Console(file=io.StringIO()))
         rows = [row(case, message(run(case, sandbox, workdir), sandbox)) for case in CASES]
     PAGE.write_text(page(rows))
 

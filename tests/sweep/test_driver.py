@@ -132,6 +132,7 @@ def test_interrupted_and_resumed_is_uninterrupted(sweep, tmp_path, monkeypatch, 
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole") and len(intervals) == 4
 
 
+@pytest.mark.thorough
 def test_runs_that_diverge_or_stop_early_leave_the_others_alone(sweep, tmp_path):
     """And a sweep of two structures has two groups; without a validation set there is no best."""
     sweep.base.update(selection="last")
@@ -217,6 +218,7 @@ def test_several_devices_share_out_the_runs(tmp_path):
         assert float(ours["train_loss"]) == pytest.approx(float(theirs["train_loss"]), rel=1e-3)
 
 
+@pytest.mark.thorough
 def test_a_damaged_checkpoint_of_a_sweep_is_kept_and_it_ends_the_same(sweep, no_figures, tmp_path):
     """Only the last one of a group is kept: it is trained anew. Meanwhile the workdir is its own."""
     sweep.base.total_epochs = 1

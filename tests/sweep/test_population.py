@@ -134,6 +134,7 @@ def wide_recipe(run):
     return dataclasses.replace(run.recipe, model=model, dtype=jnp.float64)
 
 
+@pytest.mark.thorough
 def test_in_turns_the_numbers_are_the_very_same():
     group = make_group(
         small_net.NAME, {"a": MOMENTUM, "b": MOMENTUM | {"optimizer.learning_rate": 0.1}}
@@ -149,6 +150,7 @@ def test_in_turns_the_numbers_are_the_very_same():
     jax.tree.map(np.testing.assert_array_equal, population.pick(members.state, 3), expected)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "turns",
     [False, pytest.param(True, marks=pytest.mark.thorough)],
@@ -195,6 +197,7 @@ def test_all_are_evaluated_as_alone():
     np.testing.assert_allclose(found.loss[1], one.loss, rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["sgd", pytest.param("rmsprop", marks=pytest.mark.thorough)])
 def test_zero_computes_what_off_computes(name):
     """So a group may have momentum, decay and smoothing on where one of its runs has them."""
@@ -212,6 +215,7 @@ def test_zero_computes_what_off_computes(name):
     assert difference(states[1].params, states[0].params) < 1e-6
 
 
+@pytest.mark.thorough
 def test_the_rate_is_read_from_hyper_only_where_told():
     """And a rate of 0 there computes what no dropout does."""
     config = make_group(small_net.NAME, {"a": {"model.dropout": 0.5}}).config
