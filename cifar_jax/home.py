@@ -104,4 +104,10 @@ def writable(path):
     # Not Path.exists, which raises in a folder that is closed to this user.
     while not os.path.exists(path) and path != path.parent:
         path = path.parent
-    return os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)
+    if not os.path.isdir(path) or not os.access(path, os.W_OK | os.X_OK):
+        return False
+    try:  # root has every permission, also where nothing can be made
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError:
+        return False
+    return True
