@@ -168,6 +168,21 @@ sys.exit(command_line.guarded(main)())
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("backend", ["module://made_up.backend_inline", "TkAgg", "nonsense"])
+def test_a_notebooks_backend_is_not_asked_for(backend):
+    code = """
+import sys
+from cifar_jax import command_line
+def main():
+    from cifar_jax.analysis import style
+    import matplotlib.pyplot
+    print(matplotlib.get_backend())
+sys.exit(command_line.guarded(main)())
+"""
+    done = run_python(code, MPLBACKEND=backend)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "agg\n", "")
+
+
 # What a program that calls us may have set, one after the other: context manager -> value.
 UNUSUAL = {
     "enable_x64": True,
