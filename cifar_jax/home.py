@@ -53,6 +53,8 @@ def settle():
         os.environ["XDG_CACHE_HOME"] = str(chosen)
     if configs is None or not writable(configs):
         os.environ.setdefault("MPLCONFIGDIR", str(chosen / "matplotlib"))
+    # TensorFlow, which writes TensorBoard's events, brings Keras, which makes a folder in the home or in /tmp.
+    os.environ.setdefault("KERAS_HOME", str(chosen / "cifar_jax" / "keras"))
 
 
 @contextlib.contextmanager
