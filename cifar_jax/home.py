@@ -53,6 +53,12 @@ def settle():
         os.environ["XDG_CACHE_HOME"] = str(chosen)
     if configs is None or not writable(configs):
         os.environ.setdefault("MPLCONFIGDIR", str(chosen / "matplotlib"))
+    kept = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    if kept and "://" not in kept and not writable(pathlib.Path(kept)):
+        # JAX would warn of every program that it can't keep, or not even look for.
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "1e9"
+        if not os.access(kept, os.R_OK | os.X_OK):
+            os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     # TensorFlow, which writes TensorBoard's events, brings Keras, which makes a folder in the home or in /tmp.
     os.environ.setdefault("KERAS_HOME", str(chosen / "cifar_jax" / "keras"))
 

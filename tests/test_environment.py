@@ -183,6 +183,21 @@ sys.exit(command_line.guarded(main)())
     assert (done.returncode, done.stdout, done.stderr) == (0, "agg\n", "")
 
 
+def test_no_program_warns_of_a_folder_for_programs_that_is_none(tmp_path):
+    code = """
+import sys
+from cifar_jax import command_line
+def main():
+    import jax
+    print(jax.jit(lambda x: x + 1)(1))
+sys.exit(command_line.guarded(main)())
+"""
+    (tmp_path / "file").write_text("")
+    always = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    done = run_python(code, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "file" / "x"), **always)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+
+
 # What a program that calls us may have set, one after the other: context manager -> value.
 UNUSUAL = {
     "enable_x64": True,
