@@ -206,7 +206,8 @@ class Stock:
                 return next(folder.iterdir())
             inner = Archives().extract(folder, SHAPES[data][0], self.files(data))
             if data == "damaged":
-                truncate(max(inner.iterdir(), key=lambda path: path.stat().st_size))
+                batch = max(inner.iterdir(), key=lambda path: path.stat().st_size)
+                os.truncate(batch, batch.stat().st_size - 1)
             return inner
 
     def run(self, data):
@@ -337,9 +338,10 @@ class Stage:
     def data_dir(self):
         if self.case.data == "digits":
             return []
+        where = self.input("data_dir", self.stock.prepared(self.case.data))
         if self.case.data == "damaged":
-            self.may_change.append(self.here / "data_dir")  # it is mended
-        return ["--data_dir", self.input("data_dir", self.stock.prepared(self.case.data))]
+            self.may_change.append(self.here / where)  # it is mended
+        return ["--data_dir", where]
 
     def picture(self, name="picture.png"):
         path = self.folder / name
@@ -715,17 +717,17 @@ def _faults_left(stage, code, before, after):
         if before.get(path, "none") != after.get(path, "none")
     }
 
+    places = {place for each in stage.may_change for place in (each, each.resolve())}
+
     def may(path):
-        return any(
-            path.is_relative_to(each) or each.is_relative_to(path) for each in stage.may_change
-        )
+        return any(path.is_relative_to(each) or each.is_relative_to(path) for each in places)
 
     def of_caches(path):
         """What libraries keep for their next start."""
         if path == stage.folder / "home/.config":
             return True
-        places = ("tmp/cifar_jax_", "home/.config/matplotlib", "home/.cache")
-        return str(path.relative_to(stage.folder)).startswith(places)
+        caches = ("tmp/cifar_jax_", "home/.config/matplotlib", "home/.cache")
+        return str(path.relative_to(stage.folder)).startswith(caches)
 
     def is_prepared(path):
         """Of a whole data set, or a folder that has one."""
@@ -740,7 +742,7 @@ def _faults_left(stage, code, before, after):
             yield f"changed: {name!r}"
         elif HALF_WRITTEN.search(path.name) and path in after and not of_caches(path):
             yield f"left: {name!r}"
-        elif code == 2 and path in after and not is_prepared(path) and not of_caches(path):
+        elif code == 2 and after.get(path) and not is_prepared(path) and not of_caches(path):
             yield f"left by a command that refuses: {name!r}"
 
 
