@@ -48,11 +48,13 @@ def settle():
     Raises:
         UserError: as of `caches`.
     """
-    chosen, configs = caches(), usual("XDG_CONFIG_HOME", ".config")
+    chosen = caches()
+    named = os.environ.get("MPLCONFIGDIR")
+    configs = pathlib.Path(named) if named else usual("XDG_CONFIG_HOME", ".config")
     if chosen != usual("XDG_CACHE_HOME", ".cache"):
         os.environ["XDG_CACHE_HOME"] = str(chosen)
     if configs is None or not writable(configs):
-        os.environ.setdefault("MPLCONFIGDIR", str(chosen / "matplotlib"))
+        os.environ["MPLCONFIGDIR"] = str(chosen / "matplotlib")
     kept = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
     if kept and "://" not in kept and not writable(pathlib.Path(kept)):
         # JAX would warn of every program that it can't keep, or not even look for.

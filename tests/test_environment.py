@@ -411,6 +411,17 @@ def test_without_a_home_caches_are_in_a_private_folder(nobody, capsys):
     assert not capsys.readouterr().err
 
 
+def test_a_folder_of_matplotlibs_that_can_not_be_written_is_none(nobody, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "mine"))
+    home.settle()
+    assert os.environ["MPLCONFIGDIR"] == str(tmp_path / "mine")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "file" / "x"))
+    home.settle()
+    assert os.environ["MPLCONFIGDIR"] == str(tmp_path / "caches" / "matplotlib")
+
+
 def test_as_a_library_nothing_is_set(nobody):
     assert runtime.cache_folder().is_relative_to(nobody)
     assert "XDG_CACHE_HOME" not in os.environ and "MPLCONFIGDIR" not in os.environ
