@@ -17,6 +17,7 @@ import functools
 import json
 import os
 import pathlib
+import pickle
 import random
 import re
 import shutil
@@ -33,6 +34,7 @@ from PIL import Image
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import nobody  # noqa: E402
 from damages import flip_bit, truncate  # noqa: E402
 from small_archives import FORMS, Archives  # noqa: E402
 from xla import quick_flags  # noqa: E402
@@ -181,8 +183,6 @@ class Stock:
                     records[:, 1025:2049] = 7
                     files[name] = records.tobytes()
         if data == "a single class":
-            import pickle
-
             for name, content in files.items():
                 batch = pickle.loads(content)
                 if b"labels" in batch:
@@ -647,6 +647,8 @@ HALF_WRITTEN = re.compile(r"orbax-checkpoint-tmp|incomplete|partial|\.tmp|^tmp")
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
+    """How a case ended; its code is None where it did not."""
+
     case: Case
     code: int | None
     faults: tuple
@@ -669,7 +671,7 @@ def run(case, stock, folder):
     }
     environment |= ENVIRONMENTS[case.environment]
     environment = {name: value for name, value in environment.items() if value is not None}
-    start = ["unshare", "--user", "--map-user=12345"] if case.environment == "nobody" else []
+    start = nobody.UNSHARE if case.environment == "nobody" else []
     before, began = stage.snapshot(), time.monotonic()
     process = subprocess.Popen(
         [*start, sys.executable, "-m", f"cifar_jax.{module}", *map(str, arguments)],
@@ -784,6 +786,9 @@ def command_line():
     if options.only:
         numbers = [int(number) for number in options.only.split(",")]
     cases = [draw(number, options.seed) for number in numbers]
+    if not nobody.possible():
+        print("user namespaces are not to be had here: without those of nobody")
+        cases = [case for case in cases if case.environment != "nobody"]
     if options.list:
         print(*cases, sep="\n")
         return

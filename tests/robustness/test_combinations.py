@@ -1,6 +1,7 @@
 """Random combinations of command, path, environment and data: see combinations.py, which runs two hundred of them."""
 
 import combinations
+import nobody
 import pytest
 from combinations import CHEAP, DATA, Stock, draw
 
@@ -14,6 +15,8 @@ def stock(tmp_path_factory, workdir):
 
 
 def ends_well(case, stock, folder):
+    if case.environment == "nobody" and not nobody.possible():
+        pytest.skip("user namespaces are not to be had here")
     ended = combinations.run(case, stock, folder / "case")
     assert not ended.faults, f"{ended}\n{ended.errors}"
 
