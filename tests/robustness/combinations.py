@@ -220,15 +220,25 @@ class Stock:
                 if data != "digits":
                     options += [f"--config.dataset.archive={self.archive(data)}"]
                     options += [f"--config.dataset.data_dir={self.folder / 'data' / data}"]
-                start = [sys.executable, "-m", "cifar_jax.main", "--config", CONFIG]
-                made = subprocess.run(
-                    [*start, "--workdir", folder, *options],
-                    env=self.usual, capture_output=True, text=True,
-                )  # fmt: skip
-                if made.returncode:
-                    raise RuntimeError(f"no run of {data}: {made.stdout}{made.stderr}")
+                self._make("main", "--config", CONFIG, "--workdir", folder, *options)
                 self._runs[data] = folder
             return self._runs[data]
+
+    def weights(self):
+        """A file of the weights of the run of the digits."""
+        with self._lock:
+            path = self.folder / "weights.npz"
+            if not path.exists():
+                self._make("weights", "--workdir", self.run("digits"), "--target", path)
+            return path
+
+    def _make(self, name, *arguments):
+        start = [sys.executable, "-m", f"cifar_jax.{name}"]
+        made = subprocess.run(
+            [*start, *map(str, arguments)], env=self.usual, capture_output=True, text=True
+        )
+        if made.returncode:
+            raise RuntimeError(f"{name} {arguments}: {made.stdout}{made.stderr}")
 
     def prepared(self, data):
         """The data folder of a prepared set."""
@@ -414,15 +424,7 @@ def main_again(stage):
 
 def main_from_weights(stage):
     """On the digits from weights of the digits."""
-    source = stage.stock.folder / "weights.npz"
-    with stage.stock._lock:
-        if not source.exists():
-            arguments = ["--workdir", stage.stock.run("digits"), "--target", source]
-            start = [sys.executable, "-m", "cifar_jax.weights"]
-            subprocess.run(
-                [*start, *arguments], env=stage.stock.usual, check=True, capture_output=True
-            )
-    weights, out = stage.input("weights", source, "w.npz"), stage.output("run")
+    weights, out = stage.input("weights", stage.stock.weights(), "w.npz"), stage.output("run")
     arguments = ["--config", CONFIG, "--workdir", out, *training("digits")]
     return "main", [*arguments, f"--config.model.weights={weights}"], has(out, "summary.json")
 
@@ -627,9 +629,8 @@ def expected(case):
     if unused and not case.command.startswith("data.prepare"):
         return success | {2}
     if case.role == "data_dir" and case.path != "URL":
-        return success | {
-            2
-        }  # a run's archive is there still, and what can't be written has a stand-in
+        # A run's archive is there still, and what can't be written has a stand-in.
+        return success | {2}
     if case.path in REFUSED:
         return of_picture | {2} if case.path == "URL" else of_picture
     return success | {2} if is_output(case) else of_picture
