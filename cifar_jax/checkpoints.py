@@ -104,6 +104,7 @@ def open_manager(folder, read_only=False):
     for step in _steps(folder):
         if part := _unreadable(folder / str(step)):
             raise _left_to_the_user(refusal(folder / str(step), part))
+    jax.devices()  # a JAX without any says so itself, which is no matter of checkpoints
     try:
         return Manager(folder, options)
     except Exception as error:  # Orbax looks into all of them, and raises many types

@@ -204,6 +204,8 @@ def _exit_code(main, arguments, interrupted):
     try:
         settings.drop(os.environ, _remark)
         home.settle()
+        # Figures are files. A notebook's processes inherit a backend that another installation may not have.
+        os.environ["MPLBACKEND"] = "agg"
         return main(*arguments) or 0
     except UserError as error:
         lines = map(printable, str(error).split("\n"))

@@ -48,11 +48,21 @@ def settle():
     Raises:
         UserError: as of `caches`.
     """
-    chosen, configs = caches(), usual("XDG_CONFIG_HOME", ".config")
+    chosen = caches()
+    named = os.environ.get("MPLCONFIGDIR")
+    configs = pathlib.Path(named) if named else usual("XDG_CONFIG_HOME", ".config")
     if chosen != usual("XDG_CACHE_HOME", ".cache"):
         os.environ["XDG_CACHE_HOME"] = str(chosen)
     if configs is None or not writable(configs):
-        os.environ.setdefault("MPLCONFIGDIR", str(chosen / "matplotlib"))
+        os.environ["MPLCONFIGDIR"] = str(chosen / "matplotlib")
+    kept = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    if kept and "://" not in kept and not writable(pathlib.Path(kept)):
+        # JAX would warn of every program that it can't keep, or not even look for.
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "1e9"
+        if not os.access(kept, os.R_OK | os.X_OK):
+            os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    # TensorFlow, which writes TensorBoard's events, brings Keras, which makes a folder in the home or in /tmp.
+    os.environ.setdefault("KERAS_HOME", str(chosen / "cifar_jax" / "keras"))
 
 
 @contextlib.contextmanager
@@ -104,4 +114,10 @@ def writable(path):
     # Not Path.exists, which raises in a folder that is closed to this user.
     while not os.path.exists(path) and path != path.parent:
         path = path.parent
-    return os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)
+    if not os.path.isdir(path) or not os.access(path, os.W_OK | os.X_OK):
+        return False
+    try:  # root has every permission, also where nothing can be made
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError:
+        return False
+    return True

@@ -63,12 +63,12 @@ def write(path, arrays):
                     partial, **{name: _in_numpys_types(array) for name, array in arrays.items()}
                 )
             else:
-                from safetensors.numpy import save_file
+                from safetensors.numpy import save
 
-                # It writes the memory as it lies, whatever the strides say of it.
-                save_file(
-                    {name: np.asarray(each, order="C") for name, each in arrays.items()}, partial
-                )
+                # It takes the memory as it lies, whatever the strides say of it.
+                ordered = {name: np.asarray(each, order="C") for name, each in arrays.items()}
+                # Its own errors of files are none of Python's, and it knows names only in UTF-8.
+                partial.write_bytes(save(ordered))
     except OSError as error:
         raise UserError(f"can't write {path} ({error.strerror})") from error
 

@@ -23,12 +23,12 @@ def run_as_nobody(name, *arguments, cwd, temporary, **environment):
     Returns:
         CompletedProcess with text output.
     """
-    if not _possible():
+    if not possible():
         pytest.skip("user namespaces are not to be had here")
     given = {"PATH": os.environ["PATH"], "PYTHONPATH": ROOT, "TMPDIR": temporary}
     given |= {"CIFAR_JAX_TUNING": "off"} | environment
     return subprocess.run(
-        [*_UNSHARE, sys.executable, "-m", f"cifar_jax.{name}", *map(str, arguments)],
+        [*UNSHARE, sys.executable, "-m", f"cifar_jax.{name}", *map(str, arguments)],
         cwd=cwd,
         env={name: str(value) for name, value in given.items()},
         capture_output=True,
@@ -37,14 +37,15 @@ def run_as_nobody(name, *arguments, cwd, temporary, **environment):
     )
 
 
-_UNSHARE = ("unshare", "--user", f"--map-user={NUMBER}")
+UNSHARE = ("unshare", "--user", f"--map-user={NUMBER}")
 
 
 @functools.cache
-def _possible():
+def possible():
+    """Whether this machine lets a process be another user."""
     if not shutil.which("unshare"):
         return False
     probe = "import os, pwd, sys; sys.exit(os.getuid() != 12345)"
     return not subprocess.run(
-        [*_UNSHARE, sys.executable, "-c", probe], capture_output=True
+        [*UNSHARE, sys.executable, "-c", probe], capture_output=True
     ).returncode

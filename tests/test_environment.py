@@ -168,6 +168,36 @@ sys.exit(command_line.guarded(main)())
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("backend", ["module://made_up.backend_inline", "TkAgg", "nonsense"])
+def test_a_notebooks_backend_is_not_asked_for(backend):
+    code = """
+import sys
+from cifar_jax import command_line
+def main():
+    from cifar_jax.analysis import style
+    import matplotlib.pyplot
+    print(matplotlib.get_backend())
+sys.exit(command_line.guarded(main)())
+"""
+    done = run_python(code, MPLBACKEND=backend)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "agg\n", "")
+
+
+def test_no_program_warns_of_a_folder_for_programs_that_is_none(tmp_path):
+    code = """
+import sys
+from cifar_jax import command_line
+def main():
+    import jax
+    print(jax.jit(lambda x: x + 1)(1))
+sys.exit(command_line.guarded(main)())
+"""
+    (tmp_path / "file").write_text("")
+    always = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    done = run_python(code, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "file" / "x"), **always)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+
+
 # What a program that calls us may have set, one after the other: context manager -> value.
 UNUSUAL = {
     "enable_x64": True,
@@ -320,6 +350,27 @@ def test_commands_have_the_same_bits_whatever_the_variables(tmp_path, form):
 # ---- No home
 
 
+@pytest.mark.thorough
+def test_keras_has_its_folder_among_the_caches(tmp_path):
+    code = """
+import sys
+from cifar_jax import command_line
+def main():
+    import tensorflow as tf
+    tf.summary.create_file_writer("events").close()
+    tf.keras
+sys.exit(command_line.guarded(main)())
+"""
+    (tmp_path / "home").mkdir()
+    places = {"HOME": tmp_path / "home", "XDG_CACHE_HOME": tmp_path / "caches", "KERAS_HOME": ""}
+    code = "import os; os.environ.pop('KERAS_HOME')" + code
+    done = run_python(code, cwd=tmp_path, **{name: str(place) for name, place in places.items()})
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "home" / ".keras").exists()
+    assert (tmp_path / "caches" / "cifar_jax" / "keras").is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["caches", "events", "home"]
+
+
 @pytest.fixture
 def nobody(monkeypatch, tmp_path):
     """A user without HOME and without an entry in passwd; the folder of its temporary files."""
@@ -327,7 +378,8 @@ def nobody(monkeypatch, tmp_path):
     def no_entry(*_):
         raise KeyError
 
-    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "TFDS_DATA_DIR"):
+    variables = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "KERAS_HOME")
+    for name in (*variables, "TFDS_DATA_DIR"):
         monkeypatch.setenv(name, "")  # so that what is set meanwhile is taken back
         monkeypatch.delenv(name)
     monkeypatch.setattr(pwd, "getpwuid", no_entry)
@@ -347,6 +399,7 @@ def test_without_a_home_caches_are_in_a_private_folder(nobody, capsys):
     assert folder.stat().st_mode & 0o7777 == 0o700
     assert os.environ["XDG_CACHE_HOME"] == str(folder)
     assert os.environ["MPLCONFIGDIR"] == str(folder / "matplotlib")
+    assert os.environ["KERAS_HOME"] == str(folder / "cifar_jax" / "keras")
     assert runtime.cache_folder() == folder / "cifar_jax"
     assert folders.data_root() == folder / "tensorflow_datasets"
     assert folders.fallback_root(pathlib.Path("/")).is_relative_to(folder)
@@ -356,6 +409,17 @@ def test_without_a_home_caches_are_in_a_private_folder(nobody, capsys):
     home.private.cache_clear()
     home.settle()  # a child's: it is told where
     assert not capsys.readouterr().err
+
+
+def test_a_folder_of_matplotlibs_that_can_not_be_written_is_none(nobody, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "mine"))
+    home.settle()
+    assert os.environ["MPLCONFIGDIR"] == str(tmp_path / "mine")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "file" / "x"))
+    home.settle()
+    assert os.environ["MPLCONFIGDIR"] == str(tmp_path / "caches" / "matplotlib")
 
 
 def test_as_a_library_nothing_is_set(nobody):

@@ -205,6 +205,19 @@ def test_what_cant_be_read_but_is_whole_is_left_alone(tmp_path, monkeypatch, err
     assert_is(restore_newest(tmp_path / "checkpoints"), 2)
 
 
+def test_a_machine_without_a_device_is_no_matter_of_checkpoints(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    error = RuntimeError("Unable to initialize backend 'abacus'")
+
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(jax, "devices", fails)
+    with pytest.raises(RuntimeError) as raised:
+        checkpoints.open_manager(tmp_path, read_only=True)
+    assert raised.value is error
+
+
 @pytest.mark.parametrize("name", ["_CHECKPOINT_METADATA", "metrics/metrics", "state/_METADATA"])
 def test_a_newer_format_is_no_damage(tmp_path, name):
     """Its files are whole and listed; this version finds other keys in them than it knows."""

@@ -1,5 +1,7 @@
 """Files of weights: what is read, what is refused, and the command line."""
 
+import os
+
 import jax
 import ml_dtypes
 import numpy as np
@@ -91,8 +93,26 @@ def test_wrong_paths(tmp_path):
         weights.read(tmp_path / "none.npz")
     with pytest.raises(UserError, match="neither"):
         weights.read(tmp_path / "w.h5")
-    with pytest.raises(UserError, match="can't write"):
-        weights.write(tmp_path / "none" / "w.npz", state_dict())
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_where_nothing_can_be_written(suffix, tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in ("none", "file"):
+        with pytest.raises(UserError, match="can't write .*(No such file|Not a directory)"):
+            weights.write(tmp_path / folder / f"w{suffix}", state_dict())
+    (tmp_path / f"w{suffix}").mkdir()
+    with pytest.raises(UserError, match="can't write .*Is a directory"):
+        weights.write(tmp_path / f"w{suffix}", state_dict())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", f"w{suffix}"]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_folder_whose_name_is_no_text(suffix, tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff") / f"w{suffix}"
+    path.parent.mkdir()
+    weights.write(path, state_dict())
+    assert weights.read(path).keys() == state_dict().keys()
 
 
 @pytest.mark.thorough

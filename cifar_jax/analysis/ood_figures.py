@@ -97,6 +97,8 @@ def limits(inside, outside, thresholds):
     low = max(min(inside.min(), outside.min()), first - REACH * width)
     high = min(max(inside.max(), outside.max()), last + REACH * width)
     low, high = min(low, *thresholds), max(high, *thresholds)
+    if high - low < width:  # all the same
+        low, high = low - width, high + width
     return float(low), float(high)
 
 

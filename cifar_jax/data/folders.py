@@ -50,7 +50,7 @@ def fallback_root(root: Path) -> Path:
     One per root, so that two data folders never share a cache.
     """
     base = home.caches().expanduser().absolute()
-    return base / "cifar_jax" / "data" / hashlib.sha256(str(root).encode()).hexdigest()[:16]
+    return base / "cifar_jax" / "data" / hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
 
 
 def writable_root(root: Path, log) -> Path:

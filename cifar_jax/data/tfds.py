@@ -12,6 +12,7 @@ import io
 import os
 import shutil
 import struct
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,18 @@ from cifar_jax.errors import DataError
 COMMON = ("cifar10", "cifar100", "svhn_cropped", "mnist", "fashion_mnist", "digits")
 
 
+@contextlib.contextmanager
+def tidied():
+    """What is put among temporary files within is gone after: TFDS leaves a folder there with each new builder."""
+    usual = tempfile.tempdir
+    with tempfile.TemporaryDirectory() as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = usual
+
+
 def builder(name: str, root: Path):
     """The TFDS builder of `name` with `root` as its data folder, checked by `keys`.
 
@@ -33,7 +46,8 @@ def builder(name: str, root: Path):
     import tensorflow_datasets as tfds
 
     try:
-        found = tfds.builder(name, data_dir=os.fspath(root))
+        with tidied():
+            found = tfds.builder(name, data_dir=os.fspath(root))
     except tfds.core.DatasetNotFoundError as error:
         known = [*tfds.list_builders(with_community_datasets=False), "digits"]
         near = difflib.get_close_matches(name, known, n=4) or COMMON

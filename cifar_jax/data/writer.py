@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from cifar_jax.data.archive import Records
+from cifar_jax.data.tfds import tidied
 
 
 def write(records: Records, root: Path) -> Path:
@@ -36,7 +37,8 @@ def write(records: Records, root: Path) -> Path:
             return {split: _examples(records, split) for split in records.splits}
 
     # TFDS would announce a download on one stream and draw progress bars on the other.
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    silence = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    with silence[0], silence[1], tidied():
         builder = FromRecords(data_dir=os.fspath(root))
         builder.download_and_prepare(file_format="array_record")
     return Path(builder.data_dir)

@@ -1,6 +1,7 @@
 """Scores of out-of-distribution detection, their features, and figures."""
 
 import functools
+import io
 
 import cases
 import jax
@@ -167,8 +168,21 @@ def test_limits_show_thresholds_but_not_what_is_far_away():
     inside, outside = np.linspace(0, 1, 101), np.r_[0.5, -1e6]
     low, high = ood_figures.limits(inside, outside, (0.4, 1.2))
     assert -10 < low < 0 and high == 1.2
-    low, high = ood_figures.limits(np.ones(5), np.ones(3), (1.0, 1.0))  # nothing to tell apart
-    assert low <= 1 <= high
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0, 1, -1e8, 1e-30])
+@pytest.mark.parametrize("apart", [0, 1e-16])
+def test_a_histogram_of_scores_that_are_all_the_same(value, apart):
+    """And of those that differ by their rounding, between which no bins fit."""
+    same = np.full(3, float(value))
+    low, high = ood_figures.limits(same, same * (1 + apart), (value, value))
+    assert low < value < high
+    row = {"threshold": value, "threshold_on_judged": value, "accuracy": 0.5}
+    figure = ood_figures.histogram("Energy", [("noise", same, same * (1 + apart), row)])
+    figure.savefig(io.BytesIO())
+    found = ood_figures.binned(same, same * (1 + apart), (value, value))
+    assert sum(found["inside"]) == sum(found["outside"]) == 3
 
 
 def test_a_histogram_says_what_lies_beyond_its_axis():

@@ -1,6 +1,7 @@
 """Where data sets are looked for."""
 
 import os
+import pathlib
 import shutil
 
 import pytest
@@ -26,6 +27,24 @@ def test_writable_sees_permissions(tmp_path):
 def test_a_file_is_no_data_dir(tmp_path):
     (tmp_path / "file").touch()
     assert not folders.writable(tmp_path / "file" / "x")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc")
+def test_writable_is_tried():
+    """Permissions tell root that it may write, also where nothing can be made."""
+    assert not folders.writable(pathlib.Path("/proc"))
+    assert not folders.writable(pathlib.Path("/proc/new/folder"))
+
+
+def test_writable_leaves_nothing(tmp_path):
+    assert folders.writable(tmp_path) and folders.writable(tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_no_text_has_a_stand_in(tmp_path):
+    names = [tmp_path / os.fsdecode(name) for name in (b"\xff", b"\xfe")]
+    assert len({folders.fallback_root(name) for name in names}) == 2
+    assert all(folders.find(name, "cifar10") is None for name in names)
 
 
 def test_urls_are_refused():

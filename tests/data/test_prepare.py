@@ -1,8 +1,10 @@
 """The command line: a set that is complete, or nothing."""
 
+import tempfile
+
 import pytest
 
-from cifar_jax.data import cache, prepare, writer
+from cifar_jax.data import cache, prepare, tfds, writer
 from cifar_jax.errors import DataError
 
 
@@ -28,6 +30,15 @@ def test_prepares_and_says_what_next(archives, tmp_path, capsys):
     # Once more: nothing to do.
     assert prepare.main(["--archive", str(path), "--data_dir", str(data)]) == 0
     assert "already made from this archive" in capsys.readouterr().out
+
+
+def test_nothing_is_left_among_temporary_files(archives, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    path = archives.make(tmp_path / "cifar.tar.gz", "cifar10-binary")
+    prepare.prepare(path, tmp_path / "data", "", lambda line: None)
+    tfds.builder("cifar10", tmp_path / "none")
+    assert tempfile.tempdir == str(tmp_path / "tmp") and not list((tmp_path / "tmp").iterdir())
 
 
 def test_from_an_extracted_folder(archives, tmp_path, capsys):

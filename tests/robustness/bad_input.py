@@ -36,6 +36,8 @@ draws ten times as many as `pytest` alone, and with `CIFAR_JAX_FUZZ=50` fifty ti
 workdir, the named outputs and the caches, that no program is started, and that what is printed can't move a terminal's
 cursor. A file that unpacks to more than 500 MB, a picture of more than 50 million pixels or 200 MB, and a pickle that
 names any global but those of NumPy's integer arrays are refused before they are read.
+`python tests/robustness/combinations.py 200 --seed 0` starts processes with random combinations of command, path,
+environment variable and data set, and holds each to the same.
 
 Exit codes: 1 some pictures could not be read and the others were answered, 2 config, data or command line.
 """
