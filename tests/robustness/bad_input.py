@@ -29,13 +29,13 @@ INTRODUCTION = """\
 # Bad input
 
 What the command lines say to input that is wrong: an exit code, and one message on standard error, never a traceback.
-Each row is run by the tests (`tests/robustness/test_bad_input.py`), and this page is written by
-`python tests/robustness/bad_input.py`. Around these cases property-based tests draw others: overrides of configs,
-command lines, archives, pickles, pictures and damage to a run's folder. `pytest -m thorough`
-draws ten times as many as `pytest` alone, and with `CIFAR_JAX_FUZZ=50` fifty times those. They all hold that nothing hangs, that nothing is written but in the
-workdir, the named outputs and the caches, that no program is started, and that what is printed can't move a terminal's
-cursor. A file that unpacks to more than 500 MB, a picture of more than 50 million pixels or 200 MB, and a pickle that
-names any global but those of NumPy's integer arrays are refused before they are read.
+Each row is run by the tests (`tests/robustness/test_bad_input.py`), and this page is written by `python
+tests/robustness/bad_input.py`. Around these cases property-based tests draw others: overrides of configs, command
+lines, archives, pickles, pictures and damage to a run's folder. `pytest -m thorough` draws ten times as many as
+`pytest` alone, and with `CIFAR_JAX_FUZZ=50` fifty times those. They all hold that nothing hangs, that nothing is
+written but in the workdir, the named outputs and the caches, that no program is started, and that what is printed
+can't move a terminal's cursor. A file that unpacks to more than 500 MB, a picture of more than 50 million pixels or
+200 MB, and a pickle that names any global but those of NumPy's integer arrays are refused before they are read.
 `python tests/robustness/combinations.py 200 --seed 0` starts processes with random combinations of command, path,
 environment variable and data set, and holds each to the same.
 
