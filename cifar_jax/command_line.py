@@ -35,8 +35,9 @@ RUN_ARGUMENTS = {
 class _Parser(argparse.ArgumentParser):
     def parse_args(self, args=None, namespace=None):
         found = super().parse_args(args, namespace)
-        for action in self._actions:  # argparse takes `--name=--` for a list without elements
-            if action.nargs is None and getattr(found, action.dest, None) == []:
+        for action in self._actions:
+            # argparse takes `--name=--` for a list without elements, from Python 3.13 on for a value.
+            if action.nargs is None and getattr(found, action.dest, None) in ([], "--"):
                 self.error(f"argument {'/'.join(action.option_strings)}: expected one argument")
             if action.metavar in PATHS:
                 given = getattr(found, action.dest)

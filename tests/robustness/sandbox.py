@@ -132,7 +132,6 @@ def watching(watch):
 
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-NAMELESS = getattr(os, "O_TMPFILE", -1)  # a file that no folder ever shows
 # Event -> the positions of (path, its dir_fd or None) that it changes.
 CHANGES = {
     "os.mkdir": [(0, 2)],
@@ -153,8 +152,9 @@ def _hook(event, arguments):
         return
     if event == "open":
         path, _, flags = arguments
-        is_write = flags & WRITING and flags & NAMELESS != NAMELESS
-        found = [_absolute(path)] if is_write and not isinstance(path, int) else []
+        is_write = flags & WRITING and not isinstance(path, int)
+        # Of a folder it is a nameless file, which no folder ever shows, or an error.
+        found = [_absolute(path)] if is_write and not os.path.isdir(path) else []
     elif event in CHANGES:
         found = [
             _absolute(arguments[place], -1 if fd is None else arguments[fd])
