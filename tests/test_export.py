@@ -175,7 +175,10 @@ def untrained(name, dtype="float32"):
 def test_models_of_every_structure(name, dtype, tolerance):
     """Compiled without much optimisation, hence the tolerance for bfloat16."""
     run = untrained(name, dtype)
-    images = np.random.default_rng(1).integers(96, 160, (3, 32, 32, 3), np.uint8)  # none is sure
+    contrast = 32 if name == "attention_net" else 128  # of which that one would be too sure
+    images = np.random.default_rng(1).integers(
+        128 - contrast, 128 + contrast, (3, 32, 32, 3), np.uint8
+    )
     wanted = np.asarray(quick_jit(partial(export.probabilities, run.recipe))(run.variables, images))
     assert np.ptp(wanted, axis=1).min() > 0.005 and wanted.max() < 0.999
     content = export.export(run, ("cpu",)).serialize()

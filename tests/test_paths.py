@@ -16,6 +16,7 @@ from sandbox import Sandbox
 
 from cifar_jax import checkpoints, checksums, local_path, paths, quiet_orbax, reading
 from cifar_jax import config as config_lib
+from cifar_jax.analysis.report import vega
 from cifar_jax.errors import StorageError, UserError
 
 NAMES = (
@@ -303,6 +304,7 @@ def test_every_command_refuses_urls_at_the_door(sandbox, arguments):
 
 @pytest.mark.thorough
 def test_every_command_in_a_folder_with_a_pattern_for_a_name(sandbox):
+    vega.library()  # its V8 reserves more addresses than the sandbox lets a command take
     folder = sandbox.here / "it's [1] {a,b}*? 100%20#"
     folder.mkdir()
     Image.new("RGB", (40, 30)).save(folder / "cat.png")
