@@ -67,7 +67,7 @@ def test_it_learns_and_keeps_its_whitening(config, tmp_path, monkeypatch):
         return tuple(array[: sizes[split]] for array in digits.split(split))
 
     few = dataclasses.replace(digits, sizes=sizes, read=read)
-    monkeypatch.setattr(train.data, "load", lambda *_: few)
+    monkeypatch.setattr(data, "load", lambda *_, **__: few)
     whitening = kernel_of(initial_variables(build(config, few)))
     summary = train.train_and_evaluate(config, tmp_path / "run")
     assert summary["test_accuracy"] > 0.8
