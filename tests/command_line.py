@@ -16,6 +16,9 @@ QUICK = (
     "--config.tensorboard=false",
 )
 
+# configs/quickstart.py with a net that compiles in a second; only the main job knows that net.
+SMALL = "tests/small_quickstart.py"
+
 # The very run of the fixture `workdir`.
 MIRRORED = (*QUICK, "--config.evaluation.flip=true")
 

@@ -23,11 +23,11 @@ ROUNDING = {"rtol": 1e-11, "atol": 1e-11}
 
 ESSENTIAL = (
     *("one", "eight", "sharded", "plain", "parts", "share_by_share", "shares_on_devices"),
-    *("run_plain", "run_sharded", "communication", "sweep_communication", "sweep"),
+    *("run_plain", "run_sharded", "communication", "sweep_communication"),
 )
 THOROUGH = (
     *("one", "pmap", "per_device", "per_device_pmap", "plain", "parts_of_eight", "parts_pmap"),
-    *("run_plain", "run_pmap"),
+    *("run_plain", "run_pmap", "sweep"),
 )
 
 
@@ -119,11 +119,12 @@ def test_the_runs_of_a_sweep_send_nothing(found):
     assert found["sweep_communication"]["collectives"] == []
 
 
-def test_the_runs_of_a_sweep_are_those_of_one_device(found, small_config, tmp_path):
+@pytest.mark.thorough
+def test_the_runs_of_a_sweep_are_those_of_one_device(all_found, small_config, tmp_path):
     cells = grid({"optimizer.learning_rate": [0.001, 0.003, 0.01]})
     given, console = Sweep(small_config, cells, "lr_0.001"), Console(file=io.StringIO())
     rows = driver.train_sweep(given, 1, tmp_path / "sweep", console=console)
-    for ours, theirs in zip(found["sweep"], rows, strict=True):
+    for ours, theirs in zip(all_found["sweep"], rows, strict=True):
         assert (ours["cell"], ours["steps"]) == (theirs["cell"], theirs["steps"])
         assert ours["selected_test_loss"] == pytest.approx(theirs["selected_test_loss"], rel=1e-3)
 

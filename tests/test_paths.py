@@ -310,6 +310,15 @@ def test_every_command_in_a_folder_with_a_pattern_for_a_name(sandbox):
     Image.new("RGB", (40, 30)).save(folder / "cat.png")
     run, cat = folder / "run", folder / "cat.png"
     train = ("--config", ROOT / "configs/quickstart.py", "--workdir", run, *QUICK)
+    sweep = (
+        "--config",
+        ROOT / "configs/sweeps/quickstart.py",
+        "--workdir",
+        folder / "sweep",
+        "--runs",
+        "1",
+        *QUICK,
+    )
     for arguments in (
         ("main", *train),
         ("main", *train),
@@ -323,8 +332,8 @@ def test_every_command_in_a_folder_with_a_pattern_for_a_name(sandbox):
         ("weights", "--workdir", run, "--target", folder / "w.npz"),
         ("weights", "--model", "basic_net", "--source", folder / "w.npz", "--target", folder / "w.safetensors"),
         ("main", *train[:3], folder / "tuned", *QUICK, f"--config.model.weights={folder}/w.npz"),
-        ("sweep.__main__", "--config", ROOT / "configs/sweeps/quickstart.py", "--workdir", folder / "sweep"),
-        ("sweep.__main__", "--config", ROOT / "configs/sweeps/quickstart.py", "--workdir", folder / "sweep"),
+        ("sweep.__main__", *sweep),
+        ("sweep.__main__", *sweep),
     ):  # fmt: skip
         ended = sandbox.run(*arguments)
         assert ended.code == 0 and "damaged" not in ended.printed + ended.errors, (arguments, ended)

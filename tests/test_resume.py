@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from command_line import MIRRORED, QUICK, run_main
+from command_line import MIRRORED, QUICK, SMALL, run_main
 from outcomes import assert_same, outcome, start, wait_for_metrics
 from processes import devices
 
@@ -70,19 +70,21 @@ def test_signal_saves_and_the_rest_is_the_same(tmp_path, uninterrupted, number, 
 
 
 @pytest.mark.thorough
-def test_eight_devices_train_the_same_and_their_checkpoint_opens_on_one(tmp_path, uninterrupted):
+def test_eight_devices_train_the_same_and_their_checkpoint_opens_on_one(tmp_path):
     workdir = tmp_path / "run"
-    assert run_main(workdir, *QUICK, **devices(8)).returncode == 0
+    assert run_main(workdir, *QUICK, config=SMALL, **devices(8)).returncode == 0
     summary = json.loads((workdir / "summary.json").read_text())
     assert "as 8 devices" in summary["hardware"]
-    done = run_main(workdir, *QUICK)  # on one device: reads the checkpoint and evaluates
+    done = run_main(
+        workdir, *QUICK, config=SMALL
+    )  # on one device: reads the checkpoint and evaluates
     assert done.returncode == 0, done.stderr
     again = json.loads((workdir / "summary.json").read_text())
     assert again["params_sha256"] == summary["params_sha256"]
     assert "devices" not in again["hardware"]
 
     alone = tmp_path / "alone"
-    assert run_main(alone, *QUICK).returncode == 0
+    assert run_main(alone, *QUICK, config=SMALL).returncode == 0
     one, many = (
         [
             row["loss"]
@@ -117,7 +119,7 @@ def test_eight_devices_do_everything_as_one(tmp_path):
     )
     losses = []
     for name, environment in (("one", {}), ("eight", devices(8))):
-        done = run_main(tmp_path / name, *options, **environment)
+        done = run_main(tmp_path / name, *options, config=SMALL, **environment)
         assert done.returncode == 0, done.stderr
         rows = map(json.loads, (tmp_path / name / "metrics.jsonl").open())
         losses.append([row["loss"] for row in rows])

@@ -6,6 +6,9 @@ set (Alpaydin and Kaynak, 1998).
 
 from __future__ import annotations
 
+import importlib.util
+import pathlib
+
 import numpy as np
 
 from cifar_jax.data import cache
@@ -59,17 +62,30 @@ def arrays() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """
     from PIL import Image
 
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
+    images, labels = _read()
+    # The set counts ink in 0..16; the whole range of a byte is used.
+    grey = np.rint(images * (255 / 16)).astype(np.uint8)
+    rgb = np.stack([fit(Image.fromarray(image)) for image in grey])
+    train, test = stratified_split(labels, TEST_FRACTION, TEST_SEED)
+    return {"train": (rgb[train], labels[train]), "test": (rgb[test], labels[test])}
+
+
+def _read():
+    """Returns ink [N, 8, 8] in 0..16 and labels int32 [N], from the file that scikit-learn's package brings.
+
+    To import scikit-learn takes as long as to import JAX; where it keeps the file elsewhere, it is asked.
+    """
+    package = importlib.util.find_spec("sklearn")
+    if package is None:
         raise DataError(
             "The 'digits' data set comes with scikit-learn, which is not installed. "
             "Install it: pip install scikit-learn"
-        ) from error
-    bunch = load_digits()
-    # The set counts ink in 0..16; the whole range of a byte is used.
-    grey = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
-    rgb = np.stack([fit(Image.fromarray(image)) for image in grey])
-    labels = bunch.target.astype(np.int32)
-    train, test = stratified_split(labels, TEST_FRACTION, TEST_SEED)
-    return {"train": (rgb[train], labels[train]), "test": (rgb[test], labels[test])}
+        )
+    path = pathlib.Path(package.origin).parent / "datasets/data/digits.csv.gz"
+    if path.exists():
+        table = np.loadtxt(path, delimiter=",", dtype=np.int32)
+    else:
+        from sklearn.datasets import load_digits
+
+        table = np.column_stack(load_digits(return_X_y=True)).astype(np.int32)
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1]

@@ -13,7 +13,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from command_line import ROOT, command, free_port, run_main
+from command_line import ROOT, SMALL, command, free_port, run_main
 from documents import code_blocks
 from metrics_file import rows
 from processes import QUICK_XLA, devices, finish
@@ -22,7 +22,7 @@ from cifar_jax import reading
 from cifar_jax.errors import LostProcess
 
 # SGD, as Adam makes steps of full length out of roundings where a gradient is nearly zero.
-SMALL = (
+OPTIONS = (
     "--config.total_epochs=3",
     "--config.log_every_steps=5",
     "--config.batch_size=64",
@@ -64,7 +64,7 @@ def start(workdir, count, told=by_flags):
         arguments, environment = told(count, process, port)
         processes.append(
             subprocess.Popen(
-                command(workdir, *SMALL, *arguments),
+                command(workdir, *OPTIONS, *arguments, config=SMALL),
                 cwd=ROOT,
                 env=os.environ | {"XLA_FLAGS": QUICK_XLA} | environment,
                 stdout=subprocess.PIPE,
@@ -77,7 +77,7 @@ def start(workdir, count, told=by_flags):
 
 def run_with_two_devices(workdir):
     """One process, to its end; returns its output."""
-    done = run_main(workdir, *SMALL, XLA_FLAGS=QUICK_XLA, **devices(2))
+    done = run_main(workdir, *OPTIONS, config=SMALL, XLA_FLAGS=QUICK_XLA, **devices(2))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -128,7 +128,7 @@ def test_two_processes_of_the_slurm_script_are_bit_for_bit_one_with_two_devices(
     (bin_folder / "srun").chmod(0o755)
     slurm = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "2", "SAID": str(tmp_path)}
     done = subprocess.run(
-        ["bash", script, *command(tmp_path / "run", *SMALL)[3:]],
+        ["bash", script, *command(tmp_path / "run", *OPTIONS, config=SMALL)[3:]],
         cwd=ROOT,
         env=os.environ
         | slurm

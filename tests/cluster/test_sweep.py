@@ -11,7 +11,7 @@ from command_line import ROOT, free_port
 from processes import QUICK_XLA, devices, finish
 
 SWEEP = (
-    *("--config", str(ROOT / "configs/sweeps/quickstart.py"), "--runs", "1"),
+    *("--config", str(ROOT / "tests/small_sweep.py"), "--runs", "1"),
     *("--config.total_epochs=2", "--config.early_stopping.patience=1"),
 )
 

@@ -17,16 +17,17 @@ import torch_side  # noqa: E402
 from quick_jit import quick_jit  # noqa: E402
 from recorded import assert_recorded  # noqa: E402
 from torch_models import BUILD  # noqa: E402
-from zero_gradients import has_zero_gradient, weight_beside  # noqa: E402
+from zero_gradients import weight_beside  # noqa: E402
 
 from cifar_jax import models  # noqa: E402
 
 pytestmark = pytest.mark.parity
 
 
-# In float32 some activations of these fall on the other side of a ReLU's kink, in PyTorch as here, and each moves
-# the gradient: PyTorch's own is off by up to 1e-2 of its norm. So ours is asked to be no worse than three times that.
-NEAR_KINKS = ["inception_v3", "googlenet_imagenet"]
+# In float32 an activation may fall on the other side of a ReLU's kink, in PyTorch as here and from one CPU to the
+# next, and moves the gradient: images changed by 1e-6 of themselves move PyTorch's own by up to 4e-3 of its norm (8
+# draws, each model), and Inception's and GoogLeNet's by 1e-2, where ours is asked to be no worse than three times that.
+KINK = 5e-3
 
 
 def distance(gradients, exact):
@@ -44,9 +45,8 @@ def leaves(tree):
     return [(tuple(key.key for key in path), leaf) for path, leaf in flat]
 
 
-def assert_close(ours, theirs, tolerance, what, least_scale=0.0):
-    scale = max(np.max(np.abs(theirs)), least_scale)
-    error = np.max(np.abs(np.asarray(ours) - theirs)) / scale
+def assert_close(ours, theirs, tolerance, what):
+    error = np.max(np.abs(np.asarray(ours) - theirs)) / np.max(np.abs(theirs))
     assert error < tolerance, f"{what}: relative error {error:.2e}"
 
 
@@ -59,7 +59,8 @@ def test_golden_values_are_pytorchs(case):
 
 
 # Beyond the reports float64 is enough, but for one of each kind: large images, branches, no batch norm.
-IN_FLOAT32 = [*cases.REPORT_MODELS, *NEAR_KINKS, "resnet18_imagenet", "vgg16"]
+BRANCHED = ["inception_v3", "googlenet_imagenet"]
+IN_FLOAT32 = [*cases.REPORT_MODELS, *BRANCHED, "resnet18_imagenet", "vgg16"]
 
 
 @pytest.mark.parametrize(
@@ -77,17 +78,9 @@ def test_model_equals_torch_in_float32(case):
         leaves(ours.batch_stats), leaves(theirs.batch_stats), strict=True
     ):
         assert_close(leaf, torch_leaf, 1e-4, path)
-    if case.name in NEAR_KINKS:
-        exact = torch_side.outputs(case, jax.tree.map(np.float64, variables)).gradients
-        error, torch_error = (distance(each.gradients, exact) for each in (ours, theirs))
-        assert error < 3 * torch_error, (error, torch_error)
-        return
-    gradients = dict(leaves(theirs.gradients))
-    for path, leaf in leaves(ours.gradients):
-        # Where both are but rounding: against the weights beside.
-        zero = has_zero_gradient(case.name, path)
-        least = np.max(np.abs(gradients[weight_beside(path, gradients)])) if zero else 0.0
-        assert_close(leaf, gradients[path], 1e-4, path, least)
+    exact = torch_side.outputs(case, jax.tree.map(np.float64, variables)).gradients
+    error, torch_error = (distance(each.gradients, exact) for each in (ours, theirs))
+    assert error < max(KINK, 3 * torch_error), (error, torch_error)
 
 
 # The layers are shared, so of the larger models one of each kind of block will do.
