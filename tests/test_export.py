@@ -35,15 +35,23 @@ needs_tensorflow = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def exported(workdir, tmp_path_factory):
+def exported(workdir, made_once):
     """(the file, what the command printed); a SavedModel lies beside it where there is TensorFlow."""
-    path = tmp_path_factory.mktemp("exported") / "model.jaxexport"
-    command = [sys.executable, "-m", "cifar_jax.export", "--workdir", workdir, "--out", path]
-    if importlib.util.find_spec("tensorflow"):
-        command += ["--savedmodel", path.parent / "saved"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
-    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    return path, done.stdout
+
+    def make(folder):
+        folder.mkdir()
+        command = [sys.executable, "-m", "cifar_jax.export", "--workdir", workdir]
+        command += ["--out", folder / "model.jaxexport"]
+        if importlib.util.find_spec("tensorflow"):
+            command += ["--savedmodel", folder / "saved"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+        # `made_once` gives the folder its name at the end.
+        printed = done.stdout.replace(str(folder), str(folder.with_name("exported")))
+        (folder.parent / "exported.txt").write_text(printed)
+
+    folder = made_once("exported", make)
+    return folder / "model.jaxexport", (folder.parent / "exported.txt").read_text()
 
 
 @pytest.fixture

@@ -19,11 +19,14 @@ def workdir(pair):
 
 
 @pytest.fixture(scope="module")
-def written(workdir, tmp_path_factory):
+def written(workdir, made_once):
     """(folder of the results, ood.json)."""
-    folder = tmp_path_factory.mktemp("out") / "new"
-    options = ["--ood", SETS, "--layer", "conv2,fc2", "--count", "60", "--out", str(folder)]
-    assert ood.main(["--workdir", str(workdir), *options]) == 0
+
+    def make(folder):
+        options = ["--ood", SETS, "--layer", "conv2,fc2", "--count", "60", "--out", str(folder)]
+        assert ood.main(["--workdir", str(workdir), *options]) == 0
+
+    folder = made_once("ood", make)
     return folder, json.loads((folder / "ood.json").read_text())
 
 

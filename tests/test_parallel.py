@@ -32,24 +32,29 @@ THOROUGH = (
 
 
 def on_eight_devices(folder, *cases):
-    """case -> what eight_devices.py has written: a list of leaves, or an object."""
+    """Lets eight_devices.py write its answers to some cases."""
+    folder.mkdir()
     subprocess.run(
         [sys.executable, str(ROOT / "tests/eight_devices.py"), str(folder), *cases],
         check=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
+
+
+def written(folder):
+    """case -> what eight_devices.py has written: a list of leaves, or an object."""
     leaves = {path.stem: list(np.load(path).values()) for path in folder.glob("*.npz")}
     return leaves | {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    return on_eight_devices(tmp_path_factory.mktemp("eight"), *ESSENTIAL)
+def found(made_once):
+    return written(made_once("eight", lambda folder: on_eight_devices(folder, *ESSENTIAL)))
 
 
 @pytest.fixture(scope="module")
-def all_found(tmp_path_factory):
-    return on_eight_devices(tmp_path_factory.mktemp("all_ways"), *THOROUGH)
+def all_found(made_once):
+    return written(made_once("all_ways", lambda folder: on_eight_devices(folder, *THOROUGH)))
 
 
 def difference(ours, theirs):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -14,21 +15,26 @@ pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture(scope="module")
-def quickstart(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("quickstart") / "run"
-    done = run_main(workdir, XLA_FLAGS="")  # as a user's XLA compiles
-    return workdir, done
+def quickstart(made_once):
+    """(workdir, what the command printed)."""
+
+    def make(folder):
+        done = run_main(folder / "run", XLA_FLAGS="")  # as a user's XLA compiles
+        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+        (folder / "printed").write_text(done.stdout)
+
+    folder = made_once("quickstart", make)
+    return folder / "run", (folder / "printed").read_text()
 
 
 def test_quickstart_reaches_97_percent_and_says_so(quickstart):
-    workdir, done = quickstart
-    assert done.returncode == 0, done.stderr
+    workdir, printed = quickstart
     summary = json.loads((workdir / "summary.json").read_text())
     assert summary["test_accuracy"] >= 0.97
-    assert f"{summary['test_accuracy']:.2%}" in done.stdout
+    assert f"{summary['test_accuracy']:.2%}" in printed
     for digit in range(10):  # per-class figures
-        assert re.search(rf"│ {digit} +│ +\d+\.\d\d%", done.stdout)
-    assert "tensorboard --logdir" in done.stdout and "Traceback" not in done.stderr
+        assert re.search(rf"│ {digit} +│ +\d+\.\d\d%", printed)
+    assert "tensorboard --logdir" in printed
 
 
 def test_summary_holds_what_it_promises(quickstart):
@@ -75,8 +81,8 @@ def test_a_checkpoint_tells_where_it_is_from(quickstart):
         assert about["dataset_fingerprint"] == summary["dataset_fingerprint"]
 
 
-def test_same_command_again_only_evaluates(quickstart):
-    workdir, _ = quickstart
+def test_same_command_again_only_evaluates(quickstart, tmp_path):
+    workdir = shutil.copytree(quickstart[0], tmp_path / "run")
     before = json.loads((workdir / "summary.json").read_text())
     done = run_main(workdir)
     after = json.loads((workdir / "summary.json").read_text())
@@ -88,17 +94,21 @@ def test_same_command_again_only_evaluates(quickstart):
 
 
 @pytest.fixture(scope="module")
-def starts(tmp_path_factory):
+def starts(made_once):
     """Of two short runs, of seeds 0 and 1: (parameters, compiled programs that there are after it)."""
-    folder, found = tmp_path_factory.mktemp("starts"), []
-    options = (*QUICK, f"--config.compilation_cache={folder / 'cache'}")
-    for seed in (0, 1):
-        workdir = folder / str(seed)
-        assert run_main(workdir, *options, f"--config.seed={seed}").returncode == 0
-        cached = (path.name for path in (folder / "cache").iterdir())
-        programs = {name for name in cached if not name.endswith("-atime")}
-        found.append((parameters(workdir), programs))
-    return found
+
+    def make(folder):
+        starts = []
+        options = (*QUICK, f"--config.compilation_cache={folder / 'cache'}")
+        for seed in (0, 1):
+            workdir = folder / str(seed)
+            assert run_main(workdir, *options, f"--config.seed={seed}").returncode == 0
+            cached = (path.name for path in (folder / "cache").iterdir())
+            programs = sorted(name for name in cached if not name.endswith("-atime"))
+            starts.append((parameters(workdir), programs))
+        (folder / "starts.json").write_text(json.dumps(starts))
+
+    return json.loads((made_once("starts", make) / "starts.json").read_text())
 
 
 def parameters(workdir):

@@ -27,11 +27,12 @@ def test_killed_once_and_resumed(tmp_path, workdir):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("uninterrupted") / "run"
-    done = run_main(workdir, *LONG)
-    assert done.returncode == 0, done.stderr
-    return outcome(workdir)
+def uninterrupted(made_once):
+    def make(folder):
+        done = run_main(folder / "run", *LONG)
+        assert done.returncode == 0, done.stderr
+
+    return outcome(made_once("uninterrupted", make) / "run")
 
 
 @pytest.mark.thorough

@@ -14,15 +14,18 @@ from cifar_jax.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, module_config):
+def finished(made_once, module_config):
     """(folder, summary) of a run with batch norm, averages and a mirrored evaluation."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
     module_config.model.name = small_net.NAME
     module_config.ema.decay = 0.9
     module_config.evaluation.flip = True
-    console = Console(file=io.StringIO())
+
+    def make(folder):
+        train.train_and_evaluate(module_config, folder / "run", Console(file=io.StringIO()))
+
     with small_net.registered():
-        yield folder, train.train_and_evaluate(module_config, folder, console)
+        folder = made_once("trained", make) / "run"
+        yield folder, json.loads((folder / "summary.json").read_text())
 
 
 @pytest.mark.parametrize("which", ["best", "last"])

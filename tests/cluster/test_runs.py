@@ -108,11 +108,10 @@ def outcome(workdir):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
+def alone(made_once):
     """A run of one process with two devices."""
-    workdir = tmp_path_factory.mktemp("alone") / "run"
-    run_with_two_devices(workdir)
-    return outcome(workdir)
+    folder = made_once("two_devices", lambda folder: run_with_two_devices(folder / "run"))
+    return outcome(folder / "run")
 
 
 def assert_same(ours, theirs):

@@ -18,12 +18,14 @@ SHORT = (*QUICK, "--config.total_epochs=3")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(made_once):
     """The workdir of a whole run."""
-    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    done = run_main(workdir, *SHORT)
-    assert done.returncode == 0, done.stderr
-    return workdir
+
+    def make(folder):
+        done = run_main(folder / "run", *SHORT)
+        assert done.returncode == 0, done.stderr
+
+    return made_once("undisturbed", make) / "run"
 
 
 @pytest.fixture
