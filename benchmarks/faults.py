@@ -382,7 +382,7 @@ def main():
     chosen = options.faults.split(",")
     if unknown := set(chosen) - set(NAMES):
         parser.error(f"no fault {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    from cifar_jax import runtime
+    from cifar_jax.machine import runtime
 
     rows, began = [], time.monotonic()
     try:

@@ -69,7 +69,7 @@ def depthwise():
     import jax.numpy as jnp
     import roof
 
-    from cifar_jax.models import convolution
+    from cifar_jax.models.ops import convolution
 
     formulations = {
         "grouped": lambda x, k: convolution.xla_conv(x, k, 1, 1, x.shape[-1]),
@@ -112,7 +112,7 @@ def environment():
     import jax
     import torch
 
-    from cifar_jax import runtime
+    from cifar_jax.machine import runtime
 
     return {
         "hardware": runtime.hardware(),

@@ -51,7 +51,8 @@ def collectives(hlo):
 def run_of(model, batch_size, **overrides):
     """A run.Run on the embedded digits, over all devices, and its first state."""
     from cifar_jax import config as config_lib
-    from cifar_jax import data, run
+    from cifar_jax import data
+    from cifar_jax.train import setup as run
 
     config = config_lib.default()
     config.model.name, config.batch_size, config.dataset.name = model, batch_size, "digits"
@@ -64,11 +65,12 @@ def communication(model, batch_size=64, **overrides):
     """The collectives of a training step, and what the formula is of."""
     import jax
 
-    from cifar_jax import parallel, steps
+    from cifar_jax.machine import mesh as mesh_lib
     from cifar_jax.models import layers
+    from cifar_jax.train import steps
 
     run, state = run_of(model, batch_size, **overrides)
-    whole = parallel.replicated(run.mesh)
+    whole = mesh_lib.replicated(run.mesh)
     metrics = jax.device_put(steps.TrainMetrics.empty(), whole)
     order = run.programs.epoch_order(state.key, 0, len(run.train.labels))
 
@@ -106,9 +108,11 @@ def sweep(model, runs, batch_size):
     import jax
 
     from cifar_jax import config as config_lib
-    from cifar_jax import data, hyper, parallel, programs
-    from cifar_jax import run as run_lib
+    from cifar_jax import data
+    from cifar_jax.machine import mesh as mesh_lib
     from cifar_jax.sweep import population
+    from cifar_jax.train import hyper, programs
+    from cifar_jax.train import setup as run_lib
 
     config = config_lib.default()
     config.model.name, config.batch_size, config.dataset.name = model, batch_size, "digits"
@@ -120,7 +124,7 @@ def sweep(model, runs, batch_size):
         return programs.make_programs(made["functions"], form)
 
     run = run_lib.build(config_lib.check(config), data.load("digits", "", ""), stack)
-    shared, whole = parallel.over_devices(run.mesh), parallel.replicated(run.mesh)
+    shared, whole = mesh_lib.over_devices(run.mesh), mesh_lib.replicated(run.mesh)
 
     def initial(key):
         return population.initial_member(run, True, hyper.from_config(config), key, {})[0]
@@ -220,7 +224,7 @@ def main():
         return
     import jax
 
-    from cifar_jax import runtime
+    from cifar_jax.machine import runtime
 
     given = sys.argv[1:]
     for part in flags.parts.split(","):

@@ -44,12 +44,12 @@ def make_recipe(model, batch_size, optimizer="sgd", dtype="float32"):
     """steps.Recipe of a training of ours, without augmentation and dropout."""
     import jax.numpy as jnp
 
-    from cifar_jax import losses, models, optim, schedules, steps
-    from cifar_jax.data import augment
+    from cifar_jax import models
+    from cifar_jax.train import augment, losses, optimizers, schedules, steps
 
     return steps.Recipe(
         model=models.create(model, dropout=0.0, dtype=jnp.dtype(dtype)),
-        optimizer=optim.make_optimizer(optimizer, momentum=optimizer == "sgd"),
+        optimizer=optimizers.make_optimizer(optimizer, momentum=optimizer == "sgd"),
         schedule=schedules.make_schedule("constant", schedules.Plan(1)),
         loss=losses.make_loss("cross_entropy"),
         augmentation=augment.Augmentation(),
@@ -66,7 +66,7 @@ def make_parts(model, batch_size, optimizer, dtype="float32"):
     """What a training of ours has, its programs in the form of this platform: a loop on the CPU, else a scan."""
     import jax
 
-    from cifar_jax import hyper, state, steps
+    from cifar_jax.train import hyper, state, steps
 
     recipe = make_recipe(model, batch_size, optimizer, dtype)
     programs = steps.make_programs(recipe, "loop" if jax.default_backend() == "cpu" else "scan")
@@ -78,7 +78,8 @@ def make_parts(model, batch_size, optimizer, dtype="float32"):
 def ours(model, batch_size, optimizer, dtype="float32"):
     import jax
 
-    from cifar_jax import runtime, steps
+    from cifar_jax.machine import runtime
+    from cifar_jax.train import steps
 
     _, programs, train_state, data = make_parts(model, batch_size, optimizer, dtype)
     order = programs.epoch_order(train_state.key, 0, IMAGES)

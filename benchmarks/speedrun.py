@@ -48,15 +48,16 @@ TORCHVISION = {
 def ours(config, dataset, runs):
     """{"seconds": [...], "accuracies": [...], "compile_seconds": s} of so many seeds."""
     import jax
+    import whole_run
 
-    from cifar_jax import programs, whole_run
-    from cifar_jax.run import build, initial_state
+    from cifar_jax.machine import compilation
+    from cifar_jax.train.setup import build, initial_state
 
     config = config.copy_and_resolve_references()
     run = build(config, dataset)
     test = run.put(*dataset.split("test"))
     began = time.perf_counter()
-    program = programs.jit(whole_run.train_and_test(run), donate_argnums=0)
+    program = compilation.jit(whole_run.train_and_test(run), donate_argnums=0)
     program = program.lower(initial_state(run), run.train, test).compile()
     found = {"seconds": [], "accuracies": [], "compile_seconds": time.perf_counter() - began}
     for seed in range(-1, runs):  # the first one warms up
@@ -156,7 +157,7 @@ def main():
 
 def record(name, found, config, dataset, options):
     """Prints what a side found and appends it to the results, so that the other one can't lose it."""
-    from cifar_jax import runtime
+    from cifar_jax.machine import runtime
 
     print(in_words(name, found), flush=True)
     result = {

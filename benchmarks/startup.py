@@ -110,10 +110,10 @@ def evaluation_ratio(model, batch_size=256):
     import roof
     import sides
 
-    from cifar_jax import programs
+    from cifar_jax.machine import compilation
 
     recipe, compiled, state, data = sides.make_parts(model, batch_size, "sgd")
-    forward = programs.jit(lambda variables, x: recipe.model.apply(variables, x, train=False))
+    forward = compilation.jit(lambda variables, x: recipe.model.apply(variables, x, train=False))
     batch = recipe.normalize(data.images[:batch_size])
     evaluation = roof.best(lambda: compiled.evaluate(state.variables, data), seconds=10)
     eight = roof.best(lambda: [forward(state.variables, batch) for _ in range(8)], seconds=10)
@@ -174,7 +174,7 @@ def main():
         for each in (options.archive, options.data_dir)
     )
     hardware = python(
-        "import json; from cifar_jax import runtime; print(json.dumps(runtime.hardware()))"
+        "import json; from cifar_jax.machine import runtime; print(json.dumps(runtime.hardware()))"
     )
     first_step_seconds()  # fills the compilation cache
     print(f"{hardware}\n{'':>24} {'least':>8} {'median':>8} {'most':>8}  goal")

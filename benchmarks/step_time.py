@@ -14,7 +14,7 @@ Each side runs in a process of its own, all sides in turn, `--rounds` times; a p
 `--seconds` and gives its median. The table has the median over the processes, their least and greatest, and the
 ratio of the medians (below 1: ours is faster).
 
-    ours           as our command lines run: with the setting of cifar_jax.tuning, unless switched off
+    ours           as our command lines run: with the setting of cifar_jax.machine.huge_pages, unless switched off
     torch          eager, channels_last, the system's allocator as it is, its own number of threads
     torch_compile  the same under torch.compile
     torch_tuned    eager, with huge pages and an allocator that keeps what is freed
@@ -47,7 +47,8 @@ BESIDE_THE_REPORTS = {("basic_net", 128): "sgd"}
 
 def cases(text):
     """{(model, batch size): optimizer} of "name:batch,..." or "all": the models and batches of the reports."""
-    from cifar_jax import config, experiments
+    from cifar_jax import config
+    from cifar_jax.config import experiments
 
     known = {}
     for each in experiments.EXPERIMENTS:
@@ -69,11 +70,11 @@ def cases(text):
 
 def environment(side):
     """The environment variables of a side's process."""
-    from cifar_jax import tuning
+    from cifar_jax.machine import huge_pages
 
     found = dict(os.environ)
     if side in ("ours", "roof"):
-        found |= tuning.settings(found, tuning.machine_has_use())
+        found |= huge_pages.settings(found, huge_pages.machine_has_use())
     if side == "torch_tuned":
         found["GLIBC_TUNABLES"] = KEEPS_MEMORY
     return found

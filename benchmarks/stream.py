@@ -27,13 +27,14 @@ def make(model, batch_size, name, data_dir, **dataset):
     import jax
 
     from cifar_jax import config as config_lib
-    from cifar_jax import data, run
+    from cifar_jax import data
+    from cifar_jax.train import setup
 
     config = config_lib.default()
     config.model.name, config.batch_size, config.total_epochs = model, batch_size, 100_000
     config.dataset.update(name=name, data_dir=data_dir, **dataset)
-    made = run.build(config_lib.check(config), data.load(name, data_dir, ""))
-    now, done = run.initial_state(made), 0
+    made = setup.build(config_lib.check(config), data.load(name, data_dir, ""))
+    now, done = setup.initial_state(made), 0
 
     def train(count):
         nonlocal now, done
@@ -63,7 +64,7 @@ def main():
     flags = parser.parse_args()
     import jax
 
-    from cifar_jax import runtime
+    from cifar_jax.machine import runtime
 
     places = {
         "device": {"residency": "device"},

@@ -28,9 +28,12 @@ import jax.numpy as jnp
 import numpy as np
 import sides
 
-from cifar_jax import metrics, parallel, runtime, state, steps
-from cifar_jax.hyper import make_hyper
+from cifar_jax import metrics
+from cifar_jax.machine import mesh as mesh_lib
+from cifar_jax.machine import runtime
 from cifar_jax.sweep import population
+from cifar_jax.train import state, steps
+from cifar_jax.train.hyper import make_hyper
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "sweep.jsonl"
 CALIBRATION = 10  # steps, from whose time the length of an interval follows
@@ -41,7 +44,7 @@ class Timed:
     """A number of runs, trained in one of WAYS; `interval` trains so many steps of each and waits."""
 
     def __init__(self, way, model, batch_size, runs):
-        self.mesh = parallel.data_mesh()
+        self.mesh = mesh_lib.data_mesh()
         recipe = sides.make_recipe(model, batch_size)
         form = "loop" if jax.default_backend() == "cpu" else "scan"
         self.runs = 1 if way == "alone" else -(-runs // self.mesh.size) * self.mesh.size
@@ -63,10 +66,10 @@ class Timed:
                 recipe, form, self.mesh, self.runs, turns=way == "turns"
             )
             self.data = jax.device_put(
-                steps.Data(*sides.random_data()), parallel.replicated(self.mesh)
+                steps.Data(*sides.random_data()), mesh_lib.replicated(self.mesh)
             )
             rates, seeds = np.geomspace(1e-4, 1e-2, self.runs), np.arange(self.runs)
-            over = parallel.over_devices(self.mesh)
+            over = mesh_lib.over_devices(self.mesh)
 
             @jax.jit
             def members(rates, seeds):

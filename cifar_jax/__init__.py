@@ -1,3 +1,24 @@
-"""cifar_jax: train and understand small image classifiers in JAX."""
+"""Trains and explains small image classifiers with JAX."""
+
+import importlib
 
 __version__ = "0.1.0"
+
+
+def lazy_face(package, **modules):
+    """A package's `__getattr__`: names that it shows, each imported from its module when it is asked for.
+
+    So a room's light modules can be had without JAX, as a command's --help needs them.
+
+    Args:
+        package: `__name__` of the package.
+        modules: module of the package -> names, with blanks between.
+    """
+    homes = {name: module for module, names in modules.items() for name in names.split()}
+
+    def __getattr__(name):
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+
+    return __getattr__

@@ -34,3 +34,8 @@ class StorageError(UserError):
     """The workdir can't be written any more: its disk is full, or fails."""
 
     exit_code = 4
+
+
+def one_line(error, most=None):
+    """An error of a library's in one line, of at most so many letters; its type's name where it says nothing."""
+    return " ".join(str(error).split())[:most] or type(error).__name__

@@ -10,35 +10,33 @@ comparison.json, comparison.md and the confusion matrices side by side. Images a
 its test-time augmentation.
 """
 
-import pathlib
 import sys
 
-from cifar_jax import command_line, tuning
+from cifar_jax.console import endings, flags
 from cifar_jax.errors import UserError
+from cifar_jax.machine import huge_pages
 
 
 def parse(argv):
-    parser = command_line.make_parser("evaluate", __doc__)
+    parser = flags.make_parser("evaluate", __doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--workdir", metavar="FOLDER", help="of a run")
     what.add_argument("--compare", metavar="FOLDER", nargs="+", help="of two runs or more")
-    command_line.add_run_arguments(parser, "--split", "--checkpoint", "--data_dir")
+    flags.add_run_arguments(parser, "--split", "--checkpoint", "--data_dir")
     parser.add_argument("--out", metavar="FOLDER", help="for the results; of --compare: comparison")
     parser.add_argument("--no-speed", action="store_true", help="measure no latency")
     parser.add_argument("--no-figures", action="store_true", help="draw none")
-    parser.add_argument(
-        "--seed",
-        type=int,
-        metavar="N",
-        help="draw the example images at random; by default the most confident ones are shown",
-    )
+    shown = "draw the example images at random; by default the most confident ones are shown"
+    parser.add_argument("--seed", type=int, metavar="N", help=shown)
     return parser.parse_args(argv)
 
 
 def evaluate_run(arguments, console):
     """Evaluates a run, writes its files and prints its tables; returns the folder."""
-    from cifar_jax import runtime, trained
-    from cifar_jax.analysis import result, tables
+    from cifar_jax import trained
+    from cifar_jax.analysis import result
+    from cifar_jax.console import tables
+    from cifar_jax.machine import runtime
 
     out = arguments.out and result.open_folder(arguments.out)  # said before anything is computed
     run = trained.open_run(arguments.workdir, arguments.checkpoint, arguments.data_dir)
@@ -50,8 +48,8 @@ def evaluate_run(arguments, console):
     result.write(out, evaluation, predictions)
     written = f"{out}/evaluation.json, {out}/predictions.npz"
     if not arguments.no_figures:
-        from cifar_jax import writers
         from cifar_jax.analysis import figures
+        from cifar_jax.runs import writers
 
         rows = writers.read_rows(run.workdir / "metrics.jsonl")
         figures.write(out / "figures", evaluation, predictions, data[0], rows, arguments.seed)
@@ -72,15 +70,17 @@ def evaluate_run(arguments, console):
 
 def compare_runs(arguments, console):
     """Compares runs, writes the files and prints the tables; returns the folder."""
-    from cifar_jax import files, runtime, trained
-    from cifar_jax.analysis import comparison, figures, result, style, tables
+    from cifar_jax import trained
+    from cifar_jax.analysis import comparison, figures, result, style
+    from cifar_jax.console import tables
+    from cifar_jax.machine import files, runtime
 
     if len(arguments.compare) < 2:
         raise UserError("--compare takes two workdirs or more")
     out = result.open_folder(arguments.out or "comparison")
     runs = {  # all of them before the first is evaluated: the last may not be there
         name: trained.open_run(workdir, arguments.checkpoint, arguments.data_dir)
-        for name, workdir in short_names(arguments.compare).items()
+        for name, workdir in comparison.short_names(arguments.compare).items()
     }
     evaluations, predictions = {}, {}
     for name, run in runs.items():
@@ -108,28 +108,11 @@ def compare_runs(arguments, console):
     return out
 
 
-def short_names(workdirs):
-    """{name: workdir}: the folders' own names, or as much of their paths as tells them apart.
-
-    Raises:
-        UserError: a folder twice.
-    """
-    paths = [pathlib.Path(each).expanduser().resolve() for each in workdirs]
-    for path in paths:
-        if paths.count(path) > 1:
-            raise UserError(f"{path} can't be compared with itself")
-    for length in range(1, 1 + max(len(path.parts) for path in paths)):
-        names = ["/".join(path.parts[-length:]) for path in paths]
-        if len(set(names)) == len(names):
-            break
-    return dict(zip(names, workdirs, strict=True))
-
-
 def _sayer(console):
     return lambda text: console.print(text, markup=False, soft_wrap=True)
 
 
-@command_line.guarded
+@endings.guarded
 def main(argv=None):
     """Runs a command line and returns its exit code."""
     arguments = parse(argv)
@@ -140,5 +123,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    tuning.apply()
+    huge_pages.apply()
     sys.exit(main())

@@ -9,50 +9,14 @@ Train one with: python -m cifar_jax.main --config CONFIG --workdir W
 import json
 import pathlib
 import sys
-from typing import NamedTuple
 
-from cifar_jax import command_line
 from cifar_jax import config as config_lib
+from cifar_jax.config import experiments
+from cifar_jax.console import endings, flags
 from cifar_jax.errors import UserError
 
 
-class Experiment(NamedTuple):
-    """One training of a report. `config` is a file of the folder of configs, with its variant."""
-
-    report: str
-    id: str
-    config: str
-
-
-def _variants(report, file, *variants):
-    return [Experiment(report, variant, f"{file}:{variant}") for variant in variants]
-
-
-EXPERIMENTS = [
-    *_variants("000", "plain_cnn.py", "model_1", "model_2", "model_3", "model_4"),
-    *_variants(
-        *("001", "modified_net.py", "baseline", "lr_0.0001", "lr_0.0005", "lr_0.005", "lr_0.01"),
-        *("adam", "rmsprop", "adagrad", "label_smoothing", "origin", "modified"),
-    ),
-    *_variants("002", "selective_kernel_net.py", "lr_0.01", "lr_0.005", "lr_0.001"),
-    Experiment("003", "basic", "basic_net.py"),
-    *_variants("003", "wide_net.py", "wide", "gap", "attention"),
-    Experiment("003", "resnet18_sgd", "resnet18.py:sgd"),
-    Experiment("003", "resnet18_adam", "resnet18.py:adam"),
-    Experiment("003", "resnet18_adam_low", "resnet18.py:adam_low"),
-    Experiment("003", "resnet10", "resnet10.py:constant"),
-    Experiment("003", "resnet10_plateau", "resnet10.py:plateau"),
-    Experiment("003", "resnet18_dw", "resnet18_dw.py"),
-    *_variants(
-        *("004", "big_net.py", "base", "improved", "no_scheduler", "no_l2"),
-        *("no_batch_norm", "no_dropout"),
-    ),
-]
-
-CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
-
-
-def describe(experiment, folder=CONFIGS):
+def describe(experiment, folder=experiments.CONFIGS):
     """What is known of an experiment without running it, as JSON-able values.
 
     Args:
@@ -104,23 +68,23 @@ def print_table(descriptions):
     Console(width=max(console.width, 200)).print(table)
 
 
-@command_line.guarded
+@endings.guarded
 def main(argv=None):
     """Runs a command line and returns its exit code."""
-    parser = command_line.make_parser("experiments", __doc__)
+    parser = flags.make_parser("experiments", __doc__)
     parser.add_argument("--json", action="store_true", help="a list of objects")
     parser.add_argument("--configs", metavar="FOLDER", help="of the config files")
     arguments = parser.parse_args(argv)
-    folder = pathlib.Path(arguments.configs or CONFIGS)
+    folder = pathlib.Path(arguments.configs or experiments.CONFIGS)
     if folder.is_relative_to(pathlib.Path.cwd()):
         folder = folder.relative_to(pathlib.Path.cwd())
     if not folder.is_dir():
         raise UserError(f"no folder {folder}: name that of the config files with --configs")
-    found = [describe(each, folder) for each in EXPERIMENTS]
+    described = [describe(each, folder) for each in experiments.EXPERIMENTS]
     if arguments.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(described, indent=1))
     else:
-        print_table(found)
+        print_table(described)
 
 
 if __name__ == "__main__":

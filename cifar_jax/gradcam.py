@@ -12,213 +12,18 @@ explained, `maps` in units of its logit, `images`, `label` (-1 of a file), `pred
 The prediction is the run's own evaluation, mirrored if the run mirrors; the map is the image's as it is.
 """
 
-import dataclasses
-import itertools
-import pathlib
 import sys
 
-import numpy as np
-
-from cifar_jax import command_line
+from cifar_jax.analysis import explain
+from cifar_jax.console import endings, flags
 from cifar_jax.errors import UserError
 
 MOST = 60  # images in a figure
-BATCH = 64
-
-
-@dataclasses.dataclass(frozen=True)
-class Chosen:
-    """Images to explain, with what the model says of them."""
-
-    images: np.ndarray  # uint8 [N, H, W, 3]
-    labels: np.ndarray  # int64 [N]; -1 of a file
-    indices: np.ndarray  # int64 [N], in the split; -1 of a file
-    sources: list[str]  # what a figure calls them
-    logits: np.ndarray  # float32 [N, num_classes]
-
-
-def choose_files(run, paths):
-    """The pictures of files.
-
-    Raises:
-        UserError: a file that can't be read as a picture.
-    """
-    from cifar_jax import trained
-    from cifar_jax.data import image_files
-
-    images = np.stack([image_files.read(path) for path in paths])
-    none = np.full(len(paths), -1, np.int64)
-    sources = [pathlib.Path(path).name for path in paths]
-    return Chosen(images, none, none, sources, trained.logits(run, images, BATCH))
-
-
-def choose_from_split(run, split, which, count):
-    """The first images of a split that are classified as wanted.
-
-    Args:
-        run: trained.Trained.
-        split: "train", "validation" or "test".
-        which: "correct", "wrong", or None for both.
-        count: how many, at most.
-    Raises:
-        UserError: no such split, or no such image in it.
-    """
-    from cifar_jax import trained
-
-    images, labels, indices = trained.split(run, split)
-    size = min(BATCH if which is None else run.recipe.eval_batch_size, len(images))
-    found, logits = np.zeros(0, np.int64), np.zeros((0, run.recipe.num_classes), np.float32)
-    for start in range(0, len(images), size):
-        part = trained.logits(run, images[start : start + size], size)
-        correct = part.argmax(1) == labels[start : start + size]
-        wanted = np.flatnonzero(
-            {"correct": correct, "wrong": ~correct, None: correct | True}[which]
-        )
-        found, logits = np.append(found, start + wanted), np.concatenate([logits, part[wanted]])
-        if len(found) >= count:
-            break
-    if not len(found):
-        raise UserError(f"the model gets no image of the split {split} {which}")
-    found, logits = found[:count], logits[:count]
-    numbers = np.asarray(indices)[found]
-    sources = [f"{split} {number}" for number in numbers]
-    return Chosen(
-        np.asarray(images[found]), labels[found].astype(np.int64), numbers, sources, logits
-    )
-
-
-def maps_of(run, images, classes, layer):
-    """gradcam.maps in batches of one size, float32 [N, h, w], NumPy.
-
-    Args:
-        run: trained.Trained.
-        images: uint8 [N, H, W, 3].
-        classes: int [N].
-        layer: name.
-    """
-    import jax
-
-    from cifar_jax import batches
-    from cifar_jax.analysis import gradcam
-
-    variables = jax.device_put(run.variables)
-
-    def step(images, classes):
-        inputs = run.recipe.normalize(images)
-        return gradcam.maps(run.recipe.model, variables, inputs, classes, layer)
-
-    return batches.apply(step, min(BATCH, len(images)), images, classes)
-
-
-def class_number(run, name):
-    """The number of a class, given by its name or its number.
-
-    Raises:
-        UserError: there is none; the nearest name is given.
-    """
-    from cifar_jax import config
-
-    names = [str(each) for each in run.dataset.class_names]
-    if name in names:
-        return names.index(name)
-    numbers = [str(each) for each in range(len(names))]
-    if name in numbers:
-        return numbers.index(name)
-    raise UserError(f"{run.dataset.name} has no class {name!r}; {config.nearest(name, names)}")
-
-
-def table_of_layers(run):
-    """The lines of --list-layers: each layer's name, the size of what it gives, and what is to be said of it."""
-    from cifar_jax.analysis import gradcam, named_layers
-
-    model, shape = run.recipe.model, (1, *_image_shape(run))
-    shapes = named_layers.layers(model, run.variables, shape)
-    remarks = {layer: alias for alias, layer in named_layers.aliases(model).items()}
-    default = gradcam.default_layer(shapes)
-    remarks[default] = ", ".join(filter(None, (remarks.get(default), "the default")))
-    width = max(map(len, shapes))
-    for name, shape in shapes.items():
-        size = " x ".join(map(str, shape[1:]))
-        yield f"{name:{width}}  {size:15}  {remarks.get(name, '')}".rstrip()
-
-
-def explain(run, chosen, layer, explained, folder):
-    """Writes the figure and the arrays.
-
-    Args:
-        run: trained.Trained.
-        chosen: Chosen.
-        layer: name, a layer that gives maps.
-        explained: number of the class whose logit is explained; None for each image's predicted one.
-        folder: path, made if it is not there.
-    Returns:
-        list of paths.
-    Raises:
-        UserError: the folder can't be written.
-    """
-    from cifar_jax import weights
-    from cifar_jax.analysis import gradcam, overlays, result, scores, style
-
-    folder = result.open_folder(folder)  # said before maps are computed
-    predicted = chosen.logits.argmax(1)
-    confidence = scores.probabilities(chosen.logits).max(1).astype(np.float32)
-    classes = predicted if explained is None else np.full_like(predicted, explained)
-    maps = maps_of(run, chosen.images, classes, layer)
-    arrays = {
-        "index": chosen.indices,
-        "class": classes,
-        "maps": maps,
-        "images": chosen.images,
-        "label": chosen.labels,
-        "predicted": predicted,
-        "confidence": confidence,
-        "source": np.array(chosen.sources),
-        "layer": np.array(layer),
-    }
-    heat = np.asarray(gradcam.normalized(maps))
-    large = np.asarray(gradcam.resized(heat, *chosen.images.shape[1:3]))
-    names = [style.shortened(str(name), 1.1, 8) for name in run.dataset.class_names]
-    titles = [
-        _title(source, names[label] if label >= 0 else None, names[guess], sure)
-        for source, label, guess, sure in zip(
-            chosen.sources, chosen.labels, predicted, confidence, strict=True
-        )
-    ]
-    whose = "the predicted class" if explained is None else f"the class {names[explained]}"
-    height, width = maps.shape[1:]
-    title = (
-        f"Grad-CAM of {whose}: {run.config.model.name} at {layer}, {height} x {width}\n"
-        "image, map, map over the image"
-    )
-    examples = itertools.starmap(
-        overlays.Example, zip(chosen.images, heat, large, titles, strict=True)
-    )
-    figure = overlays.draw(list(examples), title)
-    paths = style.save(figure, folder, "gradcam")
-    weights.write(folder / "gradcam.npz", arrays)
-    return [*paths, folder / "gradcam.npz"]
-
-
-def _image_shape(run):
-    from cifar_jax import models
-
-    return models.lookup(run.config.model.name).input_shape
-
-
-def _title(source, label, predicted, confidence):
-    """What a figure says of an image, in two lines where one would reach into the neighbour's."""
-    from cifar_jax.analysis import style
-
-    parts = [style.shortened(source, 1.8, 8)]
-    parts += [f"true: {label}"] if label else []
-    said = f"predicted: {predicted}, {100 * confidence:.0f} %"
-    line = "   ".join([*parts, said])
-    return line if style.width(line, 8) <= 3.5 else "   ".join(parts) + "\n" + said
 
 
 def _parse(argv):
-    parser = command_line.make_parser("gradcam", __doc__)
-    command_line.add_run_arguments(parser, *command_line.RUN_ARGUMENTS)
+    parser = flags.make_parser("gradcam", __doc__)
+    flags.add_run_arguments(parser, *flags.RUN_ARGUMENTS)
     parser.add_argument(
         "--class",
         dest="explained",
@@ -266,24 +71,24 @@ def _run(arguments):
     open_it = trained.open_model if files or arguments.list_layers else trained.open_run
     run = open_it(arguments.workdir, arguments.checkpoint, arguments.data_dir)
     if arguments.list_layers:
-        yield from table_of_layers(run)
+        yield from explain.table_of_layers(run)
         return
-    shape = (1, *_image_shape(run))
-    layer = gradcam.choose_layer(run.recipe.model, run.variables, shape, arguments.layer)
+    shape = (1, *explain.image_shape(run))
+    layer = gradcam.choose_layer(run.inference.model, run.variables, shape, arguments.layer)
     named = arguments.explained
-    explained = None if named is None else class_number(run, named)
+    explained = None if named is None else explain.class_number(run, named)
     if files:
-        chosen = choose_files(run, files)
+        chosen = explain.choose_files(run, files)
     else:
         which = arguments.images[0] if words else None
-        chosen = choose_from_split(run, arguments.split, which, arguments.count)
+        chosen = explain.choose_from_split(run, arguments.split, which, arguments.count)
     yield f"{run.workdir}, {run.checkpoint} (step {run.step:,}), images: {len(chosen.images)}, layer: {layer}"
     folder = arguments.out or run.workdir / "gradcam"
-    for path in explain(run, chosen, layer, explained, folder):
+    for path in explain.explain(run, chosen, layer, explained, folder):
         yield str(path)
 
 
-@command_line.guarded
+@endings.guarded
 def main(argv=None):
     """Runs a command line and returns its exit code."""
     for line in _run(_parse(argv)):

@@ -23,7 +23,8 @@ is full or fails, 5 another process of the run is gone (134, an abort, where JAX
 
 import os
 
-from cifar_jax import command_line, joining, places, tuning
+from cifar_jax.console import endings, flags
+from cifar_jax.machine import huge_pages, joining, places
 
 
 def parse(argv):
@@ -43,14 +44,14 @@ def read(argv):
     """What `parse` returns, and this process's place among others as of places.place."""
     from cifar_jax import config as config_lib
 
-    flags, rest = command_line.read_flags(argv, places.define_flags)
-    config = command_line.override(config_lib.load(flags.config), rest, list(flags))
-    return config, flags.workdir, places.place(flags, os.environ)
+    given, rest = flags.read_flags(argv, places.define_flags)
+    config = flags.override(config_lib.load(given.config), rest, list(given))
+    return config, given.workdir, places.place(given, os.environ)
 
 
 def main(argv):
-    """Runs a command line; see command_line.run."""
-    if command_line.asks_for_help(argv):
+    """Runs a command line; see endings.run."""
+    if flags.asks_for_help(argv):
         from cifar_jax import config as config_lib
         from cifar_jax import models
 
@@ -65,5 +66,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    tuning.apply()
-    command_line.run(main)
+    huge_pages.apply()
+    endings.run(main)

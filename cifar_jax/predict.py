@@ -17,112 +17,12 @@ CLASS, CONFIDENCE, ... with tabs between; with --json one list of {"file", "pred
 predicted all the same, and the exit code is then 1. It is 2 for a wrong command line or workdir.
 """
 
-import dataclasses
 import json
 import sys
 
-import numpy as np
-
-from cifar_jax import command_line
+from cifar_jax.console import endings, flags
 from cifar_jax.errors import UserError
-
-# Images a step. The least size that holds all files is taken, so that a program is compiled for three
-# sizes at most, and found in the cache the next time.
-SIZES = (1, 8, 64)
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """What is found out about a file."""
-
-    file: str
-    predictions: tuple[tuple[str, float], ...] = ()  # (class, confidence), the surest first
-    error: str | None = None
-
-    def as_json(self):
-        if self.error is not None:
-            return {"file": self.file, "error": self.error}
-        listed = [{"class": name, "confidence": sure} for name, sure in self.predictions]
-        return {"file": self.file, "predictions": listed}
-
-
-def predict(run, paths, top=3, note=lambda line: None):
-    """Classifies pictures; only those of one step are held at a time.
-
-    Args:
-        run: trained.Trained.
-        paths: of files and folders; see image_files.find and image_files.read.
-        top: classes for each picture, at most.
-        note: is told, in a line, what was left out of each folder.
-    Yields:
-        Answer, in the order of the paths.
-    Raises:
-        UserError: the model answers with NaN or infinity.
-    """
-    import jax
-
-    from cifar_jax.data import image_files
-
-    found = []
-    for path in paths:
-        files, refused, left_out = image_files.find(path)
-        found += [*refused, *files]
-        if left_out:
-            note(f"{str(path)[:200]}: {said_of(left_out)}")
-    size = next((each for each in SIZES if each >= len(found)), SIZES[-1])
-    run = dataclasses.replace(run, variables=jax.device_put(run.variables))
-    for start in range(0, len(found), size):
-        pictures = [_picture(each) for each in found[start : start + size]]
-        yield from _answers(run, pictures, size, top)
-
-
-def said_of(left_out, most=4):
-    """As "3 left out (2 .txt, 1 hidden)", of a Counter of kinds; the rarest are "other"."""
-    kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))[:most]
-    if rest := left_out.total() - sum(count for _, count in kinds):
-        kinds.append(("other", rest))
-    return f"{left_out.total():,} left out ({', '.join(f'{n:,} {kind[:20]}' for kind, n in kinds)})"
-
-
-def _picture(found):
-    """(file, uint8 [32, 32, 3]) or, of what can't be read, (file, Unreadable)."""
-    from cifar_jax.data import image_files
-
-    if isinstance(found, image_files.Unreadable):
-        return found.path, found
-    try:
-        return found, image_files.read(found)
-    except image_files.Unreadable as error:
-        return found, error
-
-
-def _answers(run, pictures, size, top):
-    """The Answers to what `_picture` gives, at most `size` of them."""
-    from cifar_jax import trained
-    from cifar_jax.analysis import scores
-
-    images = [picture for _, picture in pictures if isinstance(picture, np.ndarray)]
-    confidences = iter(())
-    if images:
-        padded = np.stack(images + images[:1] * (size - len(images)))
-        logits = trained.logits(run, padded, size)[: len(images)]
-        if not np.isfinite(logits).all():
-            raise UserError(
-                f"checkpoint {run.step} of {run.workdir} answers with NaN or infinity; choose an "
-                "earlier --checkpoint"
-            )
-        confidences = iter(scores.probabilities(logits))
-    for file, picture in pictures:
-        if isinstance(picture, np.ndarray):
-            yield Answer(file, surest(next(confidences), run.dataset.class_names, top))
-        else:
-            yield Answer(file, error=picture.why)
-
-
-def surest(confidences, class_names, top):
-    """The `top` classes of greatest confidence, of equals the first: a tuple of (name, confidence)."""
-    order = np.argsort(-confidences, kind="stable")[:top]
-    return tuple((str(class_names[k]), float(confidences[k])) for k in order)
+from cifar_jax.trained import prediction
 
 
 def table(answers, top):
@@ -136,9 +36,9 @@ def table(answers, top):
         found.add_column("class" if rank == 0 else f"{rank + 1}.", overflow="fold")
         found.add_column("", justify="right", no_wrap=True)
     for answer in answers:
-        cells = [command_line.printable(answer.file)]
+        cells = [endings.printable(answer.file)]
         for name, sure in answer.predictions:
-            cells += [command_line.printable(name), f"{100 * sure:.1f} %"]
+            cells += [endings.printable(name), f"{100 * sure:.1f} %"]
         found.add_row(*map(Text, cells))
     return found
 
@@ -148,12 +48,12 @@ def line(answer):
     cells = [answer.file]
     for name, sure in answer.predictions:
         cells += [name, f"{sure:.4f}"]
-    return "\t".join(map(command_line.printable, cells))
+    return "\t".join(map(endings.printable, cells))
 
 
 def _parse(argv):
-    parser = command_line.make_parser("predict", __doc__)
-    command_line.add_run_arguments(parser, "--workdir", "--checkpoint")
+    parser = flags.make_parser("predict", __doc__)
+    flags.add_run_arguments(parser, "--workdir", "--checkpoint")
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a picture, or a folder of them")
     parser.add_argument(
         "--top", type=int, default=3, metavar="N", help="classes for each picture (default: 3)"
@@ -174,20 +74,21 @@ def _run(arguments):
 
     from rich.console import Console
 
-    from cifar_jax import runtime, trained
+    from cifar_jax import trained
+    from cifar_jax.machine import runtime
 
     run = trained.open_model(arguments.workdir, arguments.checkpoint, arguments.data_dir)
     runtime.enable_compilation_cache(run.config.compilation_cache)
-    console, top = Console(), min(arguments.top, run.recipe.num_classes)
+    console, top = Console(), min(arguments.top, run.inference.num_classes)
     in_the_end, failed = [], False
 
     def note(line):
-        print(f"note: {command_line.printable(line)}", file=sys.stderr, flush=True)
+        print(f"note: {endings.printable(line)}", file=sys.stderr, flush=True)
 
-    for answer in predict(run, arguments.paths, top, note):
+    for answer in prediction.predict(run, arguments.paths, top, note):
         if answer.error is not None:
             failed = True
-            message = command_line.printable(f"{answer.file[:200]}: {answer.error}")
+            message = endings.printable(f"{answer.file[:200]}: {answer.error}")
             print(f"error: {message}", file=sys.stderr, flush=True)
         if arguments.json or (console.is_terminal and answer.error is None):
             in_the_end.append(answer)
@@ -200,7 +101,7 @@ def _run(arguments):
     return int(failed)
 
 
-@command_line.guarded
+@endings.guarded
 def main(argv=None):
     """Runs a command line and returns its exit code."""
     return _run(_parse(argv))

@@ -13,19 +13,20 @@ The page holds some of the data set's images; whoever gets it sees them.
 import pathlib
 import sys
 
-from cifar_jax import command_line, files, home
+from cifar_jax.console import endings, flags, home
 from cifar_jax.errors import UserError
+from cifar_jax.machine import files
 
 MOST_IMAGES = 2000
 
 
 def parse(argv):
-    parser = command_line.make_parser("report", __doc__)
+    parser = flags.make_parser("report", __doc__)
     parser.add_argument("workdirs", metavar="WORKDIR", nargs="+", help="of a run")
     parser.add_argument(
         "--out", metavar="FILE", default="report.html", help="the page; report.html"
     )
-    command_line.add_run_arguments(parser, "--split", "--checkpoint", "--data_dir")
+    flags.add_run_arguments(parser, "--split", "--checkpoint", "--data_dir")
     parser.add_argument(
         "--images", type=int, metavar="N", default=240, help="embedded at most; 240"
     )
@@ -41,14 +42,14 @@ def write_report(arguments, say=print):
     Raises:
         UserError: no such run, data that is not there, a file that can't be written.
     """
-    from cifar_jax import evaluate
+    from cifar_jax.analysis import comparison
 
     path = pathlib.Path(arguments.out).expanduser()
     if not 0 <= arguments.images <= MOST_IMAGES:
         raise UserError(f"--images is 0 to {MOST_IMAGES:,}, not {arguments.images}")
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file with --out")
-    runs = evaluate.short_names(arguments.workdirs)
+    runs = comparison.short_names(arguments.workdirs)
 
     from cifar_jax.analysis import result
 
@@ -72,7 +73,7 @@ def write_report(arguments, say=print):
     return path
 
 
-@command_line.guarded
+@endings.guarded
 def main(argv=None):
     """Runs a command line and returns its exit code."""
     write_report(parse(argv))

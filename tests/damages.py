@@ -40,7 +40,7 @@ def clock_set_back(days):
         "import itertools, time; real, asked = time.time, itertools.count(); "
         f"time.time = lambda: real() - {days} * 86400 - 60 * next(asked); "
         "time.time_ns = lambda: int(1e9 * time.time()); "
-        "from cifar_jax import command_line, main; command_line.run(main.main)"
+        "from cifar_jax import main; from cifar_jax.console import endings; endings.run(main.main)"
     )
 
 

@@ -28,29 +28,20 @@ from jax.sharding import Mesh
 from rich.console import Console
 from small_net import SIDE, SmallNet
 
-from cifar_jax import (
-    gradients,
-    losses,
-    main,
-    optim,
-    parallel,
-    schedules,
-    state,
-    steps,
-    sweep,
-    train,
-)
-from cifar_jax.data import augment
-from cifar_jax.hyper import make_hyper
+from cifar_jax import main, sweep, train
+from cifar_jax.machine import mesh as mesh_lib
 from cifar_jax.sweep import driver
+from cifar_jax.train import augment, gradients, losses, optimizers, schedules, state, steps
+from cifar_jax.train import spread as spread_lib
+from cifar_jax.train.hyper import make_hyper
 
 STEPS, BATCH, IMAGES, DEVICES = 20, 16, 83, 8
-ONE, ALL = Mesh(jax.devices()[:1], (parallel.AXIS,)), parallel.data_mesh()
+ONE, ALL = Mesh(jax.devices()[:1], (mesh_lib.AXIS,)), mesh_lib.data_mesh()
 NET = SmallNet(dtype=jnp.float64, ours=True)
 PLAIN = SmallNet(batch_norm=False, dtype=jnp.float64, ours=True)
 RECIPE = steps.Recipe(
     model=NET,
-    optimizer=optim.make_optimizer("sgd", momentum=True, weight_decay=True),
+    optimizer=optimizers.make_optimizer("sgd", momentum=True, weight_decay=True),
     schedule=schedules.make_schedule("constant", schedules.Plan(STEPS)),
     loss=losses.make_loss("cross_entropy", label_smoothing=True),
     augmentation=augment.Augmentation(crop_padding=2, flip=True, cutout=3),
@@ -68,11 +59,11 @@ def make_data(mesh, sharded=False):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (IMAGES, SIDE, SIDE, 3), dtype=np.uint8)
     labels = random.integers(0, 10, IMAGES, dtype=np.int32)
-    labels = jax.device_put(labels, parallel.replicated(mesh))
+    labels = jax.device_put(labels, mesh_lib.replicated(mesh))
     if sharded:
-        padded = parallel.padded(images, mesh)
-        return steps.Data(jax.device_put(padded, parallel.over_devices(mesh)), labels)
-    return steps.Data(jax.device_put(images, parallel.replicated(mesh)), labels)
+        padded = mesh_lib.padded(images, mesh)
+        return steps.Data(jax.device_put(padded, mesh_lib.over_devices(mesh)), labels)
+    return steps.Data(jax.device_put(images, mesh_lib.replicated(mesh)), labels)
 
 
 @functools.cache
@@ -87,20 +78,20 @@ def start_of(model, mesh):
     def wide(x):
         return jnp.array(x, jnp.float64 if x.dtype == jnp.float32 else x.dtype)
 
-    return jax.device_put(jax.tree.map(wide, first_state(model)), parallel.replicated(mesh))
+    return jax.device_put(jax.tree.map(wide, first_state(model)), mesh_lib.replicated(mesh))
 
 
 def trained(mesh, *spread, sharded=False, **changes):
     """The last state and the metrics of STEPS steps, and of an evaluation.
 
     Args:
-        mesh, spread: of parallel.Spread.
+        mesh, spread: of spread_lib.Spread.
         sharded: whether the data set is.
         changes: of RECIPE.
     """
-    recipe = dataclasses.replace(RECIPE, spread=parallel.Spread(mesh, *spread), **changes)
+    recipe = dataclasses.replace(RECIPE, spread=spread_lib.Spread(mesh, *spread), **changes)
     data, start = make_data(mesh, sharded), start_of(recipe.model, mesh)
-    made = steps.make_programs(recipe, "loop", parallel.replicated(mesh))
+    made = steps.make_programs(recipe, "loop", mesh_lib.replicated(mesh))
     per_epoch, sums = IMAGES // BATCH, []
     for epoch in range(STEPS // per_epoch):
         order = made.epoch_order(start.key, epoch, IMAGES)
@@ -135,7 +126,7 @@ def share_by_share():
 
 def shares_on_devices():
     """The same by one program."""
-    spread = parallel.Spread(ALL, "jit", "per_device")
+    spread = spread_lib.Spread(ALL, "jit", "per_device")
     return jax.jit(spread.gradients(gradients.at_once(loss_of)))(*a_batch(ALL))
 
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from command_line import ROOT
+from xla import quick_flags
 
 NUMBER = 12345
 
@@ -16,6 +17,8 @@ def run_as_nobody(name, *arguments, cwd, temporary, **environment):
     """Runs `python -m cifar_jax.NAME ARGUMENTS` with nothing in the environment but what is given.
 
     What belongs to the user of the tests belongs to that one, who is not root, too.
+
+    Its programs are compiled anew each time, and so quickly.
 
     Args:
         cwd: folder.
@@ -26,7 +29,7 @@ def run_as_nobody(name, *arguments, cwd, temporary, **environment):
     if not possible():
         pytest.skip("user namespaces are not to be had here")
     given = {"PATH": os.environ["PATH"], "PYTHONPATH": ROOT, "TMPDIR": temporary}
-    given |= {"CIFAR_JAX_TUNING": "off"} | environment
+    given |= {"CIFAR_JAX_TUNING": "off", "XLA_FLAGS": quick_flags(0)} | environment
     return subprocess.run(
         [*UNSHARE, sys.executable, "-m", f"cifar_jax.{name}", *map(str, arguments)],
         cwd=cwd,

@@ -9,8 +9,10 @@ import jax
 import numpy as np
 from command_line import ROOT, command
 
-from cifar_jax import checkpoints, models, optim, state
-from cifar_jax.hyper import make_hyper
+from cifar_jax import models
+from cifar_jax.runs import checkpoints
+from cifar_jax.train import optimizers, state
+from cifar_jax.train.hyper import make_hyper
 
 TIMED = {"images_per_second"}
 
@@ -23,7 +25,11 @@ def outcome(workdir):
         for line in lines
     ]
     template = state.create_state(
-        models.create("basic_net"), optim.make_optimizer("adam"), make_hyper(0.1), 0, (32, 32, 3)
+        models.create("basic_net"),
+        optimizers.make_optimizer("adam"),
+        make_hyper(0.1),
+        0,
+        (32, 32, 3),
     )
     with contextlib.closing(
         checkpoints.open_manager(workdir / "checkpoints", read_only=True)

@@ -16,8 +16,10 @@ import tempfile
 import jax
 from rich.console import Console
 
-from cifar_jax import config, runtime, train, trained
+from cifar_jax import config, train, trained
 from cifar_jax.analysis import scores
+from cifar_jax.machine import runtime
+from cifar_jax.train import loop
 
 FOLDER = pathlib.Path(__file__).parent / "old_runs"
 
@@ -54,19 +56,19 @@ def train_to_the_end(folder):
 
 def train_one_epoch(folder):
     """SIGTERM comes while the first epoch is evaluated."""
-    end_epoch = train.end_epoch
+    end_epoch = loop.end_epoch
 
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return end_epoch(*arguments)
 
-    train.end_epoch = interrupted
+    loop.end_epoch = interrupted
     try:
         train_to_the_end(folder)
     except runtime.Interrupted:
         (folder / ".lock").unlink()
     finally:
-        train.end_epoch = end_epoch
+        loop.end_epoch = end_epoch
 
 
 def record(folder):

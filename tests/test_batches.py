@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cifar_jax import batches
+from cifar_jax.trained import batches
 
 
 @pytest.mark.parametrize("count", [1, 4, 7, 8])

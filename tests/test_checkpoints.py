@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from small_net import SIDE, SmallNet
 
-from cifar_jax import checkpoints, optim, state
 from cifar_jax.errors import UserError
-from cifar_jax.hyper import make_hyper
+from cifar_jax.runs import checkpoints
+from cifar_jax.train import optimizers, state
+from cifar_jax.train.hyper import make_hyper
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def some_state():
 @functools.cache
 def first_state():
     return state.create_state(
-        SmallNet(), optim.make_optimizer("adam"), make_hyper(0.1), 0, (SIDE, SIDE, 3), ema=True
+        SmallNet(), optimizers.make_optimizer("adam"), make_hyper(0.1), 0, (SIDE, SIDE, 3), ema=True
     )
 
 

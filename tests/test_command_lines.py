@@ -23,14 +23,14 @@ COMMANDS = {
     "report": (("unused", "--out", "report.html"), "trained.open_run"),
     "predict": ((*RUN, "picture.png"), "trained.open_model"),
     "export": ((*RUN, "--out", "model.jaxexport"), "trained.open_model"),
-    "weights": ((*RUN, "--target", "weights.npz"), "reading.read_run"),
+    "weights": ((*RUN, "--target", "weights.npz"), "runs.reader.read_run"),
     "summary": ((), "models.names"),
     "experiments": ((), "config.load"),
     "reproduce": (("--list",), "config.load"),
     "data.prepare": (("--archive", "cifar-10-binary.tar.gz"), "data.archive.read"),
 }
 # Another process' half of writers.TensorBoard, which nobody types.
-INTERNAL = {"events"}
+INTERNAL = {"runs.events"}
 
 every_command = pytest.mark.parametrize("name", COMMANDS)
 

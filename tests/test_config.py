@@ -6,9 +6,10 @@ import pathlib
 import pytest
 
 from cifar_jax import config as config_lib
-from cifar_jax import contradictions, losses, main, optim, schedules
-from cifar_jax.data import augment
+from cifar_jax import main
+from cifar_jax.config import loading, rules
 from cifar_jax.errors import ConfigError
+from cifar_jax.train import augment, losses, optimizers, schedules
 
 ROOT = pathlib.Path(__file__).parent.parent
 FILES = sorted((ROOT / "configs").glob("*.py"))
@@ -32,7 +33,7 @@ def test_every_field_has_a_default_that_fits_and_is_documented(name):
     assert field.doc.endswith((".", ")")) and field.kind in (int, float, str, bool, tuple)
     assert (field.kind is tuple) == (field.element is not None)
     if not field.optional:
-        assert config_lib._checked(name, field.default, field) == field.default
+        assert loading._checked(name, field.default, field) == field.default
     assert f"--config.{name}=" in config_lib.describe()
 
 
@@ -162,7 +163,7 @@ def test_tuples_are_given_as_on_a_command_line_and_in_a_file():
 @pytest.mark.parametrize(
     ("name", "registry"),
     [
-        ("optimizer.name", optim.OPTIMIZERS),
+        ("optimizer.name", optimizers.OPTIMIZERS),
         ("schedule.name", schedules.SCHEDULES),
         ("loss.name", losses.LOSSES),
         ("augment.flip_mode", augment.FLIP_MODES),
@@ -173,8 +174,8 @@ def test_choices_are_what_is_registered(name, registry):
 
 
 def test_momentum_is_for_those_that_take_it():
-    takes = [name for name, entry in optim.OPTIMIZERS.items() if entry.takes_momentum]
-    assert tuple(takes) == contradictions.WITH_MOMENTUM
+    takes = [name for name, entry in optimizers.OPTIMIZERS.items() if entry.takes_momentum]
+    assert tuple(takes) == rules.WITH_MOMENTUM
 
 
 def test_wrong_type_in_a_config_file_is_refused():

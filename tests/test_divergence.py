@@ -6,8 +6,9 @@ import pytest
 from command_line import QUICK, run_main
 from rich.console import Console
 
-from cifar_jax import schedules, train
+from cifar_jax import train
 from cifar_jax.errors import TrainingDiverged
+from cifar_jax.train import schedules
 
 
 @pytest.mark.thorough

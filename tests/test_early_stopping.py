@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cifar_jax import config as config_lib
-from cifar_jax import early_stopping
-from cifar_jax.early_stopping import GAP, PATIENCE, RUNNING
+from cifar_jax.train import early_stopping
+from cifar_jax.train.early_stopping import GAP, PATIENCE, RUNNING
 
 
 def reference(metrics, gaps, mode, patience, min_delta, max_gap):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cifar_jax import ema
+from cifar_jax.train import ema
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.9, 0.9999])

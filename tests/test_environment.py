@@ -22,11 +22,14 @@ from rich.console import Console
 from small_archives import Archives
 from test_command_lines import COMMANDS
 
-from cifar_jax import command_line, home, runtime, settings, train, weights
-from cifar_jax import workdir as workdir_lib
+from cifar_jax import train, weights
+from cifar_jax.config import jax_settings
+from cifar_jax.console import endings, home
 from cifar_jax.data import folders
 from cifar_jax.errors import ConfigError, UserError
+from cifar_jax.machine import runtime
 from cifar_jax.sweep import cells, driver
+from cifar_jax.train import inputs
 
 # The versions of JAX whose settings were looked at, one by one.
 LOOKED_AT = ("0.10.2", "0.12.0.1")
@@ -78,19 +81,21 @@ HARMLESS = set(LISTED.split())
 @pytest.mark.skipif(jax.__version__ not in LOOKED_AT, reason=f"JAX {jax.__version__} is new")
 def test_every_setting_of_jax_was_looked_at():
     known = set(jax.config.values)
-    assert known - settings.DECISIVE.keys() - HARMLESS == set()
-    assert not HARMLESS & settings.DECISIVE.keys()
+    assert known - jax_settings.DECISIVE.keys() - HARMLESS == set()
+    assert not HARMLESS & jax_settings.DECISIVE.keys()
 
 
 @pytest.mark.skipif(any(name.startswith("JAX_ENABLE") for name in os.environ), reason="one is set")
 def test_what_we_take_for_jaxs_defaults_is_jaxs():
-    values = {name: value for name, value in jax.config.values.items() if name in settings.DECISIVE}
+    values = {
+        name: value for name, value in jax.config.values.items() if name in jax_settings.DECISIVE
+    }
     unlike = {
         name: value
         for name, value in values.items()
         # A guard that is not set allows.
-        if (value or "") != (settings.DECISIVE[name] or "")
-        and not (value is None and settings.DECISIVE[name] == "allow")
+        if (value or "") != (jax_settings.DECISIVE[name] or "")
+        and not (value is None and jax_settings.DECISIVE[name] == "allow")
     }
     assert unlike == {}
 
@@ -106,12 +111,12 @@ def test_variables_that_decide_numbers_are_taken_out_in_one_line():
         "JAX_PLATFORMS": "cpu",
     }
     said = []
-    settings.drop(environment, said.append)
+    jax_settings.drop(environment, said.append)
     assert environment == {"JAX_PLATFORMS": "cpu"}
     (line,) = said
     assert "JAX_ENABLE_X64=1, JAX_DEFAULT_PRNG_IMPL=rbg, FLAX_FIX_RNG_SEPARATOR=true, as" in line
-    settings.drop(environment, said.append)
-    settings.drop({"JAX_ENABLE_X64": "0"}, said.append)
+    jax_settings.drop(environment, said.append)
+    jax_settings.drop({"JAX_ENABLE_X64": "0"}, said.append)
     assert len(said) == 1
 
 
@@ -141,7 +146,7 @@ assert "jax" not in sys.modules
 def main():
     import jax
     print(jax.config.jax_enable_x64, jax.random.PRNGKey(0).shape)
-sys.exit(cifar_jax.command_line.guarded(main)())
+sys.exit(cifar_jax.console.endings.guarded(main)())
 """
     done = run_python(code, JAX_ENABLE_X64="maybe", JAX_DEFAULT_PRNG_IMPL="rbg")
     assert (done.returncode, done.stdout) == (0, "False (2,)\n"), done.stderr
@@ -158,11 +163,11 @@ sys.exit(cifar_jax.command_line.guarded(main)())
 def test_a_variable_that_jax_does_not_understand_is_said(variable, value, message):
     code = """
 import sys
-from cifar_jax import command_line
+from cifar_jax.console import endings
 def main():
     import jax
     jax.devices()
-sys.exit(command_line.guarded(main)())
+sys.exit(endings.guarded(main)())
 """
     done = run_python(code, **{variable: value})
     assert done.returncode == 2 and done.stderr.startswith(f"error: {message}"), done.stderr
@@ -173,12 +178,12 @@ sys.exit(command_line.guarded(main)())
 def test_a_notebooks_backend_is_not_asked_for(backend):
     code = """
 import sys
-from cifar_jax import command_line
+from cifar_jax.console import endings
 def main():
     from cifar_jax.analysis import style
     import matplotlib.pyplot
     print(matplotlib.get_backend())
-sys.exit(command_line.guarded(main)())
+sys.exit(endings.guarded(main)())
 """
     done = run_python(code, MPLBACKEND=backend)
     assert (done.returncode, done.stdout, done.stderr) == (0, "agg\n", "")
@@ -187,11 +192,11 @@ sys.exit(command_line.guarded(main)())
 def test_no_program_warns_of_a_folder_for_programs_that_is_none(tmp_path):
     code = """
 import sys
-from cifar_jax import command_line
+from cifar_jax.console import endings
 def main():
     import jax
     print(jax.jit(lambda x: x + 1)(1))
-sys.exit(command_line.guarded(main)())
+sys.exit(endings.guarded(main)())
 """
     (tmp_path / "file").write_text("")
     always = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
@@ -233,7 +238,7 @@ def unusual():
 
 
 def values_of_contexts():
-    return {name: getattr(jax.config, f"jax_{name}") for name in settings.CONTEXTS}
+    return {name: getattr(jax.config, f"jax_{name}") for name in jax_settings.CONTEXTS}
 
 
 def test_a_calling_programs_settings_are_ours_within_and_its_own_again_after():
@@ -241,7 +246,7 @@ def test_a_calling_programs_settings_are_ours_within_and_its_own_again_after():
     with unusual():
         before = values_of_contexts()
         assert all(before[name] != usual[name] for name in usual if "guard_device" not in name)
-        with settings.pinned():
+        with jax_settings.pinned():
             within = values_of_contexts()
         assert values_of_contexts() == before
     assert {n: v for n, v in within.items() if "guard" not in n} == {
@@ -253,7 +258,7 @@ def test_a_calling_programs_settings_are_ours_within_and_its_own_again_after():
 def test_random_numbers_of_the_process_s_own_are_refused(monkeypatch):
     jax.config.update("jax_random_seed_offset", 7)
     try:
-        with pytest.raises(ConfigError, match="jax_random_seed_offset=7"), settings.pinned():
+        with pytest.raises(ConfigError, match="jax_random_seed_offset=7"), jax_settings.pinned():
             pass
     finally:
         jax.config.update("jax_random_seed_offset", 0)
@@ -316,7 +321,7 @@ def test_a_sweep_sets_them_aside_too(quick_config, monkeypatch):
         seen.append(values_of_contexts())
         raise UserError("enough")
 
-    monkeypatch.setattr(workdir_lib, "load_data", load)
+    monkeypatch.setattr(inputs, "load_data", load)
     sweep = cells.Sweep(quick_config, {"one": {}}, "one")
     with unusual(), pytest.raises(UserError, match="enough"):
         driver.train_sweep(sweep, 1, "unused", console=quiet())
@@ -364,12 +369,12 @@ def test_commands_have_the_same_bits_whatever_the_variables(tmp_path, form):
 def test_keras_has_its_folder_among_the_caches(tmp_path):
     code = """
 import sys
-from cifar_jax import command_line
+from cifar_jax.console import endings
 def main():
     import tensorflow as tf
     tf.summary.create_file_writer("events").close()
     tf.keras
-sys.exit(command_line.guarded(main)())
+sys.exit(endings.guarded(main)())
 """
     (tmp_path / "home").mkdir()
     places = {"HOME": tmp_path / "home", "XDG_CACHE_HOME": tmp_path / "caches", "KERAS_HOME": ""}
@@ -472,7 +477,7 @@ def test_nowhere_at_all_is_said(nobody, monkeypatch, capsys):
     monkeypatch.setattr(tempfile, "gettempdir", none)
     with pytest.raises(UserError, match="no home folder, and there is no folder for temporary"):
         home.caches()
-    assert command_line.guarded(lambda: None)() == 2
+    assert endings.guarded(lambda: None)() == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -485,7 +490,7 @@ def test_who_asks_for_a_home_is_named(nobody, capsys):
     def main():
         pathlib.Path.home()
 
-    assert command_line.guarded(main)() == 2
+    assert endings.guarded(main)() == 2
     assert "test_environment.py asks for the home folder, and" in capsys.readouterr().err
     with home.lent():  # as Altair does
         assert pathlib.Path.home().is_relative_to(nobody)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cifar_jax import evaluate, metrics, trained
-from cifar_jax.analysis import result
+from cifar_jax.analysis import comparison, result
 from cifar_jax.errors import UserError
 
 
@@ -168,5 +168,5 @@ def test_figures_that_are_too_good_say_so(selection, checkpoint, split, why):
 
 def test_names_are_as_short_as_tells_them_apart(tmp_path):
     a, b = tmp_path / "sgd" / "0", tmp_path / "adam" / "0"
-    assert evaluate.short_names([str(a), str(b)]) == {"sgd/0": str(a), "adam/0": str(b)}
-    assert list(evaluate.short_names(["runs/a", "runs/b"])) == ["a", "b"]
+    assert comparison.short_names([str(a), str(b)]) == {"sgd/0": str(a), "adam/0": str(b)}
+    assert list(comparison.short_names(["runs/a", "runs/b"])) == ["a", "b"]

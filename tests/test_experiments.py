@@ -7,6 +7,7 @@ from command_line import ROOT
 
 from cifar_jax import config as config_lib
 from cifar_jax import experiments, models
+from cifar_jax.config.experiments import EXPERIMENTS
 from cifar_jax.errors import ConfigError
 
 # What the reports print: 34 trainings, by report and name.
@@ -78,7 +79,7 @@ def test_table_and_a_folder_that_is_none(tmp_path, monkeypatch, capsys):
     assert "--configs" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("experiment", experiments.EXPERIMENTS, ids=lambda each: each.config)
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: each.config)
 def test_config_is_a_few_lines(experiment):
     """It loads, is checked, and says only what differs from the default."""
     config = load(experiment.config)

@@ -17,9 +17,11 @@ from jax import export as jax_export
 from quick_jit import quick_jit
 from scipy import special
 
-from cifar_jax import config, data, export, export_check, models, trained
+from cifar_jax import config, data, export, models, trained
 from cifar_jax.errors import DataError, UserError
-from cifar_jax.run import make_recipe
+from cifar_jax.models import inference
+from cifar_jax.trained import export as export_lib
+from cifar_jax.trained import export_check
 
 BATCHES = (1, 8)  # `export` itself has called what it wrote with 3
 
@@ -117,14 +119,14 @@ def test_what_stands_beside_it(run, exported):
     assert about["dataset"] == {"name": "digits", "fingerprint": run.dataset.fingerprint}
     assert (about["step"], about["checkpoint"]) == (run.step, run.checkpoint)
     versions = about["versions"]
-    assert versions["jax"] == jax.__version__ and about["stablehlo_version"] == export.STABLEHLO
+    assert versions["jax"] == jax.__version__ and about["stablehlo_version"] == export_lib.STABLEHLO
     assert ("tensorflow" in versions) == (path.parent / "saved").exists()
 
 
 def test_the_file_holds_every_platform_and_no_other_input_is_taken(exported):
     content = exported[0].read_bytes()
     # Older readers know no later one than the file names; by itself each JAX writes another.
-    assert set(re.findall(rb"StableHLO_v([0-9.]+)", content)) == {export.STABLEHLO.encode()}
+    assert set(re.findall(rb"StableHLO_v([0-9.]+)", content)) == {export_lib.STABLEHLO.encode()}
     model = jax_export.deserialize(content)
     assert model.platforms == ("cpu", "cuda", "tpu")
     (images,) = model.in_avals
@@ -139,7 +141,7 @@ def test_the_machine_that_exports_does_not_matter(run, exported, monkeypatch):
     content = exported[0].read_bytes()
     assert str(ROOT).encode() not in content and b"basic_net.py" not in content
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert bytes(export.export(run).serialize()) == content
+    assert bytes(export_lib.export(run).serialize()) == content
 
 
 @pytest.mark.thorough
@@ -166,8 +168,8 @@ def untrained(name, dtype="float32"):
 
     variables = jax.tree_util.tree_map_with_path(draw, models.registry.shapes(name, 10))
     dataset = data.load("digits")
-    recipe = make_recipe(config.check(c), dataset, steps_per_epoch=1)
-    return trained.Trained(None, c, dataset, recipe, variables, "last", 0)
+    finished = inference.of_run(config.check(c), dataset)
+    return trained.Trained(None, c, dataset, finished, variables, "last", 0)
 
 
 @pytest.mark.thorough
@@ -187,9 +189,11 @@ def test_models_of_every_structure(name, dtype, tolerance):
     images = np.random.default_rng(1).integers(
         128 - contrast, 128 + contrast, (3, 32, 32, 3), np.uint8
     )
-    wanted = np.asarray(quick_jit(partial(export.probabilities, run.recipe))(run.variables, images))
+    wanted = np.asarray(
+        quick_jit(partial(export_lib.probabilities, run.inference))(run.variables, images)
+    )
     assert np.ptp(wanted, axis=1).min() > 0.005 and wanted.max() < 0.999
-    content = export.export(run, ("cpu",)).serialize()
+    content = export_lib.export(run, ("cpu",)).serialize()
     found = quick_jit(jax_export.deserialize(content).call)(images)
     np.testing.assert_allclose(found, wanted, atol=tolerance)
 
@@ -199,7 +203,7 @@ def test_models_of_every_structure(name, dtype, tolerance):
     "name", ["resnet18_dw", "mobilenet_v2", "vgg16_bn", "selective_kernel_net"]
 )
 def test_models_that_take_long_to_compile_are_lowered_for_any_batch(name):
-    found = export.export(untrained(name))
+    found = export_lib.export(untrained(name))
     assert str(found.out_avals[0].shape) == "(b, 10)"
 
 
@@ -207,7 +211,7 @@ def test_a_model_that_the_version_can_not_say_is_refused():
     """Here of a version from before there were any."""
     exported = jax_export.export(jax.jit(lambda x: x))(jax.ShapeDtypeStruct((), "uint8"))
     with pytest.raises(UserError, match=r"can't write this model in StableHLO 0\.1\.0"):
-        export.at_version(exported, "0.1.0")
+        export_lib.at_version(exported, "0.1.0")
 
 
 def test_a_fixed_batch(call, unchecked, tmp_path):
@@ -243,7 +247,7 @@ def test_what_does_not_do_what_the_run_does_is_not_written(
     call, tmp_path, monkeypatch, lines, message
 ):
     """The lines that load it stand for a reader that can't."""
-    monkeypatch.setattr(export, "how_to_load", lambda *_: lines)
+    monkeypatch.setattr(export_lib, "how_to_load", lambda *_: lines)
     monkeypatch.setattr(export_check, "own_answers", lambda *_: np.zeros((3, 10)))
     code, printed, errors = call("--out", tmp_path / "model", "--platforms", "cpu")
     assert code == 2 and not printed and errors.count("\n") == 1
@@ -310,7 +314,7 @@ def test_both_files_or_none(tmp_path):
     (tmp_path / "model.json").mkdir()
     with (
         pytest.raises(UserError, match="can't write"),
-        export.writing(tmp_path / "model", b"content", {}),
+        export_lib.writing(tmp_path / "model", b"content", {}),
     ):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
@@ -340,7 +344,7 @@ def test_a_saved_model_says_the_same(run, exported, tmp_path):
 
 @needs_tensorflow
 def test_where_a_saved_model_can_not_be(call, tmp_path, monkeypatch):
-    monkeypatch.setattr("cifar_jax.saved_model.tensorflow", lambda: None)
+    monkeypatch.setattr("cifar_jax.trained.saved_model.tensorflow", lambda: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").mkdir()
     for folder, message in (

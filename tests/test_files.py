@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from cifar_jax import files
+from cifar_jax.machine import files
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):

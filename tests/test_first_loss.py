@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cifar_jax import data, divergence, models, train, weights
-from cifar_jax import run as run_lib
+from cifar_jax import data, models, train
 from cifar_jax.errors import TrainingDiverged
+from cifar_jax.models import weight_files
+from cifar_jax.train import divergence
+from cifar_jax.train import setup as run_lib
 
 NAN = float("nan")
 
@@ -76,7 +78,7 @@ def test_later_only_what_is_known_is_said(first_run, tmp_path):
 def test_a_run_whose_weights_are_too_great_says_so(quick_config, tmp_path):
     shapes = models.registry.shapes("basic_net")
     great = jax.tree.map(lambda leaf: np.full(leaf.shape, 1e30, np.float32), shapes)
-    weights.write(tmp_path / "w.npz", models.to_torch("basic_net", great))
+    weight_files.write(tmp_path / "w.npz", models.to_torch("basic_net", great))
     quick_config.model.weights = str(tmp_path / "w.npz")
     with pytest.raises(TrainingDiverged) as caught:
         train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))

@@ -9,8 +9,8 @@ from command_line import run_module
 from PIL import Image
 
 from cifar_jax import gradcam, trained
+from cifar_jax.analysis import explain, overlays
 from cifar_jax.analysis import gradcam as method
-from cifar_jax.analysis import overlays
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_as_a_user_types_it(workdir):
     likelihoods = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(found["confidence"], likelihoods.max(1), rtol=1e-4)
     assert found["layer"] == "conv2_relu" and found["maps"].dtype == np.float32
-    expected = method.maps(run.recipe.model, run.variables, run.recipe.normalize(images[:3]))
+    expected = method.maps(run.inference.model, run.variables, run.inference.normalize(images[:3]))
     np.testing.assert_allclose(found["maps"], expected, rtol=1e-3, atol=1e-5 * np.max(expected))
     shutil.rmtree(folder)
 
@@ -156,7 +156,7 @@ def test_an_overlay_is_lightest_where_the_map_is_greatest():
 
 
 def test_long_names_and_strange_letters_stay_within_a_figure():
-    title = gradcam._title("a\nb" + "x" * 40, "x" * 18, "y" * 18, 0.5)
+    title = explain._title("a\nb" + "x" * 40, "x" * 18, "y" * 18, 0.5)
     assert title.startswith("a\ufffdbx") and "…" in title and title.count("\n") == 1
     figure = overlays.draw(
         [

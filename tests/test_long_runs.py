@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from cifar_jax import train
+from cifar_jax.train import loop
 
 EPOCHS = int(os.environ.get("CIFAR_JAX_EPOCHS", 8))
 SETTLED = 4  # epochs, after which all that is needed is there
@@ -57,14 +58,14 @@ def long_run(config, folder, monkeypatch, compilations):
     """Trains; returns (compilations so far, what is `held`) at the end of each epoch."""
     config.total_epochs, config.batch_size, config.log_every_steps = EPOCHS, 512, 1
     config.dataset.validation_fraction = 0.5  # then an epoch is one step
-    found, end_epoch = [], train.end_epoch
+    found, end_epoch = [], loop.end_epoch
 
     def measured(*arguments):
         ended = end_epoch(*arguments)
         found.append((len(compilations), held(arguments[-1])))
         return ended
 
-    monkeypatch.setattr(train, "end_epoch", measured)
+    monkeypatch.setattr(loop, "end_epoch", measured)
     train.train_and_evaluate(config, folder, Console(file=io.StringIO()))
     return found
 

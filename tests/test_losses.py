@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from quick_jit import quick_jit
 
-from cifar_jax import losses
+from cifar_jax.train import losses
 
 CLASSES, BATCH = 10, 7
 RANDOM = np.random.default_rng(0)

@@ -9,8 +9,9 @@ import pytest
 from command_line import QUICK, ROOT, command, run_main
 from metrics_file import rows
 
-from cifar_jax import command_line, main
 from cifar_jax import config as config_lib
+from cifar_jax import main
+from cifar_jax.console import endings
 
 
 @pytest.mark.thorough
@@ -53,7 +54,7 @@ def test_bad_input_is_one_message_without_traceback(
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", ["main", *command(tmp_path / "run", argument)[3:]])
     with pytest.raises(SystemExit) as ended:
-        command_line.run(main.main)
+        endings.run(main.main)
     errors = capsys.readouterr().err
     assert ended.value.code == 2 and message in errors
     assert "Traceback" not in errors and not (tmp_path / "run").exists()

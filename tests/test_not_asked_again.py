@@ -15,12 +15,15 @@ from rich.console import Console
 from small_archives import Archives
 
 from cifar_jax import config as config_lib
-from cifar_jax import data, gradcam, models, train, trained, weights, workdir
+from cifar_jax import data, gradcam, models, train, trained
 from cifar_jax.analysis import result
 from cifar_jax.analysis.report import collect
 from cifar_jax.errors import ConfigError, DataError, UserError
-from cifar_jax.runtime import Interrupted
+from cifar_jax.machine.runtime import Interrupted
+from cifar_jax.models import weight_files
+from cifar_jax.runs import workdir
 from cifar_jax.sweep import cells, driver
+from cifar_jax.train import inputs, loop
 
 
 def quiet():
@@ -99,7 +102,9 @@ def interrupted(call, looks=1):
     """Calls a training that is told to stop at so many looks at the signals."""
     with pytest.MonkeyPatch.context() as patched:
         count = itertools.count(1)
-        patched.setattr(train.cluster, "signal_of_any", lambda _: 15 if next(count) >= looks else 0)
+        patched.setattr(
+            loop.processes, "signal_of_any", lambda _: 15 if next(count) >= looks else 0
+        )
         with pytest.raises(Interrupted):
             call()
 
@@ -111,7 +116,7 @@ def stopped(tmp_path_factory, module_config):
     rng = np.random.default_rng(0)
     shapes = models.registry.shapes("basic_net")
     drawn = jax.tree.map(lambda x: (0.1 * rng.normal(size=x.shape)).astype(np.float32), shapes)
-    weights.write(folder / "w.npz", models.to_torch("basic_net", drawn))
+    weight_files.write(folder / "w.npz", models.to_torch("basic_net", drawn))
     config = config_lib.check(module_config.to_dict())
     config.total_epochs, config.model.weights = 1, "w.npz"
     with pytest.MonkeyPatch.context() as patched:
@@ -149,8 +154,8 @@ def test_another_content_is_another_run(fine_tuning):
     """Even under the same name."""
     folder, config = fine_tuning
     file = pathlib.Path(config.model.weights)
-    arrays = weights.read(file)
-    weights.write(file, {name: 2 * array for name, array in arrays.items()})
+    arrays = weight_files.read(file)
+    weight_files.write(file, {name: 2 * array for name, array in arrays.items()})
     said = r"model.weights: '.*w.npz of SHA-256 [0-9a-f]{12}' there, '.*w.npz of SHA-256"
     with pytest.raises(ConfigError, match=said):
         train.train_and_evaluate(config, folder / "run", quiet())
@@ -172,13 +177,13 @@ def test_a_fine_tuning_without_a_checkpoint_needs_its_file(fine_tuning):
 
 def test_a_folder_of_before_contents_were_kept_is_compared_by_name(fine_tuning):
     folder, config = fine_tuning
-    sums = workdir.weights_of([config], {})
+    sums = inputs.weights_of([config], {})
     older = workdir.about(config, "data")
     del older["weights_sha256"]
     workdir.check_same(folder, older, workdir.about(config, "data", sums))
     other = config_lib.check(config.to_dict())
     other.model.weights = str(shutil.copy(config.model.weights, folder / "other.npz"))
-    mine = workdir.about(other, "data", workdir.weights_of([other], {}))
+    mine = workdir.about(other, "data", inputs.weights_of([other], {}))
     with pytest.raises(ConfigError, match="model.weights: '.*w.npz' there, '.*other.npz' now"):
         workdir.check_same(folder, older, mine)
     workdir.check_same(folder, workdir.about(config, "data", sums), mine)  # one content
@@ -202,8 +207,8 @@ def test_a_sweep_goes_on_without_its_file(fine_tuning):
     config.model.weights = str(folder / "renamed.npz")
     assert run("sweep") == expected
     config.model.weights = str(folder / "other.npz")
-    arrays = weights.read(folder / "renamed.npz")
-    weights.write(folder / "other.npz", {name: 2 * array for name, array in arrays.items()})
+    arrays = weight_files.read(folder / "renamed.npz")
+    weight_files.write(folder / "other.npz", {name: 2 * array for name, array in arrays.items()})
     with pytest.raises(
         ConfigError, match="low: model.weights: 'w.npz of SHA-256 .* there, '.*other"
     ):

@@ -8,8 +8,9 @@ import pytest
 from record_old_run import FOLDER, evaluated
 from rich.console import Console
 
-from cifar_jax import checkpoints, reading, train, trained
+from cifar_jax import train, trained
 from cifar_jax.errors import UserError
+from cifar_jax.runs import checkpoints, reader
 
 
 @pytest.fixture(params=sorted(path.name for path in FOLDER.iterdir()))
@@ -61,7 +62,7 @@ def test_a_later_format_is_refused_and_not_taken_for_damage(old):
     shutil.rmtree(about.parent.parent / "record")  # what lies beside it there, nobody knows
     before = files_of(folder)
     for read in (
-        lambda: reading.read_run(folder, "last"),
+        lambda: reader.read_run(folder, "last"),
         lambda: train.train_and_evaluate(config, folder, Console(file=io.StringIO())),
     ):
         with pytest.raises(UserError, match="use cifar_jax 7.8.9 or a later one$") as refused:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cifar_jax import ood, trained
-from cifar_jax.analysis import detection, ood_results
+from cifar_jax.analysis.ood import detect, detection
+from cifar_jax.analysis.ood import results as ood_results
 from cifar_jax.errors import UserError
 
 SETS = "noise"
@@ -100,7 +101,7 @@ def test_thresholds_never_see_what_is_judged(workdir, monkeypatch):
     monkeypatch.setattr(detection, "best_threshold", choose)
     monkeypatch.setattr(detection, "accuracy_at", judge)
     run = trained.open_run(workdir)
-    ood.detect(run, ["uniform_noise"], ["fc2"], count=50, train_count=99)
+    detect.detect(run, ["uniform_noise"], ["fc2"], count=50, train_count=99)
     honest = [judged for judged in judged_on if judged[2] == chosen_on[0][2]]
     assert len(chosen_on) == len(judged_on) == 2 * 6  # honest, then the report's way
     inside, outside, _ = honest[0]
@@ -110,7 +111,7 @@ def test_thresholds_never_see_what_is_judged(workdir, monkeypatch):
 
 def test_parts_of_the_run_are_what_they_are_called(workdir):
     run = trained.open_run(workdir)
-    (_, held_out), (_, judged) = ood.in_distribution(run, 0)
+    (_, held_out), (_, judged) = detect.in_distribution(run, 0)
     for found, split in ((held_out, "validation"), (judged, "test")):
         expected = trained.split(run, split)[0]
         assert sorted(map(bytes, found)) == sorted(map(bytes, expected))
@@ -119,7 +120,7 @@ def test_parts_of_the_run_are_what_they_are_called(workdir):
 def test_a_run_without_validation_halves_its_test_set(workdir, monkeypatch):
     run = trained.open_run(workdir)
     run.config.dataset.validation_fraction = 0.0
-    (held_from, held_out), (judged_from, judged) = ood.in_distribution(run, 0)
+    (held_from, held_out), (judged_from, judged) = detect.in_distribution(run, 0)
     assert (held_from, len(held_out)) == ("half of the test split", 179)
     assert (judged_from, len(judged)) == ("the other half of the test split", 180)
     together = sorted(map(bytes, np.concatenate([held_out, judged])))
@@ -130,7 +131,7 @@ def test_the_seed_decides_everything(workdir):
     run = trained.open_run(workdir)
 
     def found(seed):
-        return ood.detect(
+        return detect.detect(
             run, ["constant_colour"], ["penultimate"], count=30, train_count=99, seed=seed
         )[0]
 
@@ -158,14 +159,14 @@ def test_a_given_threshold_is_used_for_its_layer_alone(workdir, tmp_path, capsys
 
 
 def test_layers():
-    assert ood.checked_layers(None, None, "resnet18") == ["penultimate"]
-    assert ood.checked_layers(None, None, "big_net_improved") == ["relu_9", "relu_10"]
-    assert ood.checked_layers(None, 0.32, "big_net") == ["relu_10"]
-    assert ood.checked_layers("fc1, fc2,fc1", None, "basic_net") == ["fc1", "fc2"]
+    assert detect.checked_layers(None, None, "resnet18") == ["penultimate"]
+    assert detect.checked_layers(None, None, "big_net_improved") == ["relu_9", "relu_10"]
+    assert detect.checked_layers(None, 0.32, "big_net") == ["relu_10"]
+    assert detect.checked_layers("fc1, fc2,fc1", None, "basic_net") == ["fc1", "fc2"]
     with pytest.raises(UserError, match="one layer"):
-        ood.checked_layers("fc1,fc2", 0.3, "basic_net")
+        detect.checked_layers("fc1,fc2", 0.3, "basic_net")
     with pytest.raises(UserError, match="no layer"):
-        ood.checked_layers(" ,", None, "basic_net")
+        detect.checked_layers(" ,", None, "basic_net")
 
 
 @pytest.mark.parametrize(
@@ -200,4 +201,4 @@ def test_a_model_that_gives_no_numbers_is_refused(workdir):
     run = trained.open_run(workdir)
     run.variables["params"]["fc3"]["bias"] = np.full(10, np.nan, np.float32)
     with pytest.raises(UserError, match="not finite"):
-        ood.detect(run, ["uniform_noise"], ["fc2"], count=10, train_count=20)
+        detect.detect(run, ["uniform_noise"], ["fc2"], count=10, train_count=20)

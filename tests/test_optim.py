@@ -9,8 +9,8 @@ import pytest
 from quick_jit import quick_jit
 from tiers import THOROUGH
 
-from cifar_jax import optim
-from cifar_jax.hyper import Hyper, make_hyper
+from cifar_jax.train import optimizers
+from cifar_jax.train.hyper import Hyper, make_hyper
 
 STEPS, RATE = 20, 0.05
 
@@ -21,7 +21,7 @@ def gradients(seed=0):
 
 def run_ours(name, momentum=0.0, weight_decay=0.0, **options):
     with jax.enable_x64(True):
-        optimizer = optim.make_optimizer(
+        optimizer = optimizers.make_optimizer(
             name, momentum=momentum > 0, weight_decay=weight_decay > 0, **options
         )(Hyper(RATE, momentum, weight_decay, 0.0, 0.0))
         params = jnp.array([1.0, -2.0, 3.0])
@@ -70,7 +70,7 @@ def test_lion_is_the_papers():
 
 
 def registered():
-    for name, entry in optim.OPTIMIZERS.items():
+    for name, entry in optimizers.OPTIMIZERS.items():
         for decay in (None, "l2", "decoupled"):
             for momentum in {False, entry.takes_momentum}:
                 first = decay == "decoupled" and momentum == entry.takes_momentum
@@ -84,7 +84,7 @@ def registered():
 def test_every_registered_optimizer(name, decay, momentum):
     """It lowers a convex loss, with every number a tracer, for several values at once as for each."""
     options = {"weight_decay": decay is not None, "decay": decay or "auto"}
-    optimizer = optim.make_optimizer(name, momentum=momentum, **options)
+    optimizer = optimizers.make_optimizer(name, momentum=momentum, **options)
     start = {
         "kernel": jnp.linspace(-1, 1, 36).reshape(2, 2, 3, 3),
         "dense": jnp.linspace(1, -1, 8).reshape(4, 2),
@@ -120,7 +120,7 @@ def test_every_registered_optimizer(name, decay, momentum):
 
 def test_muon_steps_are_nearly_orthogonal_and_biases_are_adams():
     """A step of five Newton-Schulz iterations has singular values near 1, whatever the gradient's."""
-    optimizer = optim.make_optimizer("muon")(make_hyper(1.0))
+    optimizer = optimizers.make_optimizer("muon")(make_hyper(1.0))
     gradient = {
         "kernel": jax.random.normal(jax.random.key(0), (3, 3, 8, 16)),
         "bias": jnp.array([1e-3, -5.0]),
@@ -178,10 +178,10 @@ def test_airbench_is_the_original(shape):
             theirs[name] = theirs[name] - rate * factor * update
 
     with jax.enable_x64(True):
-        optimizer = optim.make_optimizer("airbench", weight_decay=True, batch_size=batch)(
+        optimizer = optimizers.make_optimizer("airbench", weight_decay=True, batch_size=batch)(
             Hyper(0.24, 0.0, decay * batch / 0.24, 0.0, 0.0)
         )
-        ours, project = jax.tree.map(jnp.asarray, start), optim.projection("airbench")
+        ours, project = jax.tree.map(jnp.asarray, start), optimizers.projection("airbench")
         state = optimizer.init(ours)
         for mean, factor in zip(means, fall, strict=True):
             direction, state = optimizer.update(jax.tree.map(jnp.asarray, mean), state, ours)
@@ -192,16 +192,16 @@ def test_airbench_is_the_original(shape):
 
 def test_only_airbench_projects():
     params = {"conv": jnp.ones((3, 3, 2, 16)), "head": jnp.ones((2, 2)), "bias": jnp.ones(3)}
-    projected = optim.projection("airbench")(params)
+    projected = optimizers.projection("airbench")(params)
     assert jnp.linalg.norm(projected["conv"].ravel()) == pytest.approx(4.0)
     np.testing.assert_array_equal(projected["head"], 1)
-    assert [name for name in optim.OPTIMIZERS if optim.projection(name)] == ["airbench"]
+    assert [name for name in optimizers.OPTIMIZERS if optimizers.projection(name)] == ["airbench"]
 
 
 def test_what_is_wrong_raises():
     with pytest.raises(ValueError, match="unknown optimizer"):
-        optim.make_optimizer("sdg")
+        optimizers.make_optimizer("sdg")
     with pytest.raises(ValueError, match="unknown decay"):
-        optim.make_optimizer("sgd", decay="l1")
+        optimizers.make_optimizer("sgd", decay="l1")
     with pytest.raises(ValueError, match="adam has its own momentum"):
-        optim.make_optimizer("adam", momentum=True)
+        optimizers.make_optimizer("adam", momentum=True)

@@ -7,9 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cifar_jax import optim, schedules  # noqa: E402
-from cifar_jax.hyper import Hyper  # noqa: E402
-from cifar_jax.schedules import Plan  # noqa: E402
+from cifar_jax.train import optimizers, schedules  # noqa: E402
+from cifar_jax.train.hyper import Hyper  # noqa: E402
+from cifar_jax.train.schedules import Plan  # noqa: E402
 
 pytestmark = pytest.mark.parity
 
@@ -50,7 +50,7 @@ def test_fifty_steps_stay_together(name, theirs, options):
 
     momentum, decay = options.get("momentum", 0.0), options.get("weight_decay", 0.0)
     with jax.enable_x64(True):
-        optimizer = optim.make_optimizer(
+        optimizer = optimizers.make_optimizer(
             name,
             momentum=momentum > 0,
             nesterov=options.get("nesterov", False),
@@ -79,7 +79,7 @@ def test_muon_begins_as_torchs_in_float64(shape, monkeypatch):
     torch.optim.Muon([theirs], lr=RATE, weight_decay=0.05).step()
     with jax.enable_x64(True):
         hyper = Hyper(RATE, 0.0, 0.05, 0.0, 0.0)
-        optimizer = optim.make_optimizer("muon", weight_decay=True)(hyper)
+        optimizer = optimizers.make_optimizer("muon", weight_decay=True)(hyper)
         params = jnp.asarray(start)
         direction, _ = optimizer.update(jnp.asarray(gradient), optimizer.init(params), params)
         ours = params - RATE * direction
@@ -99,7 +99,7 @@ def test_airbench_is_torchs_sgd_of_the_summed_loss_but_for_convolutions(shape, r
         sgd.step()
     with jax.enable_x64(True):
         hyper = Hyper(0.24, 0.0, decay * batch / 0.24, 0.0, 0.0)
-        make = optim.make_optimizer("airbench", weight_decay=True, batch_size=batch)
+        make = optimizers.make_optimizer("airbench", weight_decay=True, batch_size=batch)
         params, optimizer = jnp.asarray(start), make(hyper)
         state = optimizer.init(params)
         for gradient in gradients:

@@ -14,10 +14,12 @@ from fuzzing import check
 from PIL import Image
 from sandbox import Sandbox
 
-from cifar_jax import checkpoints, checksums, local_path, paths, quiet_orbax, reading
 from cifar_jax import config as config_lib
 from cifar_jax.analysis.report import vega
+from cifar_jax.config import paths
 from cifar_jax.errors import StorageError, UserError
+from cifar_jax.machine import local_path
+from cifar_jax.runs import checkpoints, checksums, damage, quiet_orbax, reader
 
 NAMES = (
     *("x [1]", "[!a]", "*", "a?b", "**", "{a,b}", "(a|b)", "a b", " ", "100%20", "#1", "-x", "--help", "dots..."),
@@ -81,7 +83,7 @@ def test_checkpoints_in_a_folder_of_any_name(tmp_path, name):
     assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["1", "3"]
     assert_is(restore_newest(workdir / "checkpoints"), 3)
     for which, step in (("best", 1), ("last", 3)):
-        variables, about, at = reading.read_run(workdir, which)
+        variables, about, at = reader.read_run(workdir, which)
         np.testing.assert_array_equal(variables["params"]["w"], state(step).params["w"])
         assert (about, at) == ({"seed": 0}, step)
 
@@ -117,7 +119,7 @@ def test_what_nothing_was_merged_of_is_never_taken_for_written(tmp_path, monkeyp
     before = content(tmp_path)
     with pytest.raises(UserError, match="2 can't be read here .* its bytes may be whole") as raised:
         restore_newest(tmp_path)
-    assert not isinstance(raised.value, checkpoints.Damaged) and raised.value.exit_code == 2
+    assert not isinstance(raised.value, damage.Damaged) and raised.value.exit_code == 2
     assert content(tmp_path) == before
     (tmp_path / "2").rename(tmp_path.parent / "away")
     assert_is(restore_newest(tmp_path), 1)
@@ -196,11 +198,11 @@ def test_what_cant_be_read_but_is_whole_is_left_alone(tmp_path, monkeypatch, err
 
     monkeypatch.setattr(checkpoints.Manager, "restore", fails)
     says = "can't be read here .* its bytes are as they were written, and nothing was changed"
-    for read in (restore_newest, lambda folder: reading.read_run(folder.parent, "last")):
+    for read in (restore_newest, lambda folder: reader.read_run(folder.parent, "last")):
         with pytest.raises(UserError, match=says) as raised:
             read(tmp_path / "checkpoints")
         assert type(error).__name__ in str(raised.value) and raised.value.exit_code == 2
-        assert not isinstance(raised.value, checkpoints.Damaged)
+        assert not isinstance(raised.value, damage.Damaged)
     monkeypatch.undo()
     assert content(tmp_path) == before
     assert_is(restore_newest(tmp_path / "checkpoints"), 2)

@@ -16,6 +16,7 @@ from scipy import special
 
 from cifar_jax import data, predict, trained
 from cifar_jax.errors import DataError, UserError
+from cifar_jax.trained import opening, prediction
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +82,9 @@ def test_programs_are_of_few_sizes(run, pictures, monkeypatch):
         return logits(run, images, batch_size)
 
     monkeypatch.setattr(trained, "logits", noted)
-    assert len(list(predict.predict(run, [pictures]))) == 70
-    list(predict.predict(run, [pictures / "00.png"]))
-    list(predict.predict(run, [pictures / f"{i:02}.png" for i in range(3)]))
+    assert len(list(prediction.predict(run, [pictures]))) == 70
+    list(prediction.predict(run, [pictures / "00.png"]))
+    list(prediction.predict(run, [pictures / f"{i:02}.png" for i in range(3)]))
     assert sizes == [64, 64, 1, 8]
 
 
@@ -105,13 +106,13 @@ def test_the_data_set_is_not_needed(call, run, pictures, monkeypatch):
 
 def test_a_run_of_an_older_version_opens_its_data(run, monkeypatch):
     """Its checkpoints do not know the classes' names."""
-    read = trained.reading.read_run
+    read = opening.reader.read_run
 
     def older(*arguments):
         variables, about, step = read(*arguments)
         return variables, {k: v for k, v in about.items() if k != "dataset"}, step
 
-    monkeypatch.setattr(trained.reading, "read_run", older)
+    monkeypatch.setattr(opening.reader, "read_run", older)
     model = trained.open_model(run.workdir)
     assert model.dataset == run.dataset and len(model.dataset.split("test")[1]) == 359
 
@@ -164,7 +165,7 @@ def test_what_can_not_be_read_is_a_line_and_the_others_are_done(call, run, pictu
 
 def test_what_was_left_out_is_one_short_line():
     kinds = {".txt": 5, ".mov": 4, "hidden": 3, f".{'x' * 90}": 2, ".a": 1, ".b": 1}
-    said = predict.said_of(collections.Counter(kinds))
+    said = prediction.said_of(collections.Counter(kinds))
     assert said == f"16 left out (5 .txt, 4 .mov, 3 hidden, 2 .{'x' * 19}, 2 other)"
 
 
@@ -226,9 +227,9 @@ def test_answers_that_are_no_numbers_are_refused(workdir, pictures):
     run = trained.open_model(workdir)
     run.variables.update(jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), run.variables))
     with pytest.raises(UserError, match="NaN or infinity"):
-        list(predict.predict(run, [pictures / "00.png"]))
+        list(prediction.predict(run, [pictures / "00.png"]))
 
 
 def test_equal_confidences_are_in_the_order_of_the_classes():
-    found = predict.surest(np.array([0.25, 0.5, 0.25]), ("a", "b", "c"), 3)
+    found = prediction.surest(np.array([0.25, 0.5, 0.25]), ("a", "b", "c"), 3)
     assert found == (("b", 0.5), ("a", 0.25), ("c", 0.25))

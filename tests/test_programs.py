@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cifar_jax import programs, train
+from cifar_jax import train
+from cifar_jax.machine import compilation
 
-CHOSEN = (programs.compiler_options, programs.once_options)
+CHOSEN = (compilation.compiler_options, compilation.once_options)
 
 
 @pytest.fixture
@@ -24,38 +25,38 @@ def fresh(monkeypatch):
 
 
 def test_this_version_of_xla_knows_them(fresh):
-    assert programs.compiler_options() == programs.CPU_OPTIONS
-    assert programs.once_options() == programs.ONCE_OPTIONS
+    assert compilation.compiler_options() == compilation.CPU_OPTIONS
+    assert compilation.once_options() == compilation.ONCE_OPTIONS
 
 
 def test_never_over_the_users_own(fresh):
     fresh.setenv("XLA_FLAGS", "--xla_cpu_experimental_ynn_fusion_type=+individual_convolution")
-    assert programs.compiler_options() == {} and programs.once_options()
-    programs.once_options.cache_clear()
+    assert compilation.compiler_options() == {} and compilation.once_options()
+    compilation.once_options.cache_clear()
     fresh.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
-    assert programs.once_options() == {}
+    assert compilation.once_options() == {}
 
 
 def test_other_flags_of_the_user_are_no_matter(fresh):
     fresh.setenv("XLA_FLAGS", "--xla_dump_to=/dev/null")
-    assert programs.compiler_options() == programs.CPU_OPTIONS
+    assert compilation.compiler_options() == compilation.CPU_OPTIONS
 
 
 def test_off(fresh):
     fresh.setenv("CIFAR_JAX_TUNING", "off")
-    assert programs.compiler_options() == {}
+    assert compilation.compiler_options() == {}
 
 
 def test_accelerators_have_their_own(fresh):
     fresh.setattr(jax, "default_backend", lambda: "gpu")
-    assert programs.compiler_options() == programs.once_options() == {}
+    assert compilation.compiler_options() == compilation.once_options() == {}
 
 
 def test_the_main_job_trains_with_a_version_that_knows_none(fresh, small_config, tmp_path):
     for name in ("CPU_OPTIONS", "ONCE_OPTIONS"):
-        fresh.setattr(programs, name, {"xla_cpu_no_such_option": 1})
+        fresh.setattr(compilation, name, {"xla_cpu_no_such_option": 1})
     summary = train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
-    assert programs.compiler_options() == programs.once_options() == {}
+    assert compilation.compiler_options() == compilation.once_options() == {}
     assert summary["steps"] == 40 and summary["test_accuracy"] > 0
 
 
@@ -68,7 +69,9 @@ def test_they_reach_the_compiler_and_change_no_value(fresh):
             x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
 
-    texts = [jit(convolve).lower(x, kernel).compile().as_text() for jit in (jax.jit, programs.jit)]
+    texts = [
+        jit(convolve).lower(x, kernel).compile().as_text() for jit in (jax.jit, compilation.jit)
+    ]
     assert ["ynn" in text for text in texts] == [True, False]
-    ours, default = programs.jit(convolve)(x, kernel), jax.jit(convolve)(x, kernel)
+    ours, default = compilation.jit(convolve)(x, kernel), jax.jit(convolve)(x, kernel)
     np.testing.assert_allclose(ours, default, rtol=1e-5)

@@ -5,7 +5,7 @@ import json
 
 from rich.console import Console
 
-from cifar_jax import progress
+from cifar_jax.console import progress
 
 
 def test_names_of_classes_are_printed_as_they_are(workdir):

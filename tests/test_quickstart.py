@@ -9,7 +9,7 @@ import pytest
 from command_line import QUICK, run_main
 from metrics_file import rows
 
-from cifar_jax import checkpoints
+from cifar_jax.runs import checkpoints
 
 pytestmark = pytest.mark.thorough
 

@@ -7,7 +7,9 @@ import pytest
 from command_line import ROOT
 
 from cifar_jax import config as config_lib
-from cifar_jax import experiments, reproduce
+from cifar_jax import reproduce
+from cifar_jax.analysis import reproduction
+from cifar_jax.config import experiments
 from cifar_jax.errors import TrainingDiverged, UserError
 
 
@@ -28,21 +30,21 @@ def record(name="basic_net.py", seed=0, accuracy=0.6, **values):
 
 
 def rows(records):
-    return {line.split("`")[1]: line for line in reproduce.table(records).splitlines()[2:]}
+    return {line.split("`")[1]: line for line in reproduction.table(records).splitlines()[2:]}
 
 
 def test_readme_has_the_table_of_the_records():
     text = (ROOT / "README.md").read_text()
-    _, _, rest = text.partition(reproduce.BEGIN)
-    shown, end, _ = rest.partition(reproduce.END)
-    assert end and shown.strip() == reproduce.table(reproduce.read_records())
+    _, _, rest = text.partition(reproduction.BEGIN)
+    shown, end, _ = rest.partition(reproduction.END)
+    assert end and shown.strip() == reproduction.table(reproduction.read_records())
 
 
 def test_records_are_of_the_configs_as_they_are():
     """A record whose config has changed since is no record of it any more: it is shown nowhere."""
-    for each in reproduce.read_records():
+    for each in reproduction.read_records():
         config = config_lib.load(experiments.CONFIGS / each["config"])
-        assert reproduce.is_recorded([each], config, each["seed"]), each["config"]
+        assert reproduction.is_recorded([each], config, each["seed"]), each["config"]
 
 
 def test_table_has_mean_deviation_and_n():
@@ -68,7 +70,7 @@ def test_records_of_another_config_do_not_count():
     old = record()
     old["values"]["total_epochs"] = 7
     assert "not yet run" in rows([old])["basic_net.py"]
-    todo = reproduce.pending(reproduce.select("003", "basic"), 2, [old, record(seed=1)])
+    todo = reproduction.pending(reproduce.select("003", "basic"), 2, [old, record(seed=1)])
     assert [(each.config, seed) for each, seed in todo] == [("basic_net.py", 0)]
 
 
@@ -77,12 +79,12 @@ def test_a_training_that_two_tables_print_is_run_once(monkeypatch, tmp_path):
     found = rows([record("modified_net.py:lr_0.0001", accuracy=0.7)])
     assert "| **70.00** | 1 |" in found["modified_net.py:lr_0.0001"]
     assert "| 65.36 (F1) | **60.00** | 1 |" in found["modified_net.py:modified"]
-    todo = reproduce.pending(reproduce.select("001", "lr_0.0001,modified"), 1, [])
+    todo = reproduction.pending(reproduce.select("001", "lr_0.0001,modified"), 1, [])
     assert len(todo) == 2
     recorded = record("modified_net.py:lr_0.0001")
-    monkeypatch.setattr(reproduce, "to_record", lambda *_: recorded)
-    monkeypatch.setattr(reproduce, "RECORDS", tmp_path / "records.jsonl")
-    monkeypatch.setattr(reproduce, "write_table", lambda *_: None)
+    monkeypatch.setattr(reproduction, "to_record", lambda *_: recorded)
+    monkeypatch.setattr(reproduction, "RECORDS", tmp_path / "records.jsonl")
+    monkeypatch.setattr(reproduction, "write_table", lambda *_: None)
     trained = []
     monkeypatch.setattr("cifar_jax.train.train_and_evaluate", lambda *_: trained.append(1))
     arguments = argparse.Namespace(
@@ -93,10 +95,10 @@ def test_a_training_that_two_tables_print_is_run_once(monkeypatch, tmp_path):
 
 def test_a_run_that_diverges_is_told_at_the_end(monkeypatch, tmp_path, capsys):
     """... and keeps none of the others from being run."""
-    monkeypatch.setattr(reproduce, "RECORDS", tmp_path / "records.jsonl")
-    monkeypatch.setattr(reproduce, "write_table", lambda *_: None)
-    monkeypatch.setattr(reproduce, "read_records", lambda: [])
-    monkeypatch.setattr(reproduce, "to_record", lambda name, *_: record(name))
+    monkeypatch.setattr(reproduction, "RECORDS", tmp_path / "records.jsonl")
+    monkeypatch.setattr(reproduction, "write_table", lambda *_: None)
+    monkeypatch.setattr(reproduction, "read_records", lambda: [])
+    monkeypatch.setattr(reproduction, "to_record", lambda name, *_: record(name))
 
     def trained(config, folder):
         if config.optimizer.name == "rmsprop":
@@ -112,7 +114,7 @@ def test_a_run_that_diverges_is_told_at_the_end(monkeypatch, tmp_path, capsys):
 
 
 def test_cheapest_first_and_seed_by_seed():
-    todo = reproduce.pending(reproduce.select("003", ""), 2, [])
+    todo = reproduction.pending(reproduce.select("003", ""), 2, [])
     names = [each.id for each, _ in todo]
     assert [seed for _, seed in todo] == [0] * 10 + [1] * 10
     assert names[:10] == names[10:] and names[0] == "basic"
@@ -124,21 +126,23 @@ def test_a_run_becomes_a_record(small_config, tmp_path):
     from cifar_jax import train
 
     summary = train.train_and_evaluate(small_config, tmp_path / "run")
-    found = reproduce.to_record("some.py", summary, "digits")
+    found = reproduction.to_record("some.py", summary, "digits")
     test = summary["checkpoints"]["best"]["test"]
     assert found["accuracy"] == summary["test_accuracy"] == found["best_accuracy"]
     assert found["f1"] == test["f1"] and len(found["per_class_accuracy"]) == 10
     read = json.loads(json.dumps(found))
-    assert reproduce.is_recorded([read], small_config, small_config.seed)
-    assert not reproduce.is_recorded([read], small_config, seed=1)
+    assert reproduction.is_recorded([read], small_config, small_config.seed)
+    assert not reproduction.is_recorded([read], small_config, seed=1)
 
 
 def test_marks_that_are_missing(tmp_path):
     (tmp_path / "README.md").write_text("nothing")
     with pytest.raises(UserError, match="no lines"):
-        reproduce.write_table(tmp_path / "README.md", [])
-    (tmp_path / "README.md").write_text(f"before\n{reproduce.BEGIN}\nold\n{reproduce.END}\nafter\n")
-    reproduce.write_table(tmp_path / "README.md", [])
+        reproduction.write_table(tmp_path / "README.md", [])
+    (tmp_path / "README.md").write_text(
+        f"before\n{reproduction.BEGIN}\nold\n{reproduction.END}\nafter\n"
+    )
+    reproduction.write_table(tmp_path / "README.md", [])
     text = (tmp_path / "README.md").read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar_jax import schedules
-from cifar_jax.schedules import Plan
+from cifar_jax.train import schedules
+from cifar_jax.train.schedules import Plan
 
 
 def factors(name, plan):

@@ -11,9 +11,9 @@ from few_images import few_images
 
 from cifar_jax import config as config_lib
 from cifar_jax import data, models, train, weights
-from cifar_jax.models import airbench_net
-from cifar_jax.run import build, initial_variables
+from cifar_jax.models import airbench_net, weight_files
 from cifar_jax.sweep import population
+from cifar_jax.train.setup import build, initial_variables
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_whitening_is_of_the_first_training_images_in_a_run_and_in_a_sweep(
     # Weights of a file bring their own.
     shapes = models.registry.shapes("airbench_net")
     ones = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), shapes)
-    weights.write(tmp_path / "ones.npz", models.to_torch("airbench_net", ones))
+    weight_files.write(tmp_path / "ones.npz", models.to_torch("airbench_net", ones))
     run.config.model.weights = str(tmp_path / "ones.npz")
     assert (kernel_of(initial_variables(run)) == 1).all()
 

@@ -10,9 +10,10 @@ import optax
 import pytest
 from small_net import SIDE, SmallNet
 
-from cifar_jax import losses, metrics, optim, schedules, state, steps
-from cifar_jax.data import augment, mixing
-from cifar_jax.hyper import make_hyper
+from cifar_jax import metrics
+from cifar_jax.models import inference
+from cifar_jax.train import augment, losses, mixing, optimizers, schedules, state, steps
+from cifar_jax.train.hyper import make_hyper
 
 IMAGES, CLASSES = 50, 10
 
@@ -27,7 +28,7 @@ def make_data(count=IMAGES):
 
 PLAIN = steps.Recipe(
     model=SmallNet(),
-    optimizer=optim.make_optimizer("sgd", momentum=True, weight_decay=True),
+    optimizer=optimizers.make_optimizer("sgd", momentum=True, weight_decay=True),
     schedule=schedules.make_schedule("cosine", schedules.Plan(20, warmup_steps=3)),
     loss=losses.make_loss("cross_entropy"),
     augmentation=augment.Augmentation(crop_padding=2, flip=True, cutout=4),
@@ -159,7 +160,7 @@ def test_train_step_is_gradient_descent_on_the_batch():
     recipe = make_recipe(
         model=SmallNet(batch_norm=False),
         augmentation=augment.Augmentation(),
-        optimizer=optim.make_optimizer("sgd"),
+        optimizer=optimizers.make_optimizer("sgd"),
         schedule=schedules.make_schedule("constant", schedules.Plan(10)),
     )
     start, data = make_state(recipe, rate=0.1), make_data()
@@ -247,7 +248,7 @@ def test_averages_are_of_parameters_and_statistics_and_are_evaluated():
 
 
 def test_flipped_evaluation_is_the_mean_over_both_images():
-    recipe, data = make_recipe(eval_flip=True, eval_batch_size=50), make_data()
+    recipe, data = make_recipe(flip=True, eval_batch_size=50), make_data()
     start = make_state(recipe)
     found = make_programs(recipe, "loop").evaluate(start.variables, data)
     images = recipe.normalize(data.images)
@@ -261,7 +262,7 @@ def test_flipped_evaluation_is_the_mean_over_both_images():
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_translated_evaluation_is_the_weighted_mean_over_its_views(mirror):
-    recipe = make_recipe(eval_flip=mirror, eval_translate=2)
+    recipe = make_recipe(flip=mirror, translate=2)
     variables, images = make_state(recipe).variables, recipe.normalize(make_data(5).images)
     padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
     expected = 0.0
@@ -269,10 +270,10 @@ def test_translated_evaluation_is_the_weighted_mean_over_its_views(mirror):
         view = padded[:, row : row + SIDE, column : column + SIDE]
         for each in (view, view[:, :, ::-1]) if mirror else (view, view):
             expected += weight / 2 * np.asarray(logits_of(recipe, variables, each))
-    found = steps.evaluation_logits(recipe, variables, images)
+    found = recipe.logits(variables, images)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-    plain = dataclasses.replace(recipe, eval_translate=0)
-    assert np.abs(found - steps.evaluation_logits(plain, variables, images)).max() > 1e-4
+    plain = dataclasses.replace(recipe, translate=0)
+    assert np.abs(found - plain.logits(variables, images)).max() > 1e-4
 
 
 def test_alternating_flips_show_each_image_from_both_sides(monkeypatch):
@@ -288,7 +289,7 @@ def test_alternating_flips_show_each_image_from_both_sides(monkeypatch):
         seen.append(np.asarray(batch))
         raise InterruptedError  # the rest of the step is not needed
 
-    monkeypatch.setattr(steps.augment, "normalize", look)
+    monkeypatch.setattr(inference, "normalize", look)
     start = make_state(recipe)
     for step in range(3):
         order = steps.epoch_order(start.key, step, IMAGES)

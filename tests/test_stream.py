@@ -9,9 +9,13 @@ import pytest
 import small_net
 from rich.console import Console
 
-from cifar_jax import data, runtime, steps, stream, train
-from cifar_jax import run as run_lib
+from cifar_jax import data, train
 from cifar_jax.errors import ConfigError
+from cifar_jax.machine import mesh as mesh_lib
+from cifar_jax.machine import runtime
+from cifar_jax.train import loop, steps
+from cifar_jax.train import setup as run_lib
+from cifar_jax.train import streaming as stream
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 4, 4, 3), dtype=np.uint8)
 LABELS = np.arange(23, dtype=np.int32)
@@ -45,7 +49,7 @@ def test_resumed_in_the_middle_of_an_epoch_is_uninterrupted(
     streaming, resident, tmp_path, monkeypatch
 ):
     """... and a run may go on with its images elsewhere."""
-    caught, interval = [], train.interval
+    caught, interval = [], loop.interval
 
     def signalled(*arguments):
         caught.append(15)
@@ -55,8 +59,8 @@ def test_resumed_in_the_middle_of_an_epoch_is_uninterrupted(
 
         return contextlib.nullcontext(caught)
 
-    monkeypatch.setattr(train.runtime, "catch_signals", catch)
-    monkeypatch.setattr(train, "interval", signalled)
+    monkeypatch.setattr(loop.runtime, "catch_signals", catch)
+    monkeypatch.setattr(loop, "interval", signalled)
     with pytest.raises(runtime.Interrupted, match=r"step \d+; saved"):
         outcome(streaming, tmp_path / "run")
     monkeypatch.undo()
@@ -68,7 +72,7 @@ def test_batches_are_those_of_the_resident_form(start):
     """23 images in batches of 5: four a pass, the order new in each; from any step on."""
     key, rows = jax.random.PRNGKey(1), np.random.default_rng(2).permutation(23)
     host = stream.host_data(IMAGES, LABELS, rows)
-    placed = stream.Placed(run_lib.parallel.data_mesh(), 5)
+    placed = stream.Placed(mesh_lib.data_mesh(), 5)
     found = list(stream.training_batches(host, key, placed, 5, 9, 3, start))
     assert len(found) == 9 - start
     for step, (images, labels, indices) in enumerate(found, start):
@@ -80,7 +84,7 @@ def test_batches_are_those_of_the_resident_form(start):
 
 def test_evaluation_counts_every_image_once():
     host = stream.host_data(IMAGES, LABELS)
-    placed = stream.Placed(run_lib.parallel.data_mesh(), 10)
+    placed = stream.Placed(mesh_lib.data_mesh(), 10)
     seen = [
         np.asarray(labels)[mask]
         for _, labels, mask in stream.evaluation_batches(host, placed, 10, 2)
@@ -97,7 +101,7 @@ def test_no_more_than_asked_for_is_on_the_devices():
 @pytest.mark.parametrize(("size", "expected"), [(10, False), (49, False), (51, True)])
 def test_auto_is_by_size(small_config, monkeypatch, size, expected):
     monkeypatch.setattr(runtime, "available_bytes", lambda: 100)
-    mesh = run_lib.parallel.data_mesh()
+    mesh = mesh_lib.data_mesh()
     assert run_lib.streams(small_config, size, mesh) is expected
     small_config.dataset.residency = "device"
     assert not run_lib.streams(small_config, size, mesh)

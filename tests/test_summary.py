@@ -5,6 +5,7 @@ import json
 import pytest
 
 from cifar_jax import models, summary
+from cifar_jax.models import reported
 
 
 def test_json_lists_the_models_with_the_reports_counts(monkeypatch, capsys):
@@ -54,6 +55,6 @@ def test_table_has_the_reports_figures(monkeypatch, capsys):
     assert "0.153282" in modified
 
 
-@pytest.mark.parametrize("name", summary.REPORTED)
+@pytest.mark.parametrize("name", reported.REPORTED)
 def test_reported_models_exist(name):
-    assert models.count_params(name) == summary.REPORTED[name].params
+    assert models.count_params(name) == reported.REPORTED[name].params

@@ -9,8 +9,11 @@ from metrics_file import rows
 from rich.console import Console
 
 from cifar_jax import config as config_lib
-from cifar_jax import data, runtime, train
-from cifar_jax.run import build
+from cifar_jax import data, train
+from cifar_jax.errors import ConfigError
+from cifar_jax.machine import runtime
+from cifar_jax.train import loop
+from cifar_jax.train.setup import build
 
 PER_EPOCH = 1295 // 64
 
@@ -27,12 +30,12 @@ def run(config, folder, **console):
 def scripted(monkeypatch, **values):
     """Validation gives the values told, epoch by epoch; the final evaluation is real."""
     epochs = iter(zip(*values.values(), strict=True))
-    evaluate = train.evaluate
+    evaluate = loop.evaluate
 
     def told(*arguments):
         return evaluate(*arguments) | dict(zip(values, next(epochs), strict=True))
 
-    monkeypatch.setattr(train, "evaluate", told)
+    monkeypatch.setattr(loop, "evaluate", told)
 
 
 @pytest.fixture
@@ -64,19 +67,19 @@ def test_a_run_that_stops_early_says_so_and_is_then_only_evaluated(impatient, tm
 
 def run_in_parts(config, folder, monkeypatch, stops):
     """`run`, stopped by a signal after each of the first epochs and started again."""
-    caught, end_epoch = [], train.end_epoch
+    caught, end_epoch = [], loop.end_epoch
 
     def signalled(*arguments):
         caught.append(15)
         return end_epoch(*arguments)
 
-    monkeypatch.setattr(train.runtime, "catch_signals", lambda: contextlib.nullcontext(caught))
-    monkeypatch.setattr(train, "end_epoch", signalled)
+    monkeypatch.setattr(loop.runtime, "catch_signals", lambda: contextlib.nullcontext(caught))
+    monkeypatch.setattr(loop, "end_epoch", signalled)
     for _ in range(stops):
         with pytest.raises(runtime.Interrupted):
             run(config, folder)
         caught.clear()
-    monkeypatch.setattr(train, "end_epoch", end_epoch)
+    monkeypatch.setattr(loop, "end_epoch", end_epoch)
     return run(config, folder)
 
 
@@ -168,7 +171,7 @@ def test_averages_are_what_is_evaluated_and_saved(small_config, tmp_path):
 
 def test_class_weights_must_fit_the_classes(small_config, tmp_path):
     small_config.loss.class_weights = (1.0, 2.0)
-    with pytest.raises(config_lib.ConfigError, match="class_weights has 2 values; digits has 10"):
+    with pytest.raises(ConfigError, match="class_weights has 2 values; digits has 10"):
         run(small_config, tmp_path / "run")
 
 

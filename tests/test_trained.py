@@ -9,8 +9,10 @@ import pytest
 import small_net
 from rich.console import Console
 
-from cifar_jax import data, losses, train, trained
+from cifar_jax import data, train, trained
 from cifar_jax.errors import UserError
+from cifar_jax.train import losses
+from cifar_jax.trained import opening
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +59,14 @@ def test_a_checkpoint_is_read_once_unless_it_is_the_last(
     finished, monkeypatch, selection, expected
 ):
     folder, summary = finished
-    read, asked = trained.reading.read_run, []
+    read, asked = opening.reader.read_run, []
 
     def selected(workdir, which):
         asked.append(which)
         variables, about, step = read(workdir, which)
         return variables, about | {"config": about["config"] | {"selection": selection}}, step
 
-    monkeypatch.setattr(trained.reading, "read_run", selected)
+    monkeypatch.setattr(opening.reader, "read_run", selected)
     run = trained.open_run(folder)
     assert asked == expected and run.checkpoint == expected[-1]
     assert run.step == summary["checkpoints"][expected[-1]]["step"]
@@ -123,7 +125,7 @@ def test_other_data_is_refused(finished, monkeypatch):
 
 
 def test_config_of_another_version_is_refused(finished, monkeypatch):
-    read = trained.reading.read_run
+    read = opening.reader.read_run
 
     def older(*arguments):
         variables, about, step = read(*arguments)
@@ -131,6 +133,6 @@ def test_config_of_another_version_is_refused(finished, monkeypatch):
         about["config"]["model"]["colour"] = "red"
         return variables, about, step
 
-    monkeypatch.setattr(trained.reading, "read_run", older)
+    monkeypatch.setattr(opening.reader, "read_run", older)
     with pytest.raises(UserError, match="another version of cifar_jax.*colour"):
         trained.open_run(finished[0])

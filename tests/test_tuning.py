@@ -7,12 +7,14 @@ import sys
 import pytest
 from command_line import ROOT, command
 
-from cifar_jax import tuning
+from cifar_jax.machine import huge_pages
 
 
 def untuned():
     """This process's environment without the setting, and without the switch that the tests have off."""
-    return {n: v for n, v in os.environ.items() if n not in (tuning.SWITCH, tuning.TUNABLES)}
+    return {
+        n: v for n, v in os.environ.items() if n not in (huge_pages.SWITCH, huge_pages.TUNABLES)
+    }
 
 
 @pytest.mark.parametrize(
@@ -30,9 +32,11 @@ def untuned():
     ],
 )
 def test_never_over_the_users_own(environment, useful, expected):
-    found = tuning.settings(environment, useful)
+    found = huge_pages.settings(environment, useful)
     assert found.get("GLIBC_TUNABLES") == expected
-    assert not tuning.settings({**environment, **found}, useful), "it would start again and again"
+    assert not huge_pages.settings({**environment, **found}, useful), (
+        "it would start again and again"
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,21 +60,21 @@ def test_machines(tmp_path, monkeypatch, pages, device, expected):
     if device:
         (tmp_path / "dev").mkdir()
         (tmp_path / "dev" / device).touch()
-    assert tuning.machine_has_use(tmp_path) is expected
+    assert huge_pages.machine_has_use(tmp_path) is expected
 
 
 @pytest.mark.parametrize("library", [("glibc", "2.34"), ("", ""), ("musl", "1.2.4")])
 def test_other_c_libraries(monkeypatch, library):
     monkeypatch.setattr("platform.libc_ver", lambda: library)
-    assert not tuning.machine_has_use()
+    assert not huge_pages.machine_has_use()
 
 
 def test_the_process_is_the_same_but_for_the_setting():
     """Interpreter, its options, arguments, process number, standard input and exit code stay."""
     program = (
-        "import os, sys; from cifar_jax import tuning; tuning.machine_has_use = lambda: True\n"
-        "print(os.getpid(), sys.flags.optimize, sys.argv[1:], tuning.SWITCH in os.environ, flush=True)\n"
-        "tuning.apply(); print(sys.stdin.read()); sys.exit(7)"
+        "import os, sys; from cifar_jax.machine import huge_pages; huge_pages.machine_has_use = lambda: True\n"
+        "print(os.getpid(), sys.flags.optimize, sys.argv[1:], huge_pages.SWITCH in os.environ, flush=True)\n"
+        "huge_pages.apply(); print(sys.stdin.read()); sys.exit(7)"
     )
     process = subprocess.Popen(
         [sys.executable, "-O", "-c", program, "a b", "ü"],
@@ -88,7 +92,7 @@ def test_the_process_is_the_same_but_for_the_setting():
 
 
 @pytest.mark.thorough
-@pytest.mark.skipif(not tuning.machine_has_use(), reason="a machine that has no use for it")
+@pytest.mark.skipif(not huge_pages.machine_has_use(), reason="a machine that has no use for it")
 def test_a_training_says_so_in_one_line(tmp_path):
     quick = ("--config.total_epochs=1", "--config.tensorboard=False")
     done = subprocess.run(

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from cifar_jax import models, train, weights
 from cifar_jax.errors import UserError
+from cifar_jax.models import weight_files
 
 
 def state_dict(name="basic_net"):
@@ -23,8 +24,8 @@ def state_dict(name="basic_net"):
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_written_files_are_read_again(suffix, tmp_path):
     arrays = state_dict()
-    weights.write(tmp_path / f"w{suffix}", arrays)
-    found = weights.read(tmp_path / f"w{suffix}")
+    weight_files.write(tmp_path / f"w{suffix}", arrays)
+    found = weight_files.read(tmp_path / f"w{suffix}")
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
@@ -45,8 +46,8 @@ def test_arrays_are_written_as_they_read_not_as_they_lie(suffix, tmp_path):
             "none": whole[:0],
         },
     }
-    weights.write(tmp_path / f"w{suffix}", arrays)
-    found = weights.read(tmp_path / f"w{suffix}")
+    weight_files.write(tmp_path / f"w{suffix}", arrays)
+    found = weight_files.read(tmp_path / f"w{suffix}")
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         assert found[name].shape == array.shape, name
@@ -56,43 +57,43 @@ def test_arrays_are_written_as_they_read_not_as_they_lie(suffix, tmp_path):
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     arrays = state_dict()
     arrays["conv2.weight"][0, 0, 0, 0] = np.nan
-    weights.write(tmp_path / "w.npz", arrays)
+    weight_files.write(tmp_path / "w.npz", arrays)
     with pytest.raises(UserError, match="w.npz: conv2.weight has values that are NaN"):
-        weights.load(tmp_path / "w.npz", "basic_net")
+        weight_files.load(tmp_path / "w.npz", "basic_net")
 
 
 def test_bfloat16_becomes_float32(tmp_path):
     arrays = {key: value.astype(ml_dtypes.bfloat16) for key, value in state_dict().items()}
     save_file(arrays, tmp_path / "w.safetensors")
-    variables = weights.load(tmp_path / "w.safetensors", "basic_net")
+    variables = weight_files.load(tmp_path / "w.safetensors", "basic_net")
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
 
 
 def test_pickles_are_not_opened(tmp_path):
     """Neither a .pt file nor objects inside a .npz."""
     with pytest.raises(UserError, match="safetensors.torch.save_file"):
-        weights.read(tmp_path / "w.pt")
+        weight_files.read(tmp_path / "w.pt")
     np.savez(tmp_path / "w.npz", a=np.array([{}], dtype=object))
     with pytest.raises(UserError, match="can't be read"):
-        weights.read(tmp_path / "w.npz")
+        weight_files.read(tmp_path / "w.npz")
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_damaged_files(suffix, tmp_path):
     path = tmp_path / f"w{suffix}"
-    weights.write(path, state_dict())
+    weight_files.write(path, state_dict())
     whole = path.read_bytes()
     for damaged in (b"", b"nothing of the kind", whole[:1000], whole[: len(whole) - 10]):
         path.write_bytes(damaged)
         with pytest.raises(UserError, match="can't be read"):
-            weights.read(path)
+            weight_files.read(path)
 
 
 def test_wrong_paths(tmp_path):
     with pytest.raises(UserError, match="no file of weights"):
-        weights.read(tmp_path / "none.npz")
+        weight_files.read(tmp_path / "none.npz")
     with pytest.raises(UserError, match="neither"):
-        weights.read(tmp_path / "w.h5")
+        weight_files.read(tmp_path / "w.h5")
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
@@ -100,10 +101,10 @@ def test_where_nothing_can_be_written(suffix, tmp_path):
     (tmp_path / "file").write_text("")
     for folder in ("none", "file"):
         with pytest.raises(UserError, match="can't write .*(No such file|Not a directory)"):
-            weights.write(tmp_path / folder / f"w{suffix}", state_dict())
+            weight_files.write(tmp_path / folder / f"w{suffix}", state_dict())
     (tmp_path / f"w{suffix}").mkdir()
     with pytest.raises(UserError, match="can't write .*Is a directory"):
-        weights.write(tmp_path / f"w{suffix}", state_dict())
+        weight_files.write(tmp_path / f"w{suffix}", state_dict())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", f"w{suffix}"]
 
 
@@ -111,8 +112,8 @@ def test_where_nothing_can_be_written(suffix, tmp_path):
 def test_a_folder_whose_name_is_no_text(suffix, tmp_path):
     path = tmp_path / os.fsdecode(b"\xff") / f"w{suffix}"
     path.parent.mkdir()
-    weights.write(path, state_dict())
-    assert weights.read(path).keys() == state_dict().keys()
+    weight_files.write(path, state_dict())
+    assert weight_files.read(path).keys() == state_dict().keys()
 
 
 @pytest.mark.thorough
@@ -124,7 +125,7 @@ def test_command_line_renames(tmp_path):
     found = run_module("weights", *options, "--names", "torchvision")
     assert found.returncode == 0, found.stderr
     assert "4,909,002 numbers" in found.stdout  # Parameters and the statistics beside them.
-    renamed = weights.read(target)
+    renamed = weight_files.read(target)
     np.testing.assert_array_equal(renamed["fc.weight"], arrays["linear.weight"])
 
     found = run_module("weights", "--model", "resnet18", "--source", source, "--target", target)
@@ -145,7 +146,7 @@ def test_out_of_a_run_and_into_another(quick_config, tmp_path):
     again = train.train_and_evaluate(quick_config, second)
     assert again["test_accuracy"] == summary["test_accuracy"]
     name, variables = weights.from_run(second, "last")
-    expected = weights.load(target, "basic_net")
+    expected = weight_files.load(target, "basic_net")
     assert name == "basic_net"
     for ours, theirs in zip(*map(jax.tree.leaves, (variables, expected)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -165,7 +166,7 @@ def test_runs_that_are_none(tmp_path, capsys):
 
 
 def test_wrong_weights_stop_a_run_before_it_makes_a_workdir(quick_config, tmp_path):
-    weights.write(tmp_path / "w.npz", state_dict("origin_net"))
+    weight_files.write(tmp_path / "w.npz", state_dict("origin_net"))
     quick_config.model.weights = str(tmp_path / "w.npz")
     with pytest.raises(UserError, match="missing: |conv1.weight has shape"):
         train.train_and_evaluate(quick_config, tmp_path / "run")

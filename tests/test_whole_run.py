@@ -1,5 +1,7 @@
 """A whole training as one program is the training of the main job."""
 
+import sys
+
 import jax
 import jax.flatten_util
 import numpy as np
@@ -9,14 +11,17 @@ from command_line import ROOT
 from few_images import few_images
 
 from cifar_jax import config as config_lib
-from cifar_jax import programs, whole_run
 from cifar_jax.errors import ConfigError
-from cifar_jax.run import build, initial_state
+from cifar_jax.machine import compilation
+from cifar_jax.train.setup import build, initial_state
+
+sys.path.append(str(ROOT / "benchmarks"))
+import whole_run  # noqa: E402
 
 
 def ended(run):
     """Of one program."""
-    return programs.jit(whole_run.train_and_test(run))(
+    return compilation.jit(whole_run.train_and_test(run))(
         initial_state(run), run.train, run.put(*run.dataset.split("test"))
     )
 

@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from cifar_jax import config as config_lib
-from cifar_jax import files, train, workdir
+from cifar_jax import train
 from cifar_jax.errors import ConfigError, StorageError, UserError
+from cifar_jax.machine import files
+from cifar_jax.runs import workdir
 
 
 @pytest.mark.parametrize(

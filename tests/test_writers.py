@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cifar_jax import writers
+from cifar_jax.runs import writers
 
 
 def rows(path):

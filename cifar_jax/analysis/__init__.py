@@ -3,6 +3,6 @@
 This knows models and metrics, never the training.
 """
 
-from cifar_jax.analysis.named_layers import activations, layers
+from cifar_jax import lazy_face
 
-__all__ = ["activations", "layers"]
+__getattr__ = lazy_face(__name__, named_layers="activations layers")

@@ -1,6 +1,7 @@
 """Models side by side on the same images: McNemar's test and what belongs together."""
 
 import itertools
+import pathlib
 from typing import NamedTuple
 
 import numpy as np
@@ -130,3 +131,20 @@ def compare(evaluations, predictions):
             )
         ],
     }
+
+
+def short_names(workdirs):
+    """{name: workdir}: the folders' own names, or as much of their paths as tells them apart.
+
+    Raises:
+        UserError: a folder twice.
+    """
+    paths = [pathlib.Path(each).expanduser().resolve() for each in workdirs]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UserError(f"{path} can't be compared with itself")
+    for length in range(1, 1 + max(len(path.parts) for path in paths)):
+        names = ["/".join(path.parts[-length:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return dict(zip(names, workdirs, strict=True))

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 
 from cifar_jax.analysis import curves, scores, style
-from cifar_jax.analysis.tables import FEW_CLASSES, confidence
+from cifar_jax.console.tables import FEW_CLASSES, confidence
 
 GRID = (4, 6)  # rows and columns of example images
 NAME, TILE = 1.5, 1.3  # inches that a class' name gets beside an axis, and over an image

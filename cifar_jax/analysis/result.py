@@ -38,9 +38,10 @@ import pathlib
 import jax
 import numpy as np
 
-from cifar_jax import files, metrics, runtime, trained
+from cifar_jax import metrics, trained
 from cifar_jax.analysis import calibration, scores, speed
 from cifar_jax.errors import UserError
+from cifar_jax.machine import files, runtime
 from cifar_jax.models import cost
 
 ACTIVATION_BATCH = 128  # as cifar_jax.summary's
@@ -197,7 +198,7 @@ def describe_model(run):
 
 def measure_speed(run, images):
     """`speed` of evaluation.json: images and parameters are on the device, results are waited for there."""
-    step, variables = trained.logits_step(run.recipe), jax.device_put(run.variables)
+    step, variables = trained.logits_step(run.inference), jax.device_put(run.variables)
 
     def measure(batch):
         one = jax.device_put(images[np.arange(batch) % len(images)])

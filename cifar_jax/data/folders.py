@@ -7,8 +7,9 @@ import hashlib
 import os
 from pathlib import Path
 
-from cifar_jax import home, paths
-from cifar_jax.home import writable
+from cifar_jax.config import paths
+from cifar_jax.console import home
+from cifar_jax.console.home import writable
 
 # What TFDS writes last into a prepared set, and what cache.py writes last into a cache.
 PREPARED_MARK = "dataset_info.json"

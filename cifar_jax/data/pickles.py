@@ -12,7 +12,7 @@ import pickle
 
 import numpy as np
 
-from cifar_jax.errors import DataError
+from cifar_jax.errors import DataError, one_line
 
 # The one-letter and numbered type codes of NumPy's 8- to 64-bit integers.
 INTEGERS = {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)}
@@ -39,7 +39,7 @@ def loads(data: bytes, name: str) -> dict:
             "https://www.cs.toronto.edu/~kriz/cifar.html"
         ) from error
     except Exception as error:  # A damaged pickle raises any of many types.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error, 200)
         raise DataError(
             f"{name} is not a readable pickle ({reason}). Get the archive again."
         ) from error

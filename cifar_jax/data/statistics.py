@@ -1,4 +1,4 @@
-"""The per-channel mean and standard deviation that `augment.normalize` needs."""
+"""The per-channel mean and standard deviation that images are normalised with."""
 
 from __future__ import annotations
 

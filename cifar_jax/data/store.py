@@ -70,7 +70,7 @@ def _renew(name: str, root: Path, archive: str, folder: Path, damage, log) -> tu
 
 def _obtain(name: str, root: Path, archive: str, log) -> folders.Found:
     """Prepare the TFDS set, from the archive where one is given, else from the network."""
-    from cifar_jax.data import prepare, tfds
+    from cifar_jax.data import from_archive, tfds
 
     if archive:
         if not Path(archive).expanduser().exists():
@@ -79,7 +79,7 @@ def _obtain(name: str, root: Path, archive: str, log) -> folders.Found:
                 f"exist. Give the folder that has the set, --data_dir DIR (in training --config.dataset.data_dir=DIR), "
                 f"or the archive; {OFFICIAL}."
             )
-        prepare.prepare(archive, root, name, log)
+        from_archive.prepare(archive, root, name, log)
     else:
         # Before a folder is chosen: a name that is wrong is wrong in any folder.
         tfds.builder(name, root)

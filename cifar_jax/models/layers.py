@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cifar_jax.models import narrow
-from cifar_jax.models.convolution import (
+from cifar_jax.models.ops import few_channels
+from cifar_jax.models.ops.convolution import (
     banded_conv,
     depthwise_conv,
     patches_conv,
@@ -27,10 +27,10 @@ from cifar_jax.models.convolution import (
     strided_conv,
     xla_conv,
 )
-from cifar_jax.models.memory import computed_once
-from cifar_jax.models.normalization import batch_norm, normalize
-from cifar_jax.models.pooling import sliced_max_pool, xla_max_pool
-from cifar_jax.models.winograd import winograd_conv
+from cifar_jax.models.ops.materialize import computed_once
+from cifar_jax.models.ops.normalization import batch_norm, normalize
+from cifar_jax.models.ops.pooling import sliced_max_pool, xla_max_pool
+from cifar_jax.models.ops.winograd import winograd_conv
 
 # Measured on two cores, value and both gradients together (docs/performance.md): up to so many channels in and out
 # banded_conv is faster than XLA's convolution, up to so many images of so many pixels patches_conv, and with strides
@@ -210,7 +210,7 @@ class Conv(nn.Module):
         y = conv(x, kernel, self.stride, self.padding, self.groups)
         if self.use_bias:
             bias = self.param("bias", self.bias_init or default, (self.features,), dtype)
-            add = narrow.add if on_cpu() and narrow.is_narrow(y) else jnp.add
+            add = few_channels.add if on_cpu() and few_channels.is_narrow(y) else jnp.add
             y = add(y, bias.astype(self.dtype))
         return y
 

@@ -16,7 +16,7 @@ from cifar_jax.models.layers import (
     max_pool,
     storage_dtype,
 )
-from cifar_jax.models.normalization import rectify
+from cifar_jax.models.ops.normalization import rectify
 
 
 class PlainCNN(nn.Module):

@@ -24,7 +24,8 @@ process is gone, 130 Ctrl-C and 143 SIGTERM (during training both save first, at
 import dataclasses
 import os
 
-from cifar_jax import command_line, joining, places, tuning
+from cifar_jax.console import endings, flags
+from cifar_jax.machine import huge_pages, joining, places
 
 MOST_RUNS = 1000  # of a cell: each has its own optimizer state and its own lines in the tables
 
@@ -39,27 +40,27 @@ def parse(argv):
     Raises:
         ConfigError: what is wrong with the command line, and the nearest valid name.
     """
-    from absl import flags
+    from absl import flags as absl_flags
 
     from cifar_jax.sweep import cells
 
     def define(values):
-        flags.DEFINE_integer("runs", 1, "Seeds.", 1, MOST_RUNS, flag_values=values)
+        absl_flags.DEFINE_integer("runs", 1, "Seeds.", 1, MOST_RUNS, flag_values=values)
         places.define_flags(values)
-        flags.DEFINE_float("memory_gb", None, "Memory.", 1e-3, 1e6, flag_values=values)
+        absl_flags.DEFINE_float("memory_gb", None, "Memory.", 1e-3, 1e6, flag_values=values)
 
-    given, rest = command_line.read_flags(argv, define)
+    given, rest = flags.read_flags(argv, define)
     sweep = cells.load(given.config)
-    cells.check_overrides(sweep, command_line.overridden(argv))
-    base = command_line.override(sweep.base, rest, list(given))
+    cells.check_overrides(sweep, flags.overridden(argv))
+    base = flags.override(sweep.base, rest, list(given))
     sweep = dataclasses.replace(sweep, base=base)
     cells.runs(sweep, 1)  # Every cell is checked before JAX starts.
     return sweep, given
 
 
 def main(argv):
-    """Runs a command line; see command_line.run."""
-    if command_line.asks_for_help(argv):
+    """Runs a command line; see endings.run."""
+    if flags.asks_for_help(argv):
         print(__doc__)
         return
     sweep, given = parse(argv)
@@ -70,5 +71,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    tuning.apply()
-    command_line.run(main)
+    huge_pages.apply()
+    endings.run(main)

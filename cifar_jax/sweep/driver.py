@@ -7,26 +7,19 @@ import os
 import jax
 from rich.console import Console
 
-from cifar_jax import (
-    checkpoints,
-    cluster,
-    data,
-    files,
-    models,
-    runtime,
-    settings,
-    tuning,
-    weights,
-    workdir,
-    writers,
-)
+from cifar_jax import data, models
 from cifar_jax.analysis import style
+from cifar_jax.config import jax_settings
 from cifar_jax.errors import ConfigError
-from cifar_jax.run import build, remark_on_data
-from cifar_jax.sweep import cells, figures, groups, memory, population, results, summary, training
+from cifar_jax.machine import files, huge_pages, processes, runtime
+from cifar_jax.models import weight_files
+from cifar_jax.runs import checkpoints, workdir, writers
+from cifar_jax.sweep import cells, figures, groups, loop, memory, population, results, summary
+from cifar_jax.train import inputs
+from cifar_jax.train.setup import build, remark_on_data
 
 
-@settings.pinned()
+@jax_settings.pinned()
 def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
     """Trains all runs of a sweep, from the start or from where the folder stands.
 
@@ -49,15 +42,15 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
     base = sweep.base
     runtime.enable_compilation_cache(base.compilation_cache)
     theirs = workdir.recorded(folder, "sweep.json")
-    dataset = cluster.in_turns(lambda: workdir.load_data(base, theirs))
+    dataset = processes.in_turns(lambda: inputs.load_data(base, theirs))
     console = console or Console(highlight=False)
     say = functools.partial(console.print, markup=False, soft_wrap=True)
     turns = population.takes_turns() if turns is None else turns
     planned = plan(runs, dataset, memory_gb, turns, say)
-    sums = workdir.weights_of([run.config for run in runs], theirs)
+    sums = inputs.weights_of([run.config for run in runs], theirs)
     mine = about(sweep, runs, dataset, planned) | {"weights_sha256": sums}
     with workdir.claimed(folder) as folder:
-        cluster.in_turns(lambda: workdir.open_folder(folder, "sweep.json", mine, check_same))
+        processes.in_turns(lambda: workdir.open_folder(folder, "sweep.json", mine, check_same))
         return train_in(folder, sweep, runs, dataset, mine, turns, say)
 
 
@@ -80,7 +73,7 @@ def train_in(folder, sweep, runs, dataset, mine, turns, say):
         f"{', '.join(str(len(group.runs)) for group in planned)} runs; {dataset.name}; "
         f"{runtime.hardware()}"
     )
-    if remark := tuning.remark(os.environ):
+    if remark := huge_pages.remark(os.environ):
         say(remark)
     epochs, finished = [], []
     try:
@@ -89,11 +82,11 @@ def train_in(folder, sweep, runs, dataset, mine, turns, say):
                 job = Job(folder, mine, dataset, turns, f"group {index + 1}/{len(planned)}", index)
                 finished += train_group(job, group, epochs, caught, say)
     finally:
-        if cluster.is_first():
+        if processes.is_first():
             files.write_csv(folder / "results.csv", results.EPOCH_COLUMNS, epochs)
     order = {run.name: i for i, run in enumerate(runs)}
     finished.sort(key=lambda row: order[f"{row['cell']}/{row['seed']}"])
-    if cluster.is_first():
+    if processes.is_first():
         write_tables(folder, sweep, runs, epochs, finished, dataset, say)
     return finished
 
@@ -222,25 +215,25 @@ def train_group(job, group, epochs, caught, say):
         rows of runs.csv.
     """
     devices = len(jax.devices())
-    members = training.padded(group.runs, devices)
+    members = loop.padded(group.runs, devices)
     stack = functools.partial(population.make_programs, runs=len(members), turns=job.turns)
     run = build(group.config, job.dataset, stack, group.dropout_from_hyper)
     if remark := remark_on_data(group.config, job.dataset):
         say(remark)
     file = group.config.model.weights
-    gone = weights.is_gone(file)
+    gone = weight_files.is_gone(file)
     start = population.create(run, [member.config for member in members], not gone)
     checkpoint_folder = job.folder / "checkpoints" / str(job.index)
     with checkpoints.opened(checkpoint_folder, say) as manager:
-        at, record, theirs = training.restore(manager, start, len(group.runs), run.mesh, say)
+        at, record, theirs = loop.restore(manager, start, len(group.runs), run.mesh, say)
         if theirs is None and gone:
-            raise workdir.needs_weights(job.folder, file)
+            raise inputs.needs_weights(job.folder, file)
         if theirs is not None:
             check_same(job.folder, theirs, job.about)
             say(f"{job.name}: resuming at step {int(at.step):,} of {run.total_steps:,}")
         path = job.folder / "metrics" / f"{job.index}.jsonl"
         lines = writers.Nowhere()
-        if cluster.is_first():
+        if processes.is_first():
             path.parent.mkdir(exist_ok=True)
             lines = writers.JsonLines(path, int(at.step))
             epochs += lines.rows
@@ -252,7 +245,7 @@ def train_group(job, group, epochs, caught, say):
             say(f"{job.name}  {line(rows, run, seconds)}")
 
         try:
-            last = training.train(run, group, at, record, manager, job.about, log, caught)
+            last = loop.train(run, group, at, record, manager, job.about, log, caught)
         finally:
             lines.close()
     return results.run_rows(run, group, last, record.train_seconds)

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import ml_collections
 
-from cifar_jax import hyper
 from cifar_jax.config import flatten
-from cifar_jax.schema import fields
+from cifar_jax.config.schema import fields
+from cifar_jax.train import hyper
 
 # The numbers that a step reads from TrainState.hyper. Of the first three, whether there is any at
 # all is part of the program; it is on where one run has it, and 0 there computes what off would.

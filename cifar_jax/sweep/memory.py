@@ -5,8 +5,9 @@ import math
 import jax
 import jax.numpy as jnp
 
-from cifar_jax import hyper, models, optim, state
+from cifar_jax import models
 from cifar_jax.models import cost
+from cifar_jax.train import hyper, optimizers, state
 
 # What the backward pass needs beside what the forward pass saved: gradients of the activations.
 WORKING = 2
@@ -15,7 +16,7 @@ WORKING = 2
 def state_bytes(config, num_classes):
     """Of the arrays that one run keeps: its TrainState, its best variables, gradients and update."""
     model = models.create(config.model.name, num_classes, activation=config.model.activation)
-    optimizer = optim.make_optimizer(
+    optimizer = optimizers.make_optimizer(
         config.optimizer.name,
         momentum=config.optimizer.momentum > 0,
         weight_decay=config.optimizer.weight_decay > 0,

@@ -13,9 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from cifar_jax import hyper, metrics, parallel, programs, state, steps, train
-from cifar_jax.early_stopping import RUNNING
-from cifar_jax.run import initial_variables, state_options, with_variables
+from cifar_jax import metrics
+from cifar_jax.machine import compilation
+from cifar_jax.machine import mesh as mesh_lib
+from cifar_jax.train import hyper, loop, programs, state, steps
+from cifar_jax.train.early_stopping import RUNNING
+from cifar_jax.train.setup import initial_variables, state_options, with_variables
 
 
 @flax.struct.dataclass
@@ -52,29 +55,29 @@ def create(run, configs, with_weights=True):
     Args:
         run: run.Run of the group.
         configs: of the members, a multiple of the devices.
-        with_weights: of run.initial_state.
+        with_weights: of setup.initial_state.
     Returns:
         Population, the runs shared out over the run's mesh.
     Raises:
-        UserError: as of run.initial_variables.
+        UserError: as of setup.initial_variables.
     """
     hypers = [hyper.from_config(config) for config in configs]
     # On the host, from where a program of several processes takes what all of them have.
     hypers = jax.tree.map(lambda *numbers: np.stack(numbers), *hypers)
     keys = np.stack([jax.random.PRNGKey(config.seed) for config in configs])
     given = initial_variables(run) if with_weights else {}
-    replicated = parallel.replicated(run.mesh)
-    sharded = parallel.over_devices(run.mesh)
+    replicated = mesh_lib.replicated(run.mesh)
+    sharded = mesh_lib.over_devices(run.mesh)
     keep_best = run.validation is not None
 
     build = jax.vmap(functools.partial(initial_member, run, keep_best), in_axes=(0, 0, None))
-    build = programs.jit_once(build, out_shardings=(sharded, sharded))
+    build = compilation.jit_once(build, out_shardings=(sharded, sharded))
     members, best = build(hypers, keys, given)
-    return Population(parallel.put(np.int32(0), replicated), members, best)
+    return Population(mesh_lib.put(np.int32(0), replicated), members, best)
 
 
 def initial_member(run, keep_best, hypers, key, given):
-    """(Member, Best) of one run; a pure function. `given` is that of run.initial_variables."""
+    """(Member, Best) of one run; a pure function. `given` is that of setup.initial_variables."""
     start = state.initial_state(
         run.recipe.model,
         run.recipe.optimizer,
@@ -135,7 +138,7 @@ def member_epoch(config, member, best, trained, evaluated, due, epoch):
     diverged = jnp.where(finite, member.diverged, jnp.minimum(member.diverged, member.state.step))
     ended = Member(member.state, diverged)
     if validation:
-        changed = train.decide(config, member.state, trained, validation)
+        changed = loop.decide(config, member.state, trained, validation)
         ended = Member(member.state.replace(**changed), diverged)
         by_loss = config.checkpoint.monitor == "validation_loss"
         score = -validation["loss"] if by_loss else validation["accuracy"]
@@ -153,7 +156,7 @@ def make_end_epoch(config, mesh):
         (Population, trained [R], evaluated [R], due, epoch) -> Population; donates the first.
     """
     over = jax.vmap(functools.partial(member_epoch, config), in_axes=(0, 0, 0, 0, None, None))
-    sharded, replicated = parallel.over_devices(mesh), parallel.replicated(mesh)
+    sharded, replicated = mesh_lib.over_devices(mesh), mesh_lib.replicated(mesh)
 
     @functools.partial(
         jax.jit, donate_argnums=0, out_shardings=Population(replicated, sharded, sharded)
@@ -210,13 +213,13 @@ def make_programs(recipe, form, mesh, runs, turns=False):
         programs.Programs; states and metrics have an axis of runs, an order is [runs, N].
     """
     if turns:
-        one = steps.make_programs(recipe, form, parallel.replicated(mesh))
+        one = steps.make_programs(recipe, form, mesh_lib.replicated(mesh))
         return in_turns(one, stacked_functions(recipe, runs), runs)
     return programs.make_programs(
         shared_functions(recipe, mesh, runs),
         form,
-        parallel.over_devices(mesh),
-        parallel.replicated(mesh),
+        mesh_lib.over_devices(mesh),
+        mesh_lib.replicated(mesh),
     )
 
 
@@ -229,7 +232,7 @@ def shared_functions(recipe, mesh, runs):
     made = stacked_functions(recipe, runs)
     if mesh.size == 1:
         return made
-    shared, whole = PartitionSpec(parallel.AXIS), PartitionSpec()
+    shared, whole = PartitionSpec(mesh_lib.AXIS), PartitionSpec()
     shard_map = functools.partial(jax.shard_map, mesh=mesh, out_specs=shared, check_vma=False)
     return made._replace(
         train_step=shard_map(made.train_step, in_specs=(shared, shared, whole, shared)),

@@ -2,7 +2,9 @@
 
 import jax
 
-from cifar_jax import early_stopping, metrics, parallel
+from cifar_jax import metrics
+from cifar_jax.machine import mesh as mesh_lib
+from cifar_jax.train import early_stopping
 
 EPOCH_COLUMNS = (
     *("cell", "seed", "epoch", "step", "learning_rate", "train_loss", "train_accuracy"),
@@ -31,7 +33,7 @@ def epoch_rows(run, group, population, learning_rates, trained, evaluated):
     step = int(population.step)
     states = statuses(run, population)
     # One that diverged within this epoch has done at least one step of it, too.
-    took_part = parallel.on_host(population.members.state.step) > step - run.steps_per_epoch
+    took_part = mesh_lib.on_host(population.members.state.step) > step - run.steps_per_epoch
     validation = summaries(evaluated) if evaluated is not None else None
     rows = []
     for i, member in enumerate(group.runs):
@@ -51,7 +53,7 @@ def epoch_rows(run, group, population, learning_rates, trained, evaluated):
 
 def summaries(evaluated):
     """metrics.summarize of each run of an EvalMetrics [R]: a list."""
-    evaluated = parallel.on_host(evaluated)
+    evaluated = mesh_lib.on_host(evaluated)
     return [
         metrics.summarize(jax.tree.map(lambda x, i=i: x[i], evaluated))
         for i in range(len(evaluated.loss))
@@ -61,7 +63,7 @@ def summaries(evaluated):
 def statuses(run, population):
     """What became of each run so far: a list of "running", "finished", "stopped early", "diverged"."""
     members = population.members
-    found = parallel.on_host((members.diverged, members.state.step, members.active))
+    found = mesh_lib.on_host((members.diverged, members.state.step, members.active))
 
     def status(diverged, step, active):
         if diverged != metrics.NEVER:
@@ -90,7 +92,7 @@ def run_rows(run, group, population, train_seconds):
         name: summaries(run.programs.evaluate(each, test)) for name, each in variables.items()
     }
     states = statuses(run, population)
-    diverged, done, reasons, best_epoch = parallel.on_host(
+    diverged, done, reasons, best_epoch = mesh_lib.on_host(
         (
             population.members.diverged,
             population.members.state.step,

@@ -1,7 +1,7 @@
 """summary.md: each cell's result beside the reported one, and beside the baseline's."""
 
 from cifar_jax.analysis import statistics
-from cifar_jax.analysis.tables import in_markdown
+from cifar_jax.console.tables import in_markdown
 
 
 def markdown(sweep, reported, rows, about):

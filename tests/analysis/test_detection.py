@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cifar_jax.analysis import detection
+from cifar_jax.analysis.ood import detection
 
 
 def scores(n=60, m=40):

@@ -9,7 +9,8 @@ import pytest
 from matplotlib import cbook, font_manager
 from matplotlib.text import Text
 
-from cifar_jax.analysis import figures, ood_figures, overlays, style
+from cifar_jax.analysis import figures, overlays, style
+from cifar_jax.analysis.ood import figures as ood_figures
 from cifar_jax.sweep import figures as sweep_figures
 
 MATHS, LONG = "$x^2$", "a name of sixty letters, which no figure has the room for, b"

@@ -11,9 +11,11 @@ import pytest
 from quick_jit import quick_jit
 from tiers import tiered
 
-from cifar_jax import batches, models
-from cifar_jax.analysis import features, ood, ood_figures
+from cifar_jax import models
 from cifar_jax.analysis.named_layers import activations
+from cifar_jax.analysis.ood import features, figures
+from cifar_jax.analysis.ood import scores as ood
+from cifar_jax.trained import batches
 
 RNG = np.random.default_rng(0)
 
@@ -166,7 +168,7 @@ def test_outputs_do_not_depend_on_the_batch_size():
 
 def test_limits_show_thresholds_but_not_what_is_far_away():
     inside, outside = np.linspace(0, 1, 101), np.r_[0.5, -1e6]
-    low, high = ood_figures.limits(inside, outside, (0.4, 1.2))
+    low, high = figures.limits(inside, outside, (0.4, 1.2))
     assert -10 < low < 0 and high == 1.2
 
 
@@ -176,19 +178,19 @@ def test_limits_show_thresholds_but_not_what_is_far_away():
 def test_a_histogram_of_scores_that_are_all_the_same(value, apart):
     """And of those that differ by their rounding, between which no bins fit."""
     same = np.full(3, float(value))
-    low, high = ood_figures.limits(same, same * (1 + apart), (value, value))
+    low, high = figures.limits(same, same * (1 + apart), (value, value))
     assert low < value < high
     row = {"threshold": value, "threshold_on_judged": value, "accuracy": 0.5}
-    figure = ood_figures.histogram("Energy", [("noise", same, same * (1 + apart), row)])
+    figure = figures.histogram("Energy", [("noise", same, same * (1 + apart), row)])
     figure.savefig(io.BytesIO())
-    found = ood_figures.binned(same, same * (1 + apart), (value, value))
+    found = figures.binned(same, same * (1 + apart), (value, value))
     assert sum(found["inside"]) == sum(found["outside"]) == 3
 
 
 def test_a_histogram_says_what_lies_beyond_its_axis():
     row = {"threshold": 0.1, "threshold_on_judged": 0.2, "accuracy": 0.875}
     panel = ("noise", np.linspace(0, 1, 100), np.r_[0.5, -1e6, -1e6, 0.4], row)
-    figure = ood_figures.histogram("Energy", [panel, panel, panel])
+    figure = figures.histogram("Energy", [panel, panel, panel])
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert len(shown) == 3
     assert (
@@ -198,7 +200,7 @@ def test_a_histogram_says_what_lies_beyond_its_axis():
 
 def test_samples_are_sorted_by_decision():
     images = RNG.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8)
-    figure = ood_figures.samples("t", (images, np.arange(10.0)), (images, np.zeros(10)), 4.0)
+    figure = figures.samples("t", (images, np.arange(10.0)), (images, np.zeros(10)), 4.0)
     titles = [part.get_suptitle() for part in figure.subfigs]
     assert titles == [
         "In-distribution, accepted, right: 6 of 10", "In-distribution, rejected, wrong: 4 of 10",

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cifar_jax.analysis import result, tables
+from cifar_jax.analysis import result
+from cifar_jax.console import tables
 
 
 def evaluation(names, seed=0):

@@ -7,7 +7,8 @@ import yaml
 from command_line import ROOT
 from documents import code_blocks
 
-from cifar_jax import main, places
+from cifar_jax import main
+from cifar_jax.machine import places
 
 
 @pytest.mark.parametrize("script", code_blocks("bash"), ids=["by_hand", "slurm", "tpu_vm"])

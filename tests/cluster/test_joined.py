@@ -12,7 +12,8 @@ from cifar_jax.errors import LostProcess
 
 JOIN = """
     import os, pathlib, platform, signal, sys
-    from cifar_jax import cluster, command_line, joining, places
+    from cifar_jax.console import endings
+    from cifar_jax.machine import joining, places, processes
     from cifar_jax.errors import UserError
 
     address, process, folder = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
@@ -32,12 +33,12 @@ TURNS = """
 
     def main(_):
         with joining.joined(places.Place(address, 3, process)):
-            (folder / f"turn{process}").write_text(cluster.in_turns(prepare))
+            (folder / f"turn{process}").write_text(processes.in_turns(prepare))
             if process == 2:
                 raise UserError("an error of its own")
-            cluster.of_first(1)
+            processes.of_first(1)
 
-    command_line.run(main)
+    endings.run(main)
 """
 MISSED = """
     with joining.joined(places.Place(address, 10, process)):
@@ -48,17 +49,17 @@ SAME = """
         with joining.joined(places.Place(address, 2, process)):
             raise UserError(f"said by {process}")
 
-    command_line.run(main)
+    endings.run(main)
 """
 SILENT = """
     def main(_):
         with joining.joined(places.Place(address, 3, process)):
             while True:
-                cluster.of_first(1)
+                processes.of_first(1)
                 if process == {silent}:
                     os.kill(os.getpid(), signal.{number})
 
-    command_line.run(main)
+    endings.run(main)
 """
 
 

@@ -6,8 +6,9 @@ import types
 
 import pytest
 
-from cifar_jax import cluster, joining, main, places
+from cifar_jax import main
 from cifar_jax.errors import ConfigError, LostProcess, UserError
+from cifar_jax.machine import joining, places, processes
 
 SLURM = {
     "SLURM_JOB_ID": "7",
@@ -71,16 +72,16 @@ def test_flags_that_name_no_place_are_refused(arguments, message):
 
 def test_first_of_all_then_of_each_host_then_the_rest():
     hosts = ["a", "b", "a", "c", "b"]
-    assert [cluster.turn(hosts, process) for process in range(5)] == [0, 1, 2, 1, 2]
+    assert [processes.turn(hosts, process) for process in range(5)] == [0, 1, 2, 1, 2]
 
 
 def test_one_process_imports_nothing_and_decides_alone():
     code = (
-        "import sys; from cifar_jax import cluster, joining\n"
+        "import sys; from cifar_jax.machine import joining, processes\n"
         "with joining.joined(None): pass\n"
-        "assert cluster.is_first() and cluster.in_turns(lambda: 3) == 3\n"
-        "assert (cluster.signal_of_any([]), cluster.signal_of_any([15, 2])) == (0, 15)\n"
-        "assert cluster.of_first([1]) == [1] and not {'jax', 'numpy'} & set(sys.modules)"
+        "assert processes.is_first() and processes.in_turns(lambda: 3) == 3\n"
+        "assert (processes.signal_of_any([]), processes.signal_of_any([15, 2])) == (0, 15)\n"
+        "assert processes.of_first([1]) == [1] and not {'jax', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

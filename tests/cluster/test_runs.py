@@ -18,8 +18,8 @@ from documents import code_blocks
 from metrics_file import rows
 from processes import QUICK_XLA, devices, finish
 
-from cifar_jax import reading
 from cifar_jax.errors import LostProcess
+from cifar_jax.runs import reader
 
 # SGD, as Adam makes steps of full length out of roundings where a gradient is nearly zero.
 OPTIONS = (
@@ -103,7 +103,7 @@ def outcome(workdir):
         {name: value for name, value in row.items() if name != "images_per_second"}
         for row in rows(workdir)
     ]
-    variables, *_ = reading.read_run(workdir, "last")
+    variables, *_ = reader.read_run(workdir, "last")
     return metrics, variables["params"]
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from quick_jit import quick_jit
 
-from cifar_jax.data.augment import (
+from cifar_jax.models.inference import normalize
+from cifar_jax.train.augment import (
     Augmentation,
     alternating_mask,
     augment,
     crop,
     cutout,
     flip,
-    normalize,
     rotate,
 )
 

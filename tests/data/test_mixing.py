@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from quick_jit import quick_jit
 
-from cifar_jax.data import mixing
-from cifar_jax.data.mixing import Mixing
+from cifar_jax.train import mixing
+from cifar_jax.train.mixing import Mixing
 
 RNG = np.random.default_rng(0)
 BATCH, CLASSES = 9, 10

@@ -4,7 +4,7 @@ import tempfile
 
 import pytest
 
-from cifar_jax.data import cache, prepare, tfds, writer
+from cifar_jax.data import cache, from_archive, prepare, tfds, writer
 from cifar_jax.errors import DataError
 
 
@@ -36,7 +36,7 @@ def test_nothing_is_left_among_temporary_files(archives, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     path = archives.make(tmp_path / "cifar.tar.gz", "cifar10-binary")
-    prepare.prepare(path, tmp_path / "data", "", lambda line: None)
+    from_archive.prepare(path, tmp_path / "data", "", lambda line: None)
     tfds.builder("cifar10", tmp_path / "none")
     assert tempfile.tempdir == str(tmp_path / "tmp") and not list((tmp_path / "tmp").iterdir())
 
@@ -78,7 +78,7 @@ def test_interrupted_writing_leaves_nothing(archives, tmp_path, snapshot, monkey
 
     monkeypatch.setattr(writer, "_png", fail_late)
     with pytest.raises((DataError, KeyboardInterrupt), match="No space left|^$"):
-        prepare.prepare(path, tmp_path / "data", "", lambda line: None)
+        from_archive.prepare(path, tmp_path / "data", "", lambda line: None)
     assert snapshot(tmp_path) == before
 
 

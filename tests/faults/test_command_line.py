@@ -172,9 +172,10 @@ def test_a_second_training_is_refused_and_sigterm_in_the_final_evaluation_is_one
 ):
     """The first one waits in its final evaluation, for the second one to be refused and for its signal."""
     program = (
-        "import signal; from cifar_jax import command_line, main, train; "
-        "train.final_evaluation = lambda *_: print('evaluating', flush=True) or signal.pause(); "
-        "command_line.run(main.main)"
+        "import signal; from cifar_jax import main; from cifar_jax.console import endings; "
+        "from cifar_jax.train import loop; "
+        "loop.final_evaluation = lambda *_: print('evaluating', flush=True) or signal.pause(); "
+        "endings.run(main.main)"
     )
     workdir = tmp_path / "run"
     first = subprocess.Popen(

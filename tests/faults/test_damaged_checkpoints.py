@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from damages import DAMAGES, arrays_of, files_of, flip_bit, truncate
 
-from cifar_jax import checkpoints, checksums, models, optim, reading, state
+from cifar_jax import models
 from cifar_jax.errors import UserError
-from cifar_jax.hyper import make_hyper
+from cifar_jax.runs import checkpoints, checksums, damage, reader
+from cifar_jax.train import optimizers, state
+from cifar_jax.train.hyper import make_hyper
 
 ABOUT = {"seed": 0}
 
@@ -24,7 +26,11 @@ ABOUT = {"seed": 0}
 def some_state(step):
     """Of every value another one, so that nothing damaged can be what it was by chance."""
     start = state.create_state(
-        models.create("basic_net"), optim.make_optimizer("adam"), make_hyper(0.1), 0, (32, 32, 3)
+        models.create("basic_net"),
+        optimizers.make_optimizer("adam"),
+        make_hyper(0.1),
+        0,
+        (32, 32, 3),
     )
     random = np.random.default_rng(step)
     noisy = jax.tree.map(lambda x: jnp.asarray(random.random(x.shape), x.dtype), start)
@@ -109,7 +115,7 @@ def test_no_flipped_bit_of_the_arrays_passes(folder):
             flip_bit(arrays_of(folder, 2), position)
             try:
                 assert_is(checkpoints.restore(manager, some_state(0), 2), 2)
-            except checkpoints.Damaged:
+            except damage.Damaged:
                 seen += 1
     assert seen > 15  # the others hit what no value depends on
 
@@ -143,26 +149,26 @@ def test_a_damaged_best_one_is_the_users_to_decide(folder, name):
 
 
 def test_a_model_with_a_flipped_bit_is_not_evaluated(folder):
-    whole, refused = reading.read_run(folder.parent, "best")[0], []
+    whole, refused = reader.read_run(folder.parent, "best")[0], []
     # Orbax writes the arrays in any order, into one file or several.
     for path in (path for path in files_of(folder, 1) if path.stat().st_size > 20_000):
         kept = path.read_bytes()
         for position in np.linspace(0.05, 0.95, 10):
             flip_bit(path, position)
             try:
-                found = reading.read_run(folder.parent, "best")[0]
+                found = reader.read_run(folder.parent, "best")[0]
                 jax.tree.map(np.testing.assert_array_equal, found, whole)
             except UserError as error:
                 refused.append(error)
             path.write_bytes(kept)
-    assert any(isinstance(each, checkpoints.Damaged) and "params" in str(each) for each in refused)
-    reading.read_run(folder.parent, "last")
+    assert any(isinstance(each, damage.Damaged) and "params" in str(each) for each in refused)
+    reader.read_run(folder.parent, "last")
 
 
 def test_who_reads_leaves_alone_what_a_training_is_writing(folder):
     half_written = folder / "3.orbax-checkpoint-tmp"
     half_written.mkdir()
-    reading.read_run(folder.parent, "last")
+    reader.read_run(folder.parent, "last")
     assert half_written.exists()
     restore_newest(folder)  # the training that goes on has use for it no more
     assert not half_written.exists()

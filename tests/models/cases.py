@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from quick_jit import quick_jit, quick_jit_float64
 
-from cifar_jax import models, optim
-from cifar_jax.hyper import Hyper
+from cifar_jax import models
 from cifar_jax.models import registry
+from cifar_jax.train import optimizers as optim
+from cifar_jax.train.hyper import Hyper
 
 # Narrower than registered, or its hundred million weights of one layer would be most of what is computed, and take
 # more memory than a laptop has. The registry's tests take it whole.

@@ -19,9 +19,9 @@ from quick_jit import (
 )
 from tiers import EXAMPLES, THOROUGH, tiered
 
-from cifar_jax.models import reductions
 from cifar_jax.models.attention import attend, blocked_attend
-from cifar_jax.models.convolution import (
+from cifar_jax.models.ops import reductions
+from cifar_jax.models.ops.convolution import (
     banded_conv,
     depthwise_conv,
     patches_conv,
@@ -29,9 +29,9 @@ from cifar_jax.models.convolution import (
     strided_conv,
     xla_conv,
 )
-from cifar_jax.models.normalization import batch_norm, normalize
-from cifar_jax.models.pooling import sliced_max_pool, xla_max_pool
-from cifar_jax.models.winograd import winograd_conv
+from cifar_jax.models.ops.normalization import batch_norm, normalize
+from cifar_jax.models.ops.pooling import sliced_max_pool, xla_max_pool
+from cifar_jax.models.ops.winograd import winograd_conv
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
 

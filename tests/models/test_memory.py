@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cifar_jax.models.convolution import xla_conv
-from cifar_jax.models.memory import computed_once, kept
+from cifar_jax.models.ops.convolution import xla_conv
+from cifar_jax.models.ops.materialize import computed_once, kept
 
 
 @pytest.mark.parametrize("function", [computed_once, kept])

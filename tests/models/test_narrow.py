@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from quick_jit import quick_jit
 
-from cifar_jax.models import narrow
+from cifar_jax.models.ops import few_channels
 
 SHAPES = [(2, 8, 6, 3), (3, 7, 5, 15), (1, 1, 1, 1), (2, 13, 1, 2)]
 
@@ -21,9 +21,11 @@ def test_add():
     @quick_jit
     def added(given):
         def sum_of_squares(value, x):
-            return jnp.sum(jnp.square(narrow.add(x, value)))
+            return jnp.sum(jnp.square(few_channels.add(x, value)))
 
-        return [(narrow.add(x, value), jax.grad(sum_of_squares)(value, x)) for x, value in given]
+        return [
+            (few_channels.add(x, value), jax.grad(sum_of_squares)(value, x)) for x, value in given
+        ]
 
     for (found, gradient), (x, value) in zip(added(given), given, strict=True):
         np.testing.assert_array_equal(found, x + value)
@@ -36,7 +38,9 @@ def test_totals(count):
 
     @quick_jit
     def totals(given):
-        return [narrow.totals(list(map(narrow.rows, xs)), xs[0].shape[-1]) for xs in given]
+        return [
+            few_channels.totals(list(map(few_channels.rows, xs)), xs[0].shape[-1]) for xs in given
+        ]
 
     for found, xs in zip(totals(given), given, strict=True):
         for ours, x in zip(found, xs, strict=True):
@@ -46,5 +50,5 @@ def test_totals(count):
 def test_a_sum_of_many_numbers_keeps_its_digits():
     """A million, one after the other in float32, would be off by some 1e-5."""
     x = np.random.default_rng(0).uniform(size=(256, 64, 64, 1)).astype(np.float32)
-    (found,) = narrow.totals([narrow.rows(jnp.asarray(x))], 1)
+    (found,) = few_channels.totals([few_channels.rows(jnp.asarray(x))], 1)
     np.testing.assert_allclose(found[0], x.sum(dtype=np.float64), rtol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from quick_jit import quick_jit
 
-from cifar_jax.models import reductions
+from cifar_jax.models.ops import reductions
 
 SHAPES = [(2, 8, 6, 3), (3, 7, 5, 4), (2, 13, 1, 2), (4, 1, 1, 5), (1, 24, 3), (2, 3, 2, 2, 6)]
 

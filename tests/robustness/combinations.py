@@ -540,9 +540,9 @@ def weights(stage, suffix=".npz"):
     run = stage.input("run", stage.stock.run(stage.case.data))
 
     def look(stage, _):
-        from cifar_jax import weights
+        from cifar_jax.models import weight_files
 
-        assert weights.read(str(stage.here / out))
+        assert weight_files.read(str(stage.here / out))
 
     return "weights", ["--workdir", run, "--target", out], look
 

@@ -13,9 +13,9 @@ import tempfile
 
 import pytest
 
-from cifar_jax import command_line
+from cifar_jax.console import endings
 
-# The command lines whose main takes the program's name too, and leaves it to command_line.run how it ends.
+# The command lines whose main takes the program's name too, and leaves it to endings.run how it ends.
 TRAINING = ("main", "sweep.__main__")
 SECONDS = 60  # after which a command line is taken to hang
 GROWTH = (
@@ -59,7 +59,7 @@ class Sandbox:
         arguments, main = list(map(str, arguments)), module.main
         if name in TRAINING:
             arguments = [[name, *arguments]]
-            main = command_line.guarded(main, command_line.GOES_ON)
+            main = endings.guarded(main, endings.GOES_ON)
         else:
             arguments = [arguments]
         with self._entered(name) as (streams, touched), _limited():

@@ -50,7 +50,7 @@ def prepare(sandbox, content):
 
 @pytest.fixture(autouse=True)
 def only_read(monkeypatch):
-    monkeypatch.setattr("cifar_jax.data.prepare._write", refuse_to_write)
+    monkeypatch.setattr("cifar_jax.data.from_archive._write", refuse_to_write)
 
 
 def refuse_to_write(*_):

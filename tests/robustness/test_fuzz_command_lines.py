@@ -74,13 +74,13 @@ ARGUMENTS = {
 BEGINS = {
     "main": "cifar_jax.train.train_and_evaluate",
     "sweep.__main__": "cifar_jax.sweep.driver.train_sweep",
-    "reproduce": "cifar_jax.reproduce.pending",
+    "reproduce": "cifar_jax.analysis.reproduction.pending",
     "evaluate": "cifar_jax.analysis.result.evaluate",
     "report": "cifar_jax.analysis.result.evaluate",
-    "gradcam": "cifar_jax.gradcam.maps_of",
-    "ood": "cifar_jax.ood._load",
-    "export": "cifar_jax.export.export",
-    "summary": "cifar_jax.summary.describe",
+    "gradcam": "cifar_jax.analysis.explain.maps_of",
+    "ood": "cifar_jax.analysis.ood.detect._load",
+    "export": "cifar_jax.trained.export.export",
+    "summary": "cifar_jax.models.reported.describe",
     "experiments": "cifar_jax.experiments.describe",
 }
 

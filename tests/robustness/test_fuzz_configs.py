@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_jax import config as config_lib
-from cifar_jax import data, hyper, run, state, steps, train
+from cifar_jax import data, train
+from cifar_jax.train import hyper, loop, setup, state, steps
 
 pytestmark = pytest.mark.fuzz
 
@@ -49,11 +50,11 @@ def overrides(values, most):
 
 def begin(config, folder):
     """All of a training but the computing: steps, evaluation and decisions are traced."""
-    found = run.build(config, data.load(config.dataset.name))
+    found = setup.build(config, data.load(config.dataset.name))
     recipe, functions = found.recipe, steps.functions(found.recipe)
-    shape, options = found.train.images.shape[1:], run.state_options(config)
+    shape, options = found.train.images.shape[1:], setup.state_options(config)
     numbers = hyper.from_config(config)
-    assert train.interval_length(found, 0) >= 1
+    assert loop.interval_length(found, 0) >= 1
 
     def first_epoch(key):
         start = state.initial_state(recipe.model, recipe.optimizer, numbers, key, shape, **options)
@@ -62,7 +63,7 @@ def begin(config, folder):
         split = found.validation or found.train
         functions.eval_step(last.variables, functions.no_eval_metrics(), split, 0)
         means = {"loss": 1.0, "accuracy": 0.5}
-        return last.replace(**train.decide(config, last, means, means))
+        return last.replace(**loop.decide(config, last, means, means))
 
     start = jax.random.PRNGKey(config.seed)
     before = jax.eval_shape(first_epoch, start)

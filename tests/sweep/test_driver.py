@@ -18,9 +18,11 @@ from damages import arrays_of, flip_bit
 from processes import devices
 from rich.console import Console
 
-from cifar_jax import checkpoints, runtime, train, workdir
+from cifar_jax import train
 from cifar_jax.errors import ConfigError, UserError
-from cifar_jax.sweep import Sweep, __main__, cells, driver, grid, training
+from cifar_jax.machine import runtime
+from cifar_jax.runs import checkpoints, workdir
+from cifar_jax.sweep import Sweep, __main__, cells, driver, grid, loop
 
 RATES = (0.01, 0.03)
 
@@ -107,7 +109,7 @@ def test_interrupted_and_resumed_is_uninterrupted(sweep, tmp_path, monkeypatch, 
     """Stopped within the first epoch and within the second one, with early stopping of some runs."""
     sweep.base.early_stopping.update(patience=1, monitor="validation_accuracy", min_delta=0.6)
     run(sweep, tmp_path / "whole", turns=turns)
-    caught, interval, intervals = [], training.interval, []
+    caught, interval, intervals = [], loop.interval, []
 
     def signalled(*arguments):
         intervals.append(1)
@@ -116,7 +118,7 @@ def test_interrupted_and_resumed_is_uninterrupted(sweep, tmp_path, monkeypatch, 
         return interval(*arguments)
 
     monkeypatch.setattr(driver.runtime, "catch_signals", lambda: contextlib.nullcontext(caught))
-    monkeypatch.setattr(training, "interval", signalled)
+    monkeypatch.setattr(loop, "interval", signalled)
     for step in (10, 30):
         with pytest.raises(runtime.Interrupted, match=f"at step {step}") as error:
             run(sweep, tmp_path / "parts", turns=turns)

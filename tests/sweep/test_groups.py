@@ -3,7 +3,7 @@
 import pytest
 
 from cifar_jax import config as config_lib
-from cifar_jax import runtime
+from cifar_jax.machine import runtime
 from cifar_jax.models import cost, count_params
 from cifar_jax.sweep import Sweep, cells, groups, memory
 

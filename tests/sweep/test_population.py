@@ -12,12 +12,13 @@ import small_net
 from quick_jit import quick_jit, quick_jit_float64
 
 from cifar_jax import config as config_lib
-from cifar_jax import data, metrics, steps
-from cifar_jax.data import augment
-from cifar_jax.early_stopping import PATIENCE
-from cifar_jax.hyper import make_hyper
-from cifar_jax.run import build, initial_state
+from cifar_jax import data, metrics
+from cifar_jax.models import inference
 from cifar_jax.sweep import Sweep, cells, groups, population
+from cifar_jax.train import steps
+from cifar_jax.train.early_stopping import PATIENCE
+from cifar_jax.train.hyper import make_hyper
+from cifar_jax.train.setup import build, initial_state
 
 STEPS = 4
 MOMENTUM = {"optimizer.momentum": 0.9}
@@ -84,7 +85,7 @@ def test_every_run_is_that_run_alone(model, other, monkeypatch):
 
     In float64, where rounding tips no ReLU over: what is left apart would be another computation.
     """
-    monkeypatch.setattr(augment, "normalize", normalize_in_float64)
+    monkeypatch.setattr(inference, "normalize", normalize_in_float64)
     group = make_group(model, {"momentum": MOMENTUM, "other": other})
     assert group.dropout_from_hyper == ("model.dropout" in other)
     run, start = make_run(group, turns=False)

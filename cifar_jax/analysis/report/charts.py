@@ -7,7 +7,7 @@ import numpy as np
 
 from cifar_jax.analysis import scores
 from cifar_jax.analysis.report import vega
-from cifar_jax.analysis.tables import FEW_CLASSES
+from cifar_jax.console.tables import FEW_CLASSES
 
 
 def confusion(matrix, class_names):

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from cifar_jax import trained, writers
+from cifar_jax import trained
 from cifar_jax.analysis import result
 from cifar_jax.errors import UserError
+from cifar_jax.runs import writers
 
 MOST_GRADCAM = 24  # images of a gradcam.npz
 
@@ -65,7 +66,7 @@ def collect(name, workdir, split, checkpoint=None, data_dir=None, say=lambda tex
     Raises:
         UserError: as trained.open_run, trained.split and result.evaluate.
     """
-    from cifar_jax import runtime
+    from cifar_jax.machine import runtime
 
     run = trained.open_run(workdir, checkpoint, data_dir)
     data = trained.split(run, split)

@@ -1,7 +1,8 @@
 """What the templates show of several runs side by side."""
 
-from cifar_jax.analysis import comparison, tables
+from cifar_jax.analysis import comparison
 from cifar_jax.analysis.report import curve_charts, dot_charts, vega, words
+from cifar_jax.console import tables
 from cifar_jax.errors import UserError
 
 

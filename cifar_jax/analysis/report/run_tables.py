@@ -1,7 +1,7 @@
 """The tables of a run in a report: as in its evaluation, and beside what was reported."""
 
-from cifar_jax.analysis import tables
 from cifar_jax.analysis.report import words
+from cifar_jax.console import tables
 
 MOST_CELLS = 400  # of a confusion matrix' table
 PERCENT = " %"
@@ -9,7 +9,7 @@ PERCENT = " %"
 
 def reported(found):
     """What the config says is reported, beside ours, and the model's size."""
-    from cifar_jax.summary import REPORTED
+    from cifar_jax.models.reported import REPORTED
 
     stated, rows = found["config"]["reported"], []
     if stated["value"] is not None:
@@ -17,7 +17,7 @@ def reported(found):
         if metric.startswith("test accuracy"):
             ours = 100 * found["accuracy"]
             interval = tables.percent_range(found["accuracy_interval"])
-        else:  # the schema knows no third; see cifar_jax.reproduce.METRICS
+        else:  # the schema knows no third; see cifar_jax.analysis.reproduction.METRICS
             ours = 100 * found["macro"]["f1"] if metric.startswith("test F1") else None
         metric = metric or "reported figure"
         if found["split"] != "test":

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cifar_jax.analysis import overlays, tables
+from cifar_jax.analysis import overlays
 from cifar_jax.analysis.gradcam import normalized, resized
 from cifar_jax.analysis.report import (
     charts,
@@ -13,6 +13,7 @@ from cifar_jax.analysis.report import (
     vega,
     words,
 )
+from cifar_jax.console import tables
 
 
 def of_run(each, name, shots, specifications):

@@ -4,7 +4,7 @@ import math
 import shlex
 
 from cifar_jax import config as config_lib
-from cifar_jax.schema import fields
+from cifar_jax.config.schema import fields
 
 
 def table(title, columns, rows, words=(0,)):

@@ -1,0 +1,201 @@
+"""Grad-CAM of images of a split, or of one's own: chosen, explained, drawn and kept."""
+
+import dataclasses
+import itertools
+import pathlib
+
+import numpy as np
+
+from cifar_jax.errors import UserError
+
+BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """Images to explain, with what the model says of them."""
+
+    images: np.ndarray  # uint8 [N, H, W, 3]
+    labels: np.ndarray  # int64 [N]; -1 of a file
+    indices: np.ndarray  # int64 [N], in the split; -1 of a file
+    sources: list[str]  # what a figure calls them
+    logits: np.ndarray  # float32 [N, num_classes]
+
+
+def choose_files(run, paths):
+    """The pictures of files.
+
+    Raises:
+        UserError: a file that can't be read as a picture.
+    """
+    from cifar_jax import trained
+    from cifar_jax.data import image_files
+
+    images = np.stack([image_files.read(path) for path in paths])
+    none = np.full(len(paths), -1, np.int64)
+    sources = [pathlib.Path(path).name for path in paths]
+    return Chosen(images, none, none, sources, trained.logits(run, images, BATCH))
+
+
+def choose_from_split(run, split, which, count):
+    """The first images of a split that are classified as wanted.
+
+    Args:
+        run: trained.Trained.
+        split: "train", "validation" or "test".
+        which: "correct", "wrong", or None for both.
+        count: how many, at most.
+    Raises:
+        UserError: no such split, or no such image in it.
+    """
+    from cifar_jax import trained
+
+    images, labels, indices = trained.split(run, split)
+    size = min(BATCH if which is None else trained.eval_batch_size(run), len(images))
+    found, logits = np.zeros(0, np.int64), np.zeros((0, run.inference.num_classes), np.float32)
+    for start in range(0, len(images), size):
+        part = trained.logits(run, images[start : start + size], size)
+        correct = part.argmax(1) == labels[start : start + size]
+        wanted = np.flatnonzero(
+            {"correct": correct, "wrong": ~correct, None: correct | True}[which]
+        )
+        found, logits = np.append(found, start + wanted), np.concatenate([logits, part[wanted]])
+        if len(found) >= count:
+            break
+    if not len(found):
+        raise UserError(f"the model gets no image of the split {split} {which}")
+    found, logits = found[:count], logits[:count]
+    numbers = np.asarray(indices)[found]
+    sources = [f"{split} {number}" for number in numbers]
+    return Chosen(
+        np.asarray(images[found]), labels[found].astype(np.int64), numbers, sources, logits
+    )
+
+
+def maps_of(run, images, classes, layer):
+    """gradcam.maps in batches of one size, float32 [N, h, w], NumPy.
+
+    Args:
+        run: trained.Trained.
+        images: uint8 [N, H, W, 3].
+        classes: int [N].
+        layer: name.
+    """
+    import jax
+
+    from cifar_jax.analysis import gradcam
+    from cifar_jax.trained import batches
+
+    variables = jax.device_put(run.variables)
+
+    def step(images, classes):
+        inputs = run.inference.normalize(images)
+        return gradcam.maps(run.inference.model, variables, inputs, classes, layer)
+
+    return batches.apply(step, min(BATCH, len(images)), images, classes)
+
+
+def class_number(run, name):
+    """The number of a class, given by its name or its number.
+
+    Raises:
+        UserError: there is none; the nearest name is given.
+    """
+    from cifar_jax import config
+
+    names = [str(each) for each in run.dataset.class_names]
+    if name in names:
+        return names.index(name)
+    numbers = [str(each) for each in range(len(names))]
+    if name in numbers:
+        return numbers.index(name)
+    raise UserError(f"{run.dataset.name} has no class {name!r}; {config.nearest(name, names)}")
+
+
+def table_of_layers(run):
+    """The lines of --list-layers: each layer's name, the size of what it gives, and what is to be said of it."""
+    from cifar_jax.analysis import gradcam, named_layers
+
+    model, shape = run.inference.model, (1, *image_shape(run))
+    shapes = named_layers.layers(model, run.variables, shape)
+    remarks = {layer: alias for alias, layer in named_layers.aliases(model).items()}
+    default = gradcam.default_layer(shapes)
+    remarks[default] = ", ".join(filter(None, (remarks.get(default), "the default")))
+    width = max(map(len, shapes))
+    for name, shape in shapes.items():
+        size = " x ".join(map(str, shape[1:]))
+        yield f"{name:{width}}  {size:15}  {remarks.get(name, '')}".rstrip()
+
+
+def explain(run, chosen, layer, explained, folder):
+    """Writes the figure and the arrays.
+
+    Args:
+        run: trained.Trained.
+        chosen: Chosen.
+        layer: name, a layer that gives maps.
+        explained: number of the class whose logit is explained; None for each image's predicted one.
+        folder: path, made if it is not there.
+    Returns:
+        list of paths.
+    Raises:
+        UserError: the folder can't be written.
+    """
+    from cifar_jax.analysis import gradcam, overlays, result, scores, style
+    from cifar_jax.models import weight_files
+
+    folder = result.open_folder(folder)  # said before maps are computed
+    predicted = chosen.logits.argmax(1)
+    confidence = scores.probabilities(chosen.logits).max(1).astype(np.float32)
+    classes = predicted if explained is None else np.full_like(predicted, explained)
+    maps = maps_of(run, chosen.images, classes, layer)
+    arrays = {
+        "index": chosen.indices,
+        "class": classes,
+        "maps": maps,
+        "images": chosen.images,
+        "label": chosen.labels,
+        "predicted": predicted,
+        "confidence": confidence,
+        "source": np.array(chosen.sources),
+        "layer": np.array(layer),
+    }
+    heat = np.asarray(gradcam.normalized(maps))
+    large = np.asarray(gradcam.resized(heat, *chosen.images.shape[1:3]))
+    names = [style.shortened(str(name), 1.1, 8) for name in run.dataset.class_names]
+    titles = [
+        _title(source, names[label] if label >= 0 else None, names[guess], sure)
+        for source, label, guess, sure in zip(
+            chosen.sources, chosen.labels, predicted, confidence, strict=True
+        )
+    ]
+    whose = "the predicted class" if explained is None else f"the class {names[explained]}"
+    height, width = maps.shape[1:]
+    title = (
+        f"Grad-CAM of {whose}: {run.config.model.name} at {layer}, {height} x {width}\n"
+        "image, map, map over the image"
+    )
+    examples = itertools.starmap(
+        overlays.Example, zip(chosen.images, heat, large, titles, strict=True)
+    )
+    figure = overlays.draw(list(examples), title)
+    paths = style.save(figure, folder, "gradcam")
+    weight_files.write(folder / "gradcam.npz", arrays)
+    return [*paths, folder / "gradcam.npz"]
+
+
+def image_shape(run):
+    from cifar_jax import models
+
+    return models.lookup(run.config.model.name).input_shape
+
+
+def _title(source, label, predicted, confidence):
+    """What a figure says of an image, in two lines where one would reach into the neighbour's."""
+    from cifar_jax.analysis import style
+
+    parts = [style.shortened(source, 1.8, 8)]
+    parts += [f"true: {label}"] if label else []
+    said = f"predicted: {predicted}, {100 * confidence:.0f} %"
+    line = "   ".join([*parts, said])
+    return line if style.width(line, 8) <= 3.5 else "   ".join(parts) + "\n" + said

@@ -1,0 +1,1 @@
+"""Out-of-distribution detection: scores, how well they detect, results and figures."""

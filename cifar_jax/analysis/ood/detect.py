@@ -1,0 +1,181 @@
+"""Images of a run's data set told from others: every set scored and judged."""
+
+import functools
+
+import numpy as np
+
+from cifar_jax.errors import UserError
+
+COUNT = 2000
+
+
+def checked_layers(layer, threshold, model_name):
+    """The layers that a command line asks for.
+
+    Args:
+        layer: names with commas between; None for the default.
+        threshold: float or None.
+        model_name: of the registry.
+    Returns:
+        list of str, without repetition.
+    Raises:
+        UserError: no name, or a threshold for several layers.
+    """
+    from cifar_jax.analysis.ood.features import PENULTIMATE
+
+    if layer is None:
+        if not model_name.startswith("big_net"):
+            return [PENULTIMATE]
+        return ["relu_10"] if threshold is not None else ["relu_9", "relu_10"]
+    layers = list(dict.fromkeys(name.strip() for name in layer.split(",") if name.strip()))
+    if not layers:
+        raise UserError("--layer names no layer")
+    if threshold is not None and len(layers) > 1:
+        raise UserError(f"--threshold is for one layer, but --layer names {len(layers)}")
+    return layers
+
+
+def in_distribution(run, seed):
+    """The run's own images to choose thresholds on, and to judge on, in an order that `seed` decides.
+
+    Without a validation set the test set is halved.
+
+    Args:
+        run: trained.Trained.
+        seed: int.
+    Returns:
+        ((where from, uint8 images), (where from, uint8 images)): held out, judged.
+    """
+    from cifar_jax import trained
+
+    rng = np.random.default_rng(seed)
+    test, _, _ = trained.split(run, "test")
+    order = rng.permutation(len(test))
+    try:
+        held_out, _, _ = trained.split(run, "validation")
+    except UserError:
+        half = len(test) // 2
+        return (
+            ("half of the test split", test[order[:half]]),
+            ("the other half of the test split", test[order[half:]]),
+        )
+    shuffled = held_out[rng.permutation(len(held_out))]
+    return ("validation split", shuffled), ("test split", test[order])
+
+
+def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=0, data_dir=None):
+    """Scores and judges every set.
+
+    Args:
+        run: trained.Trained.
+        names: of the sets, of data.outliers.expand.
+        layers: for the mean activation.
+        threshold: of the mean activation; None for chosen ones.
+        count: judged images of each kind at most.
+        train_count: training images for Mahalanobis and nearest neighbours; 0 for all.
+        seed: int, at least 0.
+        data_dir: of the sets; None for the run's.
+    Returns:
+        (what ood.json holds but for `figures`, set -> ood_results.Judged).
+    Raises:
+        UserError: a set or a layer that there is not, or a model whose outputs are not finite.
+    """
+    import jax
+
+    from cifar_jax import trained
+    from cifar_jax.analysis.ood import detection, features
+    from cifar_jax.analysis.ood import results as ood_results
+    from cifar_jax.analysis.ood import scores as ood
+    from cifar_jax.trained import batches
+
+    step = features.make_step(run.inference.model, run.inference.normalize, tuple(layers))
+    (held_from, held_images), (judged_from, judged_images) = in_distribution(run, seed)
+    jax.eval_shape(step, run.variables, judged_images[:1])  # A wrong layer's name stops here.
+    sets = _load(run, names, count, seed, data_dir)
+    variables = jax.device_put(run.variables)
+
+    def outputs(images):
+        found = batches.apply(functools.partial(step, variables), batch_size, images)
+        if not (np.isfinite(found.logits).all() and np.isfinite(found.features).all()):
+            raise UserError(f"the model of {run.workdir} gives values that are not finite")
+        return found
+
+    train_images, train_labels, _ = trained.split(run, "train")
+    if 0 < train_count < len(train_labels):
+        chosen = np.random.default_rng(seed).permutation(len(train_labels))[:train_count]
+        train_images, train_labels = train_images[chosen], train_labels[chosen]
+    batch_size = min(trained.eval_batch_size(run), max(len(train_labels), count))
+    known = outputs(train_images).features
+    gaussians = ood.fit_class_gaussians(known, train_labels)
+
+    def scores(images):
+        return ood.all_scores(outputs(images), gaussians, known)
+
+    judged_images, held_images = judged_images[:count], held_images[:count]
+    described = ood.described(layers)
+    inside, inside_held = scores(judged_images), scores(held_images)
+    given = {} if threshold is None else {ood.of_layer(layers[0]): threshold}
+    rows, about, judged = [], {}, {}
+    for name, found in sets.items():
+        half = len(found.images) // 2
+        m, n = min(half, len(held_images)), min(len(found.images) - half, len(judged_images))
+        outside_images = found.images[half:][:n]
+        outside_held, outside = scores(found.images[:m]), scores(outside_images)
+        mine = {score: values[:n] for score, values in inside.items()}
+        judged[name] = ood_results.Judged(judged_images[:n], outside_images, mine, outside)
+        about[name] = {"source": found.source, "note": found.note, "held_out": m, "judged": n}
+        for score in described:
+            chosen = given.get(score)
+            if chosen is None:
+                chosen = detection.best_threshold(inside_held[score][:m], outside_held[score])
+            itself = detection.best_threshold(mine[score], outside[score])
+            rows.append(
+                ood_results.row(
+                    name,
+                    score,
+                    detection.detection(mine[score], outside[score]),
+                    detection.accuracy_at(mine[score], outside[score], chosen),
+                    detection.accuracy_at(mine[score], outside[score], itself),
+                    score in given,
+                )
+            )
+    results = {
+        "version": ood_results.VERSION,
+        "run": {
+            "workdir": str(run.workdir),
+            "checkpoint": run.checkpoint,
+            "step": run.step,
+            "model": run.config.model.name,
+        },
+        "in_distribution": {"name": run.dataset.name, "held_out": held_from, "judged": judged_from},
+        "options": {
+            "seed": seed,
+            "count": count,
+            "layers": list(layers),
+            "threshold": threshold,
+            "train_count": len(known),
+            "neighbours": min(ood.NEIGHBOURS, len(known)),
+            "interval": detection.LEVEL,
+        },
+        "sets": about,
+        "scores": described,
+        "results": rows,
+        "reported": ood_results.REPORTED,
+    }
+    return results, judged
+
+
+def _load(run, names, count, seed, data_dir):
+    """name -> data.outliers.Outliers, at most `count` images for each of the two halves."""
+    from cifar_jax.data import outliers
+
+    where = data_dir or run.config.dataset.data_dir
+    test, _ = run.dataset.split("test")
+    # From the end of the order in which `in_distribution` judges: others, where there are enough.
+    order = np.random.default_rng(seed).permutation(len(test))[::-1][: 2 * count]
+    sets = {}
+    for name in names:
+        sets[name] = outliers.load(name, 2 * count, seed, run.dataset, test[order], where)
+        if len(sets[name].images) < 2:
+            raise UserError(f"the OOD set {name!r} has too few images to hold out half of them")
+    return sets

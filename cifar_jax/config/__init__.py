@@ -1,0 +1,12 @@
+"""A run's configuration: `default`, `load` of a file, `check`; `variant_of` a file's table of variants.
+
+Every field, its choices and its words are in schema.py; rules.py says which values contradict one another.
+"""
+
+from cifar_jax import lazy_face
+
+__getattr__ = lazy_face(
+    __name__,
+    loading="call check check_name default describe differing flatten load nearest variant_of",
+    schema="fields",
+)

@@ -1,0 +1,40 @@
+"""The trainings of the five reports: which config is which."""
+
+import pathlib
+from typing import NamedTuple
+
+
+class Experiment(NamedTuple):
+    """One training of a report. `config` is a file of the folder of configs, with its variant."""
+
+    report: str
+    id: str
+    config: str
+
+
+def _variants(report, file, *variants):
+    return [Experiment(report, variant, f"{file}:{variant}") for variant in variants]
+
+
+EXPERIMENTS = [
+    *_variants("000", "plain_cnn.py", "model_1", "model_2", "model_3", "model_4"),
+    *_variants(
+        *("001", "modified_net.py", "baseline", "lr_0.0001", "lr_0.0005", "lr_0.005", "lr_0.01"),
+        *("adam", "rmsprop", "adagrad", "label_smoothing", "origin", "modified"),
+    ),
+    *_variants("002", "selective_kernel_net.py", "lr_0.01", "lr_0.005", "lr_0.001"),
+    Experiment("003", "basic", "basic_net.py"),
+    *_variants("003", "wide_net.py", "wide", "gap", "attention"),
+    Experiment("003", "resnet18_sgd", "resnet18.py:sgd"),
+    Experiment("003", "resnet18_adam", "resnet18.py:adam"),
+    Experiment("003", "resnet18_adam_low", "resnet18.py:adam_low"),
+    Experiment("003", "resnet10", "resnet10.py:constant"),
+    Experiment("003", "resnet10_plateau", "resnet10.py:plateau"),
+    Experiment("003", "resnet18_dw", "resnet18_dw.py"),
+    *_variants(
+        *("004", "big_net.py", "base", "improved", "no_scheduler", "no_l2"),
+        *("no_batch_norm", "no_dropout"),
+    ),
+]
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"

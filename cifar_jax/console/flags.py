@@ -1,0 +1,151 @@
+"""The flags of the command lines.
+
+This imports little, so that a wrong word is refused before JAX is there.
+"""
+
+import argparse
+import contextlib
+import re
+
+from cifar_jax.config import paths
+from cifar_jax.console import endings
+from cifar_jax.errors import ConfigError, one_line
+
+PATHS = ("FILE", "FOLDER", "IMAGE", "PATH", "WORKDIR")  # the metavars of arguments that are paths
+OVERRIDE = re.compile(r"--?config\.([^=]*)")
+# What several command lines ask of a run.
+RUN_ARGUMENTS = {
+    "--workdir": {"metavar": "FOLDER", "required": True, "help": "of the run"},
+    "--split": {"default": "test", "help": "test (the default), validation or train"},
+    "--checkpoint": {
+        "metavar": "WHICH",
+        "help": "best, last or a step; by default what the config's selection names",
+    },
+    "--data_dir": {"metavar": "FOLDER", "help": "where the data set is now"},
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def parse_args(self, args=None, namespace=None):
+        found = super().parse_args(args, namespace)
+        for action in self._actions:
+            # argparse takes `--name=--` for a list without elements, from Python 3.13 on for a value.
+            if action.nargs is None and getattr(found, action.dest, None) in ([], "--"):
+                self.error(f"argument {'/'.join(action.option_strings)}: expected one argument")
+            if action.metavar in PATHS:
+                given = getattr(found, action.dest)
+                for path in given if isinstance(given, list) else filter(None, [given]):
+                    paths.local(path)
+        return found
+
+    def error(self, message):
+        super().error(endings.printable(message))
+
+
+def make_parser(name, description, **options):
+    """An argparse.ArgumentParser of `python -m cifar_jax.NAME`, with the description's own lines.
+
+    Its arguments with one of PATHS as metavar take no URL: parse_args raises UserError.
+    """
+    return _Parser(
+        f"python -m cifar_jax.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **options,
+    )
+
+
+def add_run_arguments(parser, *names):
+    """Adds arguments of RUN_ARGUMENTS to a parser."""
+    for name in names:
+        parser.add_argument(name, **RUN_ARGUMENTS[name])
+
+
+def read_flags(argv, define=None):
+    """Reads --config, --workdir and the flags of a command's own.
+
+    Args:
+        argv: list of str, the program's name first.
+        define: called with the absl FlagValues to define more flags in.
+    Returns:
+        (FlagValues, the rest of argv for `override`).
+    Raises:
+        ConfigError: what is wrong with the command line, and the nearest valid name.
+        UserError: a URL for a path.
+    """
+    from absl import flags
+
+    from cifar_jax import config as config_lib
+
+    for name in overridden(argv):
+        config_lib.check_name(name)
+        inside = [field for field in config_lib.fields() if field.startswith(f"{name}.")]
+        if inside:
+            raise ConfigError(
+                f"config.{name} is a section of fields, not a value; give one of them, such as --config.{inside[0]}=..."
+            )
+    own = flags.FlagValues()
+    flags.DEFINE_string("config", None, "Config file.", flag_values=own)
+    flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=own)
+    if define:
+        define(own)
+    with _refusals(list(own)):
+        rest = own(argv, known_only=True)
+    if not own.config:
+        raise ConfigError("--config=FILE is missing, such as --config configs/quickstart.py")
+    if not own.workdir:
+        raise ConfigError("--workdir=FOLDER is missing, such as --workdir runs/first")
+    paths.local(own.config)
+    paths.local(own.workdir)
+    return own, rest
+
+
+def overridden(argv):
+    """The fields that --config.FIELD=VALUE names in a command line: a list."""
+    return [found[1] for found in map(OVERRIDE.match, argv[1:]) if found]
+
+
+def override(config, rest, known=("config", "workdir")):
+    """The config with the values of --config.FIELD=VALUE, checked.
+
+    Args:
+        config: ConfigDict.
+        rest: of read_flags.
+        known: the names of the flags that read_flags took.
+    Raises:
+        ConfigError: an argument that is no override, or a value that does not fit.
+    """
+    from absl import flags
+    from ml_collections import config_flags
+
+    from cifar_jax import config as config_lib
+
+    overrides = flags.FlagValues()
+    with _refusals(known):
+        config_flags.DEFINE_config_dict("config", config, flag_values=overrides, sys_argv=rest)
+        rest = overrides(rest)
+    if rest[1:]:
+        raise ConfigError(f"unexpected argument {rest[1]!r}; values are given as --name=value")
+    return config_lib.check(overrides.config)
+
+
+@contextlib.contextmanager
+def _refusals(known):
+    """Turns what absl raises into ConfigErrors."""
+    from absl import flags
+
+    from cifar_jax import config as config_lib
+
+    try:
+        yield
+    except flags.UnrecognizedFlagError as error:
+        nearest = config_lib.nearest(error.flagname, known)
+        raise ConfigError(f"unknown flag --{error.flagname}; {nearest}") from error
+    except flags.Error as error:
+        raise ConfigError(one_line(error)) from error
+    except StopIteration as error:
+        raise ConfigError("the last flag has no value; values are given as --name=value") from error
+
+
+def asks_for_help(argv):
+    return bool({"--help", "-h", "-help"} & set(argv[1:]))

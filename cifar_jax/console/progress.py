@@ -1,0 +1,152 @@
+"""What the user sees: a progress bar on a terminal, plain lines elsewhere, a table at the end."""
+
+import shlex
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from cifar_jax.console.endings import printable
+
+PLAIN_SECONDS = 10.0  # least time between two lines within an epoch
+
+
+class Display:
+    """Context manager; `say`, `interval` and `epoch` may be called in any order."""
+
+    def __init__(self, total_steps, total_epochs, console=None):
+        self.console = console or Console(highlight=False)
+        self._epochs = total_epochs
+        self._last_line = time.monotonic()
+        self._bar = None
+        if self.console.is_terminal:
+            steps = (TextColumn("{task.completed}/{task.total} steps"), TimeElapsedColumn())
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=40 if self._is_wide() else 6),
+                *(steps if self._is_wide() else ()),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("compiling", total=total_steps)
+
+    def __enter__(self):
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_):
+        if self._bar:
+            self._bar.stop()
+
+    def _is_wide(self):
+        """Whether a line holds all in full words; else the same figures in fewer columns."""
+        return self.console.width >= 150
+
+    def say(self, text):
+        """One line of text."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def interval(self, step, epoch, loss, accuracy, learning_rate, images_per_second):
+        """After each log interval; `epoch` counts from 1, `accuracy` is a fraction."""
+        text = (
+            f"epoch {epoch}/{self._epochs}  loss {loss:.4f}  accuracy {accuracy:.2%}  "
+            f"learning rate {learning_rate:.3g}  {images_per_second:,.0f} images/s"
+        )
+        if self._bar:
+            if not self._is_wide():
+                text = (
+                    f"{epoch}/{self._epochs} loss {loss:.3f} accuracy {accuracy:.1%} "
+                    f"rate {learning_rate:.1e} {images_per_second:,.0f}/s"
+                )
+            self._bar.update(self._task, completed=step, description=text)
+        elif time.monotonic() - self._last_line > PLAIN_SECONDS:
+            self.say(f"  step {step}  {text}")
+            self._last_line = time.monotonic()
+
+    def epoch(self, epoch, train, validation, seconds):
+        """After each epoch; `train` and `validation` are dicts with loss and accuracy, or None."""
+        text = (
+            f"epoch {epoch}/{self._epochs}  train loss {train['loss']:.4f} "
+            f"accuracy {train['accuracy']:.2%}"
+        )
+        if validation:
+            text += (
+                f"  validation loss {validation['loss']:.4f} accuracy {validation['accuracy']:.2%}"
+            )
+        self.say(f"{text}  {seconds:.1f} s")
+        self._last_line = time.monotonic()
+
+    def stopped_early(self, epoch, reason):
+        """Once, where training ends before its last epoch; `reason` in words."""
+        if self._bar:
+            self._bar.update(self._task, total=self._bar.tasks[self._task].completed)
+        self.say(f"stopped early after epoch {epoch}/{self._epochs}: {reason}")
+
+
+def print_summary(console, summary, class_names):
+    """The tables at the end of a run."""
+    reported = summary["config"]["reported"]
+    table = Table(title=f"{summary['config']['model']['name']} on {summary['dataset']}")
+    for column in ("checkpoint", "step", "validation accuracy", "test accuracy"):
+        table.add_column(column, justify="left" if column == "checkpoint" else "right")
+    for name, result in summary["checkpoints"].items():
+        chosen = " (the result)" if name == summary["selected"] else ""
+        validation = result["validation"]
+        table.add_row(
+            name + chosen,
+            str(result["step"]),
+            f"{validation['accuracy']:.2%}" if validation else "-",
+            f"{result['test']['accuracy']:.2%}",
+        )
+    console.print(table)
+
+    accuracies = Table()
+    accuracies.add_column("class")
+    accuracies.add_column("test accuracy", justify="right")
+    per_class = summary["per_class_test_accuracy"]
+    for name, accuracy in zip(class_names, per_class, strict=True):
+        accuracies.add_row(Text(printable(name)), "-" if accuracy is None else f"{accuracy:.2%}")
+    console.print(accuracies)
+
+    on_test = summary["config"]["selection"] == "test"
+    lines = [
+        f"test accuracy  {summary['test_accuracy']:.2%} of {summary['test_images']:,} images"
+        + (", the best epoch on these very images" if on_test else ""),
+        f"parameters     {summary['params']:,}",
+        f"training       {summary['epochs']} epochs, {summary['steps']:,} steps, "
+        f"{summary['train_seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s "
+        f"(compilation {summary['compile_seconds']:.1f} s not counted)",
+        *([f"stopped early  {stopped}"] if (stopped := summary["stopped_early"]) else []),
+        f"peak memory    {summary['peak_memory_bytes'] / 2**20:,.0f} MiB",
+        f"hardware       {summary['hardware']}",
+    ]
+    if reported["value"] is not None:
+        lines.insert(
+            1, f"reported       {reported['value']} ({reported['metric']}; {reported['source']})"
+        )
+    console.print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+def next_commands(folder, config, summary):
+    """Where to look next."""
+    lines = [
+        "",
+        f"Results:      {folder}/summary.json, {folder}/metrics.jsonl, {folder}/checkpoints",
+    ]
+    if config.tensorboard:
+        lines.append(f"Curves:       tensorboard --logdir {shlex.quote(str(folder))}/tensorboard")
+    if not summary["stopped_early"]:
+        lines.append(
+            "More epochs:  the same command with a new --workdir and "
+            f"--config.total_epochs={2 * config.total_epochs}"
+        )
+    if config.dataset.name == "digits":
+        train = "python -m cifar_jax.main --config configs/basic_net.py --workdir runs/basic_net"
+        lines.append(f"CIFAR-10:     {train}")
+    lines.append("All fields:   python -m cifar_jax.main --help")
+    return "\n".join(lines)

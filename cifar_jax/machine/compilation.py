@@ -1,0 +1,55 @@
+"""XLA's options: jax.jit as our programs are compiled."""
+
+import functools
+import os
+
+import jax
+
+from cifar_jax.machine import huge_pages
+
+# All that XLA gives to the YNNPACK library by default, but for convolutions: its own (Eigen's) are up to four times
+# faster on the CPUs that we measured, docs/performance.md.
+CPU_OPTIONS = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+}
+# For a program that runs once: modified_net's initial state is compiled in 1.3 s of CPU time instead of 7.1, and
+# resnet18's runs as fast (jax 0.10.2).
+ONCE_OPTIONS = {"xla_backend_optimization_level": 1}
+
+
+@functools.cache
+def compiler_options():
+    """XLA's options for what a run spends its time in: CPU_OPTIONS, or none as of `usable` or CIFAR_JAX_TUNING=off."""
+    return {} if huge_pages.is_off(os.environ) else usable(CPU_OPTIONS)
+
+
+@functools.cache
+def once_options():
+    """XLA's options for a program that runs once: ONCE_OPTIONS, or none as of `usable`."""
+    return usable(ONCE_OPTIONS)
+
+
+def usable(options):
+    """The options of XLA's CPU compiler, or none of them.
+
+    None on accelerators, where the user's own XLA_FLAGS say something of them, and with another version of XLA that
+    does not know them.
+    """
+    named = any(name in os.environ.get("XLA_FLAGS", "") for name in options)
+    if jax.default_backend() != "cpu" or named:
+        return {}
+    try:
+        jax.jit(lambda: 0, compiler_options=options)()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return options
+
+
+def jit(function, **options):
+    """jax.jit with `compiler_options`."""
+    return jax.jit(function, compiler_options=compiler_options(), **options)
+
+
+def jit_once(function, **options):
+    """jax.jit for a program that runs once, as initialisation does: optimised less, it computes the same bits."""
+    return jax.jit(function, compiler_options=once_options(), **options)

@@ -1,0 +1,252 @@
+"""Formulations of the 2-D convolution with symmetric zero padding, [B, H, W, Cin] -> [B, H', W', Cout].
+
+All give the same values and gradients; the tests hold each against `xla_conv`. On the CPU that one is
+slow for much of what these models do (XLA runs a grouped convolution as plain loops, ten times slower
+than PyTorch), so `layers.conv` takes the others there.
+
+Throughout, kernel is [K, K, Cin / groups, Cout] of x's type, `stride` and `padding` are the same along
+height and width, and H' = (H + 2 padding - K) // stride + 1.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from cifar_jax.models.ops import reductions
+
+
+def xla_conv(x, kernel, stride=1, padding=0, groups=1):
+    """XLA's own convolution; kernel and padding may differ along height and width, padding = (rows, columns)."""
+    rows, columns = (padding, padding) if isinstance(padding, int) else padding
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=[(rows, rows), (columns, columns)],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+def pointwise_conv(x, kernel, stride=1):
+    """1x1 convolution as one matrix product over all pixels; kernel [1, 1, Cin, Cout]."""
+    x = x[:, ::stride, ::stride]
+    return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def patches_conv(x, kernel, stride=1, padding=0):
+    """Convolution as one matrix product of the patches that the outputs see, [B H' W', K K Cin].
+
+    For small images, where patches are few: at 4x4 pixels XLA runs 5x5 kernels a hundred times slower.
+    """
+    size, _, depth, features = kernel.shape
+    rows, cols = (_out_size(n, size, stride, padding) for n in x.shape[1:3])
+    columns = [_cols(x, j - padding, cols, stride) for j in range(size)]
+    patches = [_rows(column, i - padding, rows, stride) for i in range(size) for column in columns]
+    patches = jnp.concatenate(patches, axis=-1).reshape(-1, size * size * depth)
+    return (patches @ kernel.reshape(-1, features)).reshape(x.shape[0], rows, cols, features)
+
+
+def banded_conv(x, kernel, stride=1, padding=0, block=4):
+    """Convolution as one matrix product that makes `block` neighbouring pixels of a row at once.
+
+    They see K rows of (block - 1) stride + K pixels, a vector of which they are a linear function; its
+    matrix holds the kernel once per pixel, each time moved by the stride, between zeros. Against one
+    patch per pixel the product multiplies some zeros, but it has `block` times the columns, which for
+    few channels is what keeps it from being all memory traffic, and a patch serves `block` pixels.
+    """
+    if stride == 1 and 2 * padding == len(kernel) - 1:
+        return _banded_same_conv(x, kernel, block)
+    return _banded_conv(x, kernel, stride, padding, block)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _banded_same_conv(x, kernel, block):
+    """That which keeps the size of the image. Its gradient by x is one, too, in place of a sum over all bands."""
+    return _banded_conv(x, kernel, 1, len(kernel) // 2, block)
+
+
+def _banded_same_forward(x, kernel, block):
+    return _banded_same_conv(x, kernel, block), (x, kernel)
+
+
+def _banded_same_backward(block, residuals, grad):
+    x, kernel = residuals
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    _, by_kernel = jax.vjp(partial(_banded_conv, x, padding=len(kernel) // 2, block=block), kernel)
+    return _banded_same_conv(grad, flipped, block), *by_kernel(grad)
+
+
+_banded_same_conv.defvjp(_banded_same_forward, _banded_same_backward)
+
+
+def _banded_conv(x, kernel, stride=1, padding=0, block=4):
+    size, _, depth, features = kernel.shape
+    batch, height, width, _ = x.shape
+    rows, cols = (_out_size(n, size, stride, padding) for n in (height, width))
+    blocks = -(-cols // block)
+    seen = (block - 1) * stride + size
+
+    pixel, tap = np.arange(block), np.arange(size)
+    places = np.arange(seen)[:, None, None] == pixel[:, None] * stride + tap  # [seen, block, K]
+    matrix = jnp.einsum("vwj,ijco->ivcwo", places.astype(x.dtype), kernel)
+
+    x = _cols(x, -padding, (blocks - 1) * block * stride + seen)
+    x = _rows(x, -padding, height + 2 * padding)
+    x = x.reshape(*x.shape[:2], -1)  # Pixels and channels as one axis copy several times faster.
+    patches = [
+        _rows(_cols(x, b * block * stride * depth, seen * depth), i, rows, stride)
+        for b in range(blocks)
+        for i in range(size)
+    ]
+    patches = jnp.concatenate(patches, axis=2).reshape(batch * rows * blocks, -1)
+    y = patches @ matrix.reshape(patches.shape[1], block * features)
+    return y.reshape(batch, rows, blocks * block, features)[:, :, :cols]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def depthwise_conv(x, kernel, stride=1, padding=0):
+    """One filter per channel, kernel [K, K, 1, C], as a sum of K x K shifted products:
+
+    y[h, w] = sum_ij x[h stride + i - padding, w stride + j - padding] kernel[i, j]
+    """
+    size = len(kernel)
+    height, width = (_out_size(n, size, stride, padding) for n in x.shape[1:3])
+    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    return sum(
+        _rows(_cols(x, j, width, stride), i, height, stride) * kernel[i, j, 0]
+        for i in range(size)
+        for j in range(size)
+    )
+
+
+def _depthwise_forward(x, kernel, stride, padding):
+    return depthwise_conv(x, kernel, stride, padding), (x, kernel)
+
+
+def _depthwise_backward(stride, padding, residuals, grad):
+    def spread(grad, tap):
+        return grad * tap[0]
+
+    x, kernel = residuals
+    if stride == 1 and padding < len(
+        kernel
+    ):  # the same sum as forward, which XLA does in half the time
+        flipped = kernel[::-1, ::-1]
+        grad_x = depthwise_conv(grad, flipped, 1, len(kernel) - 1 - padding)
+    else:
+        grad_x = _grad_input(grad, kernel, x.shape, stride, padding, spread)
+    return grad_x, _depthwise_grad_kernel(grad, x, len(kernel), stride, padding)
+
+
+def _depthwise_grad_kernel(grad, x, size, stride, padding):
+    """dkernel[i, j, 0, c] = sum_bhw grad[b, h, w, c] x[b, h stride + i - padding, w stride + j - padding, c]."""
+    (rows, cols), wide = grad.shape[1:3], jnp.promote_types(x.dtype, jnp.float32)
+    x = lax.optimization_barrier(
+        jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    )
+    taps = [
+        (_rows(_cols(x, j, cols, stride), i, rows, stride) * grad).astype(wide)
+        for i in range(size)
+        for j in range(size)
+    ]
+    return jnp.stack(reductions.totals(taps)).reshape(size, size, 1, -1).astype(x.dtype)
+
+
+depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def strided_conv(x, kernel, stride, padding=0):
+    """XLA's convolution with gradients of our own, kernel [K, K, Cin, Cout].
+
+    XLA makes a strided convolution's gradients convolutions over images full of zeros.
+    """
+    return xla_conv(x, kernel, stride, padding)
+
+
+def _strided_forward(x, kernel, stride, padding):
+    return strided_conv(x, kernel, stride, padding), (x, kernel)
+
+
+def _strided_backward(stride, padding, residuals, grad):
+    def spread(grad, tap):
+        return grad @ tap.T
+
+    x, kernel = residuals
+    return (
+        _grad_input(grad, kernel, x.shape, stride, padding, spread),
+        _grad_kernel(grad, x, len(kernel), stride, padding),
+    )
+
+
+strided_conv.defvjp(_strided_forward, _strided_backward)
+
+
+def _grad_input(grad, kernel, shape, stride, padding, spread):
+    """The gradient by x, of shape `shape`; spread(grad, kernel[i, j]) is what a tap hands back.
+
+    Output h met input row h stride + i - padding with tap i. So input row a stride + r met the outputs
+    a + (r + padding - i) / stride, for the taps i where that is whole: each remainder r of the rows,
+    and of the columns, is a stride-1 convolution of its own, and the results interleave.
+    """
+    batch, height, width, channels = shape
+    rows, cols = -(-height // stride), -(-width // stride)
+
+    def met(remainder):
+        offsets = ((i, *divmod(remainder + padding - i, stride)) for i in range(len(kernel)))
+        return [(i, shift) for i, shift, rest in offsets if rest == 0]
+
+    def phase(row_remainder, col_remainder):
+        return sum(
+            (
+                spread(_rows(_cols(grad, w_shift, cols), h_shift, rows), kernel[i, j])
+                for i, h_shift in met(row_remainder)
+                for j, w_shift in met(col_remainder)
+            ),
+            start=jnp.zeros((batch, rows, cols, channels), grad.dtype),
+        )
+
+    remainders = range(stride)
+    phases = jnp.stack([jnp.stack([phase(r, s) for s in remainders], 3) for r in remainders], 2)
+    interleaved = phases.reshape(batch, rows * stride, cols * stride, channels)
+    return interleaved[:, :height, :width]
+
+
+def _grad_kernel(grad, x, size, stride, padding):
+    """The gradient by the kernel: dkernel[i, j] is the product of x, moved by tap (i, j), with `grad` over all pixels.
+
+    Moving x along the columns and `grad` along the rows takes 2 K moved copies for the K x K taps, and one matrix
+    product for each row of taps.
+    """
+    rows = -(-x.shape[1] // stride)
+    columns = [_cols(x, j - padding, grad.shape[2], stride) for j in range(size)]
+
+    def row(i):
+        shift, remainder = divmod(i - padding, stride)
+        seen = jnp.concatenate([_rows(each, remainder, rows, stride) for each in columns], axis=-1)
+        moved = _rows(grad, -shift, rows)
+        product = seen.reshape(-1, seen.shape[-1]).T @ moved.reshape(-1, moved.shape[-1])
+        return product.reshape(size, -1, grad.shape[-1])
+
+    return jnp.stack([row(i) for i in range(size)])
+
+
+def _out_size(size, kernel_size, stride, padding):
+    return (size + 2 * padding - kernel_size) // stride + 1
+
+
+def _take(axis, x, start, count, stride=1):
+    """x[start], x[start + stride], ..., `count` of them along `axis`, zero where outside of x."""
+    stop = start + (count - 1) * stride + 1
+    config = [(0, 0, 0)] * x.ndim
+    config[axis] = (-start, stop - x.shape[axis], 0)
+    x = lax.pad(x, jnp.zeros((), x.dtype), config)
+    return lax.slice_in_dim(x, 0, None, stride, axis)
+
+
+_rows = partial(_take, 1)
+_cols = partial(_take, 2)

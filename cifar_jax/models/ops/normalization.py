@@ -1,0 +1,124 @@
+"""Batch normalisation, with the ReLU or leaky ReLU that follows it, and its gradient written out.
+
+The written gradient remembers the input and two numbers a channel, where automatic differentiation
+remembers several arrays of the input's size. Sums are over the whole batch, also where it is sharded; in a
+program that is written for one device's share of it (shard_map, pmap), over that share or over a named axis of devices.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cifar_jax.models.ops import few_channels, reductions
+
+
+def normalize(x, scale, bias, mean, var, epsilon, slope=None, folded=False):
+    """rectify((x - mean) / sqrt(var + epsilon) * scale + bias, slope), x [..., C], the others [C].
+
+    Computed in the type of `scale`, returned in x's; `folded` as in `batch_norm`.
+    """
+    view, width = _view(x, folded)
+    return _normalize(view, width, scale, bias, mean, var, epsilon, slope).reshape(x.shape)
+
+
+def _normalize(x, width, scale, bias, mean, var, epsilon, slope=None):
+    gain = scale * lax.rsqrt(var + epsilon)
+    gain, shift = _along((gain, bias - mean * gain), width)
+    y = x.astype(gain.dtype) * gain + shift
+    return rectify(y, slope).astype(x.dtype)
+
+
+def _along(values, width):
+    return values if width == 1 else tuple(few_channels.along(each, width) for each in values)
+
+
+def rectify(x, slope):
+    """max(x, 0) + slope min(x, 0): 0 is the ReLU, more a leaky one, None leaves x as it is."""
+    if slope is None:
+        return x
+    return jax.nn.leaky_relu(x, slope) if slope else jax.nn.relu(x)
+
+
+def _sums(arrays, channels, folded):
+    """Over all axes but the last; over what is not of the same channel where they are `few_channels.rows`."""
+    if arrays[0].shape[-1] != channels:
+        return few_channels.totals(arrays, channels)
+    if folded and arrays[0].ndim > 2:
+        return tuple(reductions.total(x) for x in arrays)
+    return tuple(jnp.sum(x, tuple(range(x.ndim - 1))) for x in arrays)
+
+
+def _mean(x, channels, axis, folded):
+    """As _sums, and over a named axis of devices where there is one."""
+    (found,) = _sums([x], channels, folded)
+    mean = found / (x.size // channels)
+    return mean if axis is None else lax.pmean(mean, axis)
+
+
+def _view(x, folded):
+    """x in the shape to compute in, and the number of pixels in its last axis."""
+    if folded and few_channels.is_narrow(x):
+        return few_channels.rows(x), x.shape[2]
+    return x, 1
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
+def batch_norm(x, scale, bias, epsilon, slope=None, axis=None, folded=False):
+    """Normalises x [..., C] by its own mean and biased variance over all axes but the last.
+
+    Args:
+      slope: of `rectify`, which follows.
+      axis: name of an axis of devices that the batch is spread over, each of which calls this with an equal share. The
+        gradient is then that of the sum of all devices' losses: with respect to x all of it, to scale and bias this
+        device's part of it.
+      folded: whether to take the CPU's formulations, `reductions.total` and `narrow`.
+
+    Returns:
+      y [..., C] of x's type; mean and variance [C] of scale's type, which carry no gradient: they are
+      for the running statistics.
+    """
+    channels = x.shape[-1]
+    view, width = _view(x, folded)
+    wide = view.astype(scale.dtype)
+    mean = _mean(wide, channels, axis, folded)
+    (centre,) = _along((mean,), width)
+    # E[x^2] - mean^2 would cancel
+    var = _mean(jnp.square(wide - centre), channels, axis, folded)
+    return normalize(x, scale, bias, mean, var, epsilon, slope, folded), mean, var
+
+
+def _forward(x, scale, bias, epsilon, slope, axis, folded):
+    y, mean, var = batch_norm(x, scale, bias, epsilon, slope, axis, folded)
+    return (y, mean, var), (x, scale, bias, mean, var)
+
+
+def _backward(epsilon, slope, axis, folded, residuals, cotangents):
+    """With z = (x - mean) / std, N pixels and g the gradient of scale * z + bias:
+
+    dbias = sum g;  dscale = sum g z;  dx = scale / std * (g - dbias / N - z dscale / N)
+    """
+    x, scale, bias, mean, var = residuals
+    shape, channels = x.shape, x.shape[-1]
+    count = x.size // channels
+    inverse_std = lax.rsqrt(var + epsilon)
+    x, width = _view(x, folded)
+
+    grad = cotangents[0].reshape(x.shape).astype(scale.dtype)
+    if slope is not None:
+        above = _normalize(x, width, scale, bias, mean, var, epsilon) > 0
+        grad = jnp.where(above, grad, slope * grad if slope else 0)
+    (centre,) = _along((mean,), width)
+    centered = x.astype(scale.dtype) - centre
+    grad_bias, grad_scale = _sums([grad, grad * centered], channels, folded)
+    grad_scale *= inverse_std
+    offset, slope = grad_bias / count, inverse_std * grad_scale / count
+    if axis is not None:
+        offset, slope = lax.pmean((offset, slope), axis)
+    gain, offset, slope = _along((scale * inverse_std, offset, slope), width)
+    grad_x = gain * (grad - offset - centered * slope)
+    return grad_x.astype(x.dtype).reshape(shape), grad_scale, grad_bias
+
+
+batch_norm.defvjp(_forward, _backward)

@@ -1,0 +1,113 @@
+"""Formulations of max pooling over squares, [B, H, W, C] -> [B, H', W', C], without padding.
+
+`stride` is the distance between the squares, at most `window`: side by side when equal, overlapping when
+less. H' = (H - window) // stride + 1, and pixels beyond the last whole square are dropped. The gradient
+goes to the first of equal maxima, row by row, as in PyTorch.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cifar_jax.models.ops import few_channels
+from cifar_jax.models.ops.materialize import kept
+
+
+def xla_max_pool(x, window, stride):
+    """XLA's own max pooling."""
+    shape, strides = (1, window, window, 1), (1, stride, stride, 1)
+    return lax.reduce_window(x, -jnp.inf, lax.max, shape, strides, "VALID")
+
+
+def sliced_max_pool(x, window, stride):
+    """Maximum of window x window strided slices.
+
+    XLA runs the gradient of its own pooling as plain loops on the CPU. Here it is elementwise
+    operations on whole arrays, given the place of each maximum.
+    """
+    height, width = (
+        (size - window) // stride * stride + window  # What the squares cover.
+        for size in x.shape[1:3]
+    )
+    return _pool_whole(x[:, :height, :width], window, stride)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _pool_whole(x, window, stride):
+    return _max_and_place(x, window, stride)[0]
+
+
+def _max_and_place(x, window, stride):
+    """Of each square: the maximum, and the number of its first place, row by row, as a float."""
+    if few_channels.is_narrow(x) and window == stride:
+        return _staged_max_and_place(x, window)
+    return _sliced_max_and_place(x, window, stride)
+
+
+def _sliced_max_and_place(x, window, stride):
+    maximum = place = None
+    for index in range(window * window):
+        row, col = divmod(index, window)
+        height, width = (x.shape[1] - window + row + 1, x.shape[2] - window + col + 1)
+        candidate = x[:, row:height:stride, col:width:stride]
+        if maximum is None:
+            maximum, place = candidate, jnp.zeros(candidate.shape, jnp.float32)
+        else:
+            place = jnp.where(candidate > maximum, jnp.float32(index), place)
+            maximum = jnp.maximum(candidate, maximum)
+    return maximum, kept(place)
+
+
+def _staged_max_and_place(x, window):
+    """Of squares side by side: in each column of a square first, over whole rows of the image, then along its row.
+
+    Each stage is one reduction of values and places, whose results XLA writes to memory once.
+    """
+    batch, height, width, channels = x.shape
+    start = jnp.array(-jnp.inf, x.dtype), jnp.array(jnp.inf, x.dtype)
+
+    def first_of_greatest(ours, theirs):
+        (a, i), (b, j) = ours, theirs
+        theirs_is_it = (b > a) | (b != b) | ((b == a) & (j < i))
+        return jnp.where(theirs_is_it, b, a), jnp.where(theirs_is_it, j, i)
+
+    rows, columns = height // window, width // window
+    x = x.reshape(batch * rows, window, width * channels)
+    place = window * lax.broadcasted_iota(x.dtype, x.shape, 1)
+    of_columns = lax.reduce((x, place), start, first_of_greatest, (1,))
+    x, place = (each.reshape(batch * rows * columns, window, channels) for each in of_columns)
+    place += lax.broadcasted_iota(place.dtype, place.shape, 1)
+    found = lax.reduce((x, place), start, first_of_greatest, (1,))
+    return tuple(each.reshape(batch, rows, columns, channels) for each in found)
+
+
+def _backward(window, stride, place, grad):
+    backward = _disjoint_backward if window == stride else _overlapping_backward
+    return (backward(window, stride, place, grad),)
+
+
+def _disjoint_backward(window, stride, place, grad):
+    batch, height, width, channels = grad.shape
+    index = jnp.arange(window * window, dtype=jnp.float32).reshape(window, 1, window, 1)
+    is_maximum = place[:, :, None, :, None] == index
+    spread = jnp.where(is_maximum, grad[:, :, None, :, None], 0)
+    return spread.reshape(batch, height * window, width * window, channels)
+
+
+def _overlapping_backward(window, stride, place, grad):
+    """Every pixel of a square, at its place there, sends its gradient back; the squares' images add up."""
+    _, height, width, _ = grad.shape
+    gaps = stride - 1
+    zero = jnp.zeros((), grad.dtype)
+
+    def sent(row, col):
+        chosen = jnp.where(place == row * window + col, grad, 0)
+        rows, cols = (row, window - 1 - row, gaps), (col, window - 1 - col, gaps)
+        return lax.pad(chosen, zero, ((0, 0, 0), rows, cols, (0, 0, 0)))
+
+    return sum(sent(row, col) for row in range(window) for col in range(window))
+
+
+_pool_whole.defvjp(_max_and_place, _backward)

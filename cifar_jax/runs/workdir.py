@@ -1,0 +1,224 @@
+"""The files of a run's folder: config.json says what the run is, summary.json how it ended."""
+
+import contextlib
+import errno
+import json
+import os
+import pathlib
+import platform
+
+from cifar_jax import config as config_lib
+from cifar_jax.config import paths
+from cifar_jax.errors import ConfigError, StorageError, UserError
+from cifar_jax.machine import files, processes, runtime
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+# What else a disk may say that could be written before: it is read-only by now, or failing.
+FAILED = {errno.EROFS, errno.EIO}
+
+
+def about(config, dataset_fingerprint, weights_sha256=None):
+    """What a run is, for config.json and for each of its checkpoints: a JSON-able dict.
+
+    Args:
+        config: checked ConfigDict.
+        dataset_fingerprint: of data.Dataset.
+        weights_sha256: of `weights_of`.
+    """
+    return {
+        "config": config.to_dict(),
+        "dataset_fingerprint": dataset_fingerprint,
+        "weights_sha256": weights_sha256 or {},
+        "versions": runtime.versions(),
+    }
+
+
+def recorded(folder, name="config.json"):
+    """What a folder's file says that the run or sweep in it is; {} where nothing can be read yet."""
+    try:
+        found = json.loads((pathlib.Path(folder).expanduser() / name).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def digests_of_weights(theirs):
+    """{file: SHA-256} of `about`, or {} where it says none."""
+    found = theirs.get("weights_sha256")
+    return found if isinstance(found, dict) else {}
+
+
+def differing(theirs, mine, old, new):
+    """config.differing of two configs, whose files of weights are one if they have one content, wherever they lie.
+
+    Args:
+        theirs, mine: of `about`.
+        old, new: dicts of a config each, of what they speak of.
+    """
+    changes = config_lib.differing(old, new)
+    field, sums = "model.weights", []
+    for said, config in ((theirs, old), (mine, new)):
+        name = config_lib.flatten(config).get(field)
+        sums.append((name, digests_of_weights(said).get(name)))
+    if not all(
+        digest for _, digest in sums
+    ):  # no files, or of a version that only kept their names
+        return changes
+    changes = [change for change in changes if change[0] != field]
+    if sums[0][1] != sums[1][1]:
+        named = (f"{name} of SHA-256 {digest[:12]}" for name, digest in sums)
+        changes.append((field, *named))
+    return changes
+
+
+@contextlib.contextmanager
+def claimed(folder):
+    """Makes a workdir where it is missing and keeps a second training out of it.
+
+    Yields:
+        pathlib.Path.
+    Raises:
+        UserError: another training is in it, it can't be written, or it is a URL.
+        StorageError: its disk is full, or couldn't be written later on.
+    """
+    folder = pathlib.Path(paths.local(folder)).expanduser()
+    with contextlib.ExitStack() as stack:
+        with _usable(folder):
+            if folder.exists() and not folder.is_dir():
+                raise UserError(f"the workdir {folder} is a file; choose another --workdir")
+            folder.mkdir(parents=True, exist_ok=True)
+            if processes.is_first():  # the processes of one training are in it together
+                _lock(folder, stack)
+        try:
+            yield folder
+        except OSError as error:
+            if error.errno in FULL | FAILED:
+                raise _storage_error(folder, error) from error
+            raise
+
+
+def _storage_error(folder, error):
+    todo = "Make room on its disk" if error.errno in FULL else "See to its disk"
+    return StorageError(
+        f"{folder} can't be written ({error.strerror}). {todo}; the same command then goes on from the last "
+        "checkpoint, if any."
+    )
+
+
+def _lock(folder, stack):
+    """Locks a workdir until `stack` is closed."""
+    path = folder / ".lock"
+    try:
+        file = stack.enter_context(files.locked(path))
+    except BlockingIOError as error:
+        raise UserError(
+            f"{folder} is in use by another training ({path.read_text() or 'just started'}); wait until that ends, or "
+            "choose another --workdir"
+        ) from error
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {platform.node()}")
+    file.flush()
+
+
+@contextlib.contextmanager
+def _usable(folder):
+    """Turns what a folder raises that can't be made or written into UserError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise _storage_error(folder, error) from error
+        raise UserError(
+            f"can't use {folder} as workdir ({error.strerror}); choose another --workdir"
+        ) from error
+
+
+def open_workdir(folder, config, dataset_fingerprint, first=True, weights_sha256=None):
+    """Writes what a run is into its folder, or checks that the folder belongs to this very run.
+
+    Args:
+        folder: of `claimed`.
+        config: checked ConfigDict.
+        dataset_fingerprint: of data.Dataset.
+        first: whether this is the process that makes it; the others come after it, see processes.in_turns.
+        weights_sha256: of `weights_of`.
+    Raises:
+        ConfigError: the folder holds a run with another config or other data.
+        UserError: the folder can't be written, or its config.json can't be read, or is not here.
+    """
+    if not first and not (folder / "config.json").exists():
+        raise UserError(
+            f"{folder} has no config.json of process 0: choose a --workdir on storage that all hosts share"
+        )
+    open_folder(
+        folder, "config.json", about(config, dataset_fingerprint, weights_sha256), check_same
+    )
+
+
+def open_folder(folder, name, mine, check):
+    """Writes a file that says what a folder is, or checks that the one there says the same.
+
+    Args:
+        folder: of `claimed`.
+        name: of the file.
+        mine: JSON-able dict, what the file is to say.
+        check: (folder, theirs, mine); raises ConfigError where they differ in what matters.
+    Raises:
+        ConfigError: of `check`.
+        UserError: the folder can't be written, or the file can't be read.
+    """
+    path = folder / name
+    with _usable(folder):
+        try:
+            if path.exists():
+                check(folder, json.loads(path.read_text()), mine)
+            else:
+                files.write_json(path, mine)
+        except ValueError as error:
+            raise UserError(
+                f"{path} is damaged or no config of ours; choose another --workdir"
+            ) from error
+
+
+def check_same(folder, theirs, mine):
+    """Refuses to continue a run with another config or other data.
+
+    Args:
+        folder: the workdir, for the message.
+        theirs: what `about` said when the run began.
+        mine: what it says now.
+    Raises:
+        ConfigError: naming the fields.
+        ValueError: `theirs` is nothing that `about` says.
+    """
+    if not isinstance(theirs, dict) or not isinstance(theirs.get("config"), dict):
+        raise ValueError("not what a run writes")
+    if changes := differing(theirs, mine, theirs["config"], mine["config"]):
+        lines = "\n".join(f"  {name}: {old!r} there, {new!r} now" for name, old, new in changes)
+        raise ConfigError(
+            f"{folder} holds a run with another config:\n{lines}\n"
+            "Choose another --workdir, or give the same values to continue that run."
+        )
+    check_same_data(folder, theirs, mine, mine["config"]["dataset"]["name"])
+
+
+def check_same_data(folder, theirs, mine, name):
+    """Refuses to continue on other data; `name` is the data set's."""
+    old, new = (str(each.get("dataset_fingerprint"))[:12] for each in (theirs, mine))
+    if old != new:
+        raise ConfigError(
+            f"{folder} holds a run on other {name} data (fingerprint {old} "
+            f"there, {new} now); choose another --workdir, or the data_dir of that run."
+        )
+
+
+def read_json(path):
+    """What files.write_json wrote.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read ({error}); choose another --workdir") from error

@@ -1,0 +1,64 @@
+"""What a run begins with, its data and a file of weights: what is gone is not asked for again where the run goes on."""
+
+import os
+
+from cifar_jax import config as config_lib
+from cifar_jax import data
+from cifar_jax.errors import UserError
+from cifar_jax.models import weight_files
+from cifar_jax.runs import workdir
+
+
+def load_data(config, theirs):
+    """The data set of a config. The archive of a run that goes on is not asked for again: the fingerprint decides.
+
+    Args:
+        config: checked ConfigDict.
+        theirs: of workdir.recorded.
+    Returns:
+        data.Dataset.
+    Raises:
+        DataError: as of data.load.
+    """
+    where, known = config.dataset, ""
+    if where.archive and not os.path.exists(os.path.expanduser(where.archive)):
+        known = str(theirs.get("dataset_fingerprint", ""))
+    return data.load(where.name, where.data_dir, where.archive, print, known)
+
+
+def weights_of(configs, theirs):
+    """The files of weights that runs begin with, by their content.
+
+    A file that is gone is not asked for again: it has the content that it had when the run there began with it.
+
+    Args:
+        configs: list of checked ConfigDict.
+        theirs: of workdir.recorded.
+    Returns:
+        {file: SHA-256}, without what is gone and was not there.
+    Raises:
+        UserError: as of weight_files.digest.
+    """
+    names = dict.fromkeys(config.model.weights for config in configs if config.model.weights)
+    sums = {
+        name: weight_files.digest(name) or workdir.digests_of_weights(theirs).get(name)
+        for name in names
+    }
+    return {name: digest for name, digest in sums.items() if digest}
+
+
+def goes_on_without(name, theirs):
+    """Whether a file of weights is gone with which the run there began; its checkpoints have what became of it.
+
+    Args:
+        name: of the file; "" for none.
+        theirs: of workdir.recorded.
+    """
+    config = theirs.get("config")
+    config = config_lib.flatten(config) if isinstance(config, dict) else {}
+    return weight_files.is_gone(name) and config.get("model.weights") == name
+
+
+def needs_weights(folder, name):
+    """The UserError of a run that can't go on without its file of weights."""
+    return UserError(f"no file of weights {name}, and {folder} has no checkpoint to go on from")

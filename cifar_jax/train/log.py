@@ -1,0 +1,97 @@
+"""Sends what happens in a run to metrics.jsonl, to TensorBoard and to the terminal."""
+
+import os
+
+import jax
+import numpy as np
+from clu import parameter_overview
+
+from cifar_jax.config import flatten
+from cifar_jax.machine import huge_pages, runtime
+from cifar_jax.train import augment, steps
+from cifar_jax.train.setup import remark_on_data
+
+
+class Log:
+    """One method for each kind of event.
+
+    Args:
+        lines: writers.JsonLines.
+        events: writers.TensorBoard.
+        display: progress.Display.
+    """
+
+    def __init__(self, lines, events, display):
+        self._lines, self._events, self._display = lines, events, display
+
+    def start(self, run, train_state):
+        """Says what is about to be trained; on a fresh run shows it in TensorBoard too."""
+        params = train_state.params
+        count = sum(leaf.size for leaf in jax.tree.leaves(params))
+        on_test = run.config.selection == "test"
+        validation = 0 if on_test or not run.validation else len(run.validation.labels)
+        self._display.say(
+            f"{run.config.model.name}: {count:,} parameters; {run.dataset.name}: "
+            f"{len(run.train.labels):,} training, {validation:,} validation, "
+            f"{run.dataset.sizes['test']:,} test images; {runtime.hardware()}"
+        )
+        if remark := huge_pages.remark(os.environ):
+            self._display.say(remark)
+        if remark := remark_on_data(run.config, run.dataset):
+            self._display.say(remark)
+        if on_test:
+            self._display.say(
+                "selection=test: what is called validation below is the test set, so the result is optimistic"
+            )
+        if int(train_state.step):
+            return
+        overview = parameter_overview.get_parameter_overview(params, include_stats=False)
+        hyperparameters = flatten(run.config)
+        self._events.write_hparams({name: plain(value) for name, value in hyperparameters.items()})
+        self._events.write_texts(0, {"parameters": f"```\n{overview}\n```"})
+        self._events.write_images(0, {"augmented": augmented_grid(run, train_state.key)})
+
+    def interval(self, step, epoch, values):
+        self._lines.write({"step": step, "epoch": epoch, "split": "train", **values})
+        self._events.write_scalars(step, {f"train/{name}": value for name, value in values.items()})
+        self._display.interval(step, epoch, **values)
+
+    def epoch(self, epoch, step, trained, validation, seconds):
+        self._lines.write({"step": step, "epoch": epoch, "split": "train_epoch", **trained})
+        if validation:
+            self._lines.write({"step": step, "epoch": epoch, "split": "validation", **validation})
+            values = {f"validation/{name}": validation[name] for name in ("loss", "accuracy")}
+            self._events.write_scalars(step, values)
+        self._display.epoch(epoch, trained, validation, seconds)
+
+    def stopped_early(self, epoch, reason):
+        self._display.stopped_early(epoch, reason)
+
+    def test(self, step, checkpoint, values):
+        self._lines.write({"step": step, "split": "test", "checkpoint": checkpoint, **values})
+        self._events.write_scalars(step, {f"test/{checkpoint}_accuracy": values["accuracy"]})
+
+    def close(self):
+        try:
+            self._lines.close()  # writes what a full disk refused before
+        finally:
+            self._events.close()
+
+
+def plain(value):
+    """A field's value as TensorBoard takes it."""
+    return "" if value is None else str(value) if isinstance(value, tuple) else value
+
+
+def augmented_grid(run, key, rows=4, columns=8):
+    """The first training images as the model will see them: uint8 [1, rows*H, columns*W, C]."""
+    images, augmentation = run.train.images[: rows * columns], run.recipe.augmentation
+    mirrored = None
+    if augmentation.alternates:
+        mirrored = steps.alternating_mask(key, np.arange(len(images)), 0)
+    images = np.asarray(augment.augment(key, images, augmentation, mirrored))
+    columns = min(columns, len(images))
+    images = images[: len(images) // columns * columns]
+    _, height, width, channels = images.shape
+    grid = images.reshape(-1, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
+    return grid.reshape(1, -1, columns * width, channels)

@@ -1,0 +1,216 @@
+"""The training and evaluation steps: pure functions of a state and the data on the device.
+
+One `train_step` serves a Python loop, a `lax.scan`, one device, a mesh and the runs of a sweep.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from cifar_jax.metrics import EvalMetrics, TrainMetrics
+from cifar_jax.models import layers
+from cifar_jax.models.inference import Inference
+from cifar_jax.train import augment, ema, gradients, losses, mixing, programs
+from cifar_jax.train import spread as spread_lib
+from cifar_jax.train.hyper import Hyper
+from cifar_jax.train.state import FLIP, MIX, ORDER, STEP
+
+
+class Data(NamedTuple):
+    """A split on the devices."""
+
+    images: jax.Array  # uint8 [N or more, H, W, C]; what is more fills up the last device's share
+    labels: jax.Array  # int32 [N]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe(Inference):
+    """What a step needs beside arrays; constant while a program is compiled.
+
+    Numbers that a sweep maps over are no part of it: they stand in TrainState.hyper.
+    """
+
+    optimizer: Callable[[Hyper], optax.GradientTransformation]
+    schedule: Callable[[jax.Array], jax.Array]  # step -> factor of the learning rate
+    loss: Callable  # of losses.make_loss
+    augmentation: augment.Augmentation
+    batch_size: int
+    eval_batch_size: int
+    mix: mixing.Mixing = mixing.Mixing()
+    project: Callable | None = None  # of optimizers.projection
+    ema_decay: float = 0.0  # 0 = no averages
+    dropout_from_hyper: bool = False  # else the model's own attribute, a constant of the program
+    accumulate_steps: int = 1  # parts of a batch, one after the other
+    spread: spread_lib.Spread = spread_lib.Spread()
+
+
+def epoch_order(key, epoch, count):
+    """The order in which an epoch visits the images: a permutation, int32 [count].
+
+    Args:
+        key: TrainState.key.
+        epoch: int [], from 0.
+        count: number of training images.
+    """
+    key = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
+    return jax.random.permutation(key, count)
+
+
+def alternating_mask(key, indices, epoch):
+    """augment.alternating_mask of a run; `key` is TrainState.key."""
+    return augment.alternating_mask(jax.random.fold_in(key, FLIP), indices, epoch)
+
+
+def train_step(recipe, state, metrics, data, order):
+    """One step of stochastic gradient descent.
+
+    The loss that is counted is the training loss, with all that belongs to it (smoothing, weights,
+    mixed labels). Accuracy is that of the label; of mixed labels the one with the greater share.
+
+    Args:
+        recipe: Recipe.
+        state: TrainState.
+        metrics: TrainMetrics so far.
+        data: Data, the whole training split.
+        order: int32 [N], this epoch's permutation.
+    Returns:
+        (TrainState, TrainMetrics) after the step.
+    """
+    steps_per_epoch = order.shape[0] // recipe.batch_size
+    start = (state.step % steps_per_epoch) * recipe.batch_size
+    order = jax.lax.dynamic_slice_in_dim(order, start, recipe.batch_size)
+    indices = recipe.spread.own(order)
+    images, labels = data.images[indices], data.labels[indices]
+    return learn(recipe, state, metrics, images, labels, indices, state.step // steps_per_epoch)
+
+
+def learn(recipe, state, metrics, images, labels, indices, epoch):
+    """`train_step` of a batch that is chosen: augments it, takes its gradient, updates the state.
+
+    Args:
+        images: uint8 [B, H, W, C]; under pmap this device's share of them, the next two likewise.
+        labels: int32 [B].
+        indices: int32 [B], the images' numbers in the training set.
+        epoch: int32 [], from 0.
+    Returns:
+        (TrainState, TrainMetrics).
+    """
+    augmentation, spread = recipe.augmentation, recipe.spread
+    step_key = jax.random.fold_in(jax.random.fold_in(state.key, STEP), state.step)
+    augment_key, dropout_key = jax.random.split(step_key)
+    drawn = augment.draw(augment_key, recipe.batch_size, images.shape[1:], augmentation)
+    drawn = jax.tree.map(spread.own, drawn)
+    if augmentation.alternates:
+        drawn["mirrored"] = alternating_mask(state.key, indices, epoch)
+    images = recipe.normalize(augment.apply(images, drawn, augmentation))
+    targets = labels
+    if recipe.mix:
+        mix_key = jax.random.fold_in(jax.random.fold_in(state.key, MIX), state.step)
+        images, targets = mixing.mix(mix_key, images, labels, recipe.num_classes, recipe.mix)
+        labels = jnp.argmax(targets, axis=-1)
+
+    model = recipe.model
+    if recipe.dropout_from_hyper:
+        model = model.clone(dropout=state.hyper.dropout)
+
+    def loss_of(params, batch_stats, images, targets, key):
+        logits, updated = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            images,
+            train=True,
+            rngs={"dropout": key},
+            mutable=["batch_stats"],
+        )
+        loss = recipe.loss(logits, targets, state.hyper.label_smoothing)
+        return loss, (logits, updated.get("batch_stats", {}))
+
+    gradients_of = gradients.at_once(loss_of)
+    if recipe.accumulate_steps > 1:
+        gradients_of = gradients.in_parts(gradients_of, recipe.accumulate_steps, layers.on_cpu())
+    found = spread.gradients(gradients_of)(
+        state.params, state.batch_stats, images, targets, dropout_key
+    )
+    optimizer = recipe.optimizer(state.hyper)
+    direction, opt_state = optimizer.update(found.params, state.opt_state, state.params)
+    learning_rate = state.hyper.learning_rate * recipe.schedule(state.step) * state.plateau.scale
+    params = recipe.project(state.params) if recipe.project else state.params
+    params = jax.tree.map(lambda p, d: (p - learning_rate * d).astype(p.dtype), params, direction)
+    metrics = metrics.merge(
+        TrainMetrics.single_from_model_output(
+            loss=found.loss,
+            logits=spread.everyones(found.logits),
+            labels=spread.everyones(labels),
+            learning_rate=learning_rate,
+            step=state.step,
+        )
+    )
+    step, averaged = state.step + 1, state.averaged
+    if recipe.ema_decay:
+        trained = {"params": params, "batch_stats": found.batch_stats}
+        averaged = ema.update(averaged, trained, step, recipe.ema_decay)
+    state = state.replace(
+        step=step,
+        params=params,
+        batch_stats=found.batch_stats,
+        averaged=averaged,
+        opt_state=opt_state,
+    )
+    return state, metrics
+
+
+def eval_step(recipe, variables, metrics, data, batch):
+    """Evaluates batch number `batch` of a split; the last one is padded and masked.
+
+    The loss is plain cross entropy, whatever was trained with, so that runs can be compared.
+
+    Args:
+        recipe: Recipe.
+        variables: of the model.
+        metrics: EvalMetrics so far.
+        data: Data.
+        batch: int [], from 0.
+    Returns:
+        EvalMetrics.
+    """
+    count = data.labels.shape[0]
+    positions = batch * recipe.eval_batch_size + jnp.arange(recipe.eval_batch_size)
+    positions = recipe.spread.shard(positions)
+    mask, indices = positions < count, jnp.minimum(positions, count - 1)
+    return judge(recipe, variables, metrics, data.images[indices], data.labels[indices], mask)
+
+
+def judge(recipe, variables, metrics, images, labels, mask):
+    """`eval_step` of a batch that is chosen: uint8 [B, H, W, C], int32 [B], and bool [B], which images count."""
+    logits = recipe.logits(variables, recipe.normalize(images))
+    return metrics.add(losses.cross_entropy(logits, labels), logits, labels, mask)
+
+
+@jax.jit
+def all_finite(tree):
+    """Whether no leaf has a NaN or an infinite value: bool []."""
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
+def functions(recipe):
+    """What the programs of one run are made of: Functions."""
+    return programs.Functions(
+        no_metrics=TrainMetrics.empty,
+        train_step=functools.partial(train_step, recipe),
+        no_eval_metrics=functools.partial(EvalMetrics.empty, recipe.num_classes),
+        eval_step=functools.partial(eval_step, recipe),
+        epoch_order=epoch_order,
+        eval_batch_size=recipe.eval_batch_size,
+    )
+
+
+def make_programs(recipe, form, replicated=None):
+    """The programs of one run; for the arguments see programs.make_programs."""
+    spread, jit_step = recipe.spread, None
+    if spread.devices > 1 and spread.backend == "pmap":
+        jit_step = functools.partial(spread_lib.pmap, spread.mesh)
+    return programs.make_programs(functions(recipe), form, replicated, jit_step=jit_step)

@@ -1,0 +1,7 @@
+"""A finished run's model: `open_run` a folder, `split` its data, `logits` of images."""
+
+from cifar_jax import lazy_face
+
+__getattr__ = lazy_face(
+    __name__, opening="Trained eval_batch_size logits logits_step open_model open_run split"
+)

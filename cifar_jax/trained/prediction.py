@@ -1,0 +1,105 @@
+"""Classes of pictures of one's own, with confidence."""
+
+import dataclasses
+
+import numpy as np
+from scipy import special
+
+from cifar_jax.errors import UserError
+
+# Images a step. The least size that holds all files is taken, so that a program is compiled for three
+# sizes at most, and found in the cache the next time.
+SIZES = (1, 8, 64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What is found out about a file."""
+
+    file: str
+    predictions: tuple[tuple[str, float], ...] = ()  # (class, confidence), the surest first
+    error: str | None = None
+
+    def as_json(self):
+        if self.error is not None:
+            return {"file": self.file, "error": self.error}
+        listed = [{"class": name, "confidence": sure} for name, sure in self.predictions]
+        return {"file": self.file, "predictions": listed}
+
+
+def predict(run, paths, top=3, note=lambda line: None):
+    """Classifies pictures; only those of one step are held at a time.
+
+    Args:
+        run: trained.Trained.
+        paths: of files and folders; see image_files.find and image_files.read.
+        top: classes for each picture, at most.
+        note: is told, in a line, what was left out of each folder.
+    Yields:
+        Answer, in the order of the paths.
+    Raises:
+        UserError: the model answers with NaN or infinity.
+    """
+    import jax
+
+    from cifar_jax.data import image_files
+
+    found = []
+    for path in paths:
+        files, refused, left_out = image_files.find(path)
+        found += [*refused, *files]
+        if left_out:
+            note(f"{str(path)[:200]}: {said_of(left_out)}")
+    size = next((each for each in SIZES if each >= len(found)), SIZES[-1])
+    run = dataclasses.replace(run, variables=jax.device_put(run.variables))
+    for start in range(0, len(found), size):
+        pictures = [_picture(each) for each in found[start : start + size]]
+        yield from _answers(run, pictures, size, top)
+
+
+def said_of(left_out, most=4):
+    """As "3 left out (2 .txt, 1 hidden)", of a Counter of kinds; the rarest are "other"."""
+    kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))[:most]
+    if rest := left_out.total() - sum(count for _, count in kinds):
+        kinds.append(("other", rest))
+    return f"{left_out.total():,} left out ({', '.join(f'{n:,} {kind[:20]}' for kind, n in kinds)})"
+
+
+def _picture(found):
+    """(file, uint8 [32, 32, 3]) or, of what can't be read, (file, Unreadable)."""
+    from cifar_jax.data import image_files
+
+    if isinstance(found, image_files.Unreadable):
+        return found.path, found
+    try:
+        return found, image_files.read(found)
+    except image_files.Unreadable as error:
+        return found, error
+
+
+def _answers(run, pictures, size, top):
+    """The Answers to what `_picture` gives, at most `size` of them."""
+    from cifar_jax import trained
+
+    images = [picture for _, picture in pictures if isinstance(picture, np.ndarray)]
+    confidences = iter(())
+    if images:
+        padded = np.stack(images + images[:1] * (size - len(images)))
+        logits = trained.logits(run, padded, size)[: len(images)]
+        if not np.isfinite(logits).all():
+            raise UserError(
+                f"checkpoint {run.step} of {run.workdir} answers with NaN or infinity; choose an "
+                "earlier --checkpoint"
+            )
+        confidences = iter(special.softmax(logits.astype(np.float64), axis=1))
+    for file, picture in pictures:
+        if isinstance(picture, np.ndarray):
+            yield Answer(file, surest(next(confidences), run.dataset.class_names, top))
+        else:
+            yield Answer(file, error=picture.why)
+
+
+def surest(confidences, class_names, top):
+    """The `top` classes of greatest confidence, of equals the first: a tuple of (name, confidence)."""
+    order = np.argsort(-confidences, kind="stable")[:top]
+    return tuple((str(class_names[k]), float(confidences[k])) for k in order)
