@@ -1,5 +1,7 @@
 """Errors whose message is meant for the user: printed without a traceback, with their exit code."""
 
+import difflib
+
 
 class UserError(Exception):
     """Something the user can mend. The message says what was wrong and what to do.
@@ -39,3 +41,15 @@ class StorageError(UserError):
 def one_line(error, most=None):
     """An error of a library's in one line, of at most so many letters; its type's name where it says nothing."""
     return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+def nearest(name, names):
+    """ "; did you mean `x`?" for the nearest of `names`, or the list of them where none is near."""
+    names = list(names)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or [
+        # `learning_rate` for `optimizer.learning_rate`: the right field in the wrong section.
+        known
+        for known in names
+        if known.split(".")[-1] == name.split(".")[-1]
+    ]
+    return f"did you mean `{near[0]}`?" if near else "known: " + ", ".join(names)

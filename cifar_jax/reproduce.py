@@ -17,7 +17,7 @@ from cifar_jax import config as config_lib
 from cifar_jax.analysis import reproduction
 from cifar_jax.config import experiments
 from cifar_jax.console import endings, flags
-from cifar_jax.errors import TrainingDiverged, UserError
+from cifar_jax.errors import TrainingDiverged, UserError, nearest
 from cifar_jax.machine import huge_pages
 
 MOST_SEEDS = 100
@@ -105,7 +105,7 @@ def select(reports, ids):
         known = list(dict.fromkeys(getattr(each, of) for each in experiments.EXPERIMENTS))
         for name in wanted:
             if name not in known:
-                raise UserError(f"there is no {what} {name!r}; {config_lib.nearest(name, known)}")
+                raise UserError(f"there is no {what} {name!r}; {nearest(name, known)}")
         chosen = [each for each in chosen if not wanted or getattr(each, of) in wanted]
     return chosen
 

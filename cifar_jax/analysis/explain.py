@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from cifar_jax.errors import UserError
+from cifar_jax.errors import UserError, nearest
 
 BATCH = 64
 
@@ -101,15 +101,13 @@ def class_number(run, name):
     Raises:
         UserError: there is none; the nearest name is given.
     """
-    from cifar_jax import config
-
     names = [str(each) for each in run.dataset.class_names]
     if name in names:
         return names.index(name)
     numbers = [str(each) for each in range(len(names))]
     if name in numbers:
         return numbers.index(name)
-    raise UserError(f"{run.dataset.name} has no class {name!r}; {config.nearest(name, names)}")
+    raise UserError(f"{run.dataset.name} has no class {name!r}; {nearest(name, names)}")
 
 
 def table_of_layers(run):

@@ -13,8 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cifar_jax import config
-from cifar_jax.errors import UserError
+from cifar_jax.errors import UserError, nearest
 from cifar_jax.models.layers import Dropout
 
 LOGITS = "logits"
@@ -73,7 +72,7 @@ def resolve(model, layer, known):
     if name in known:
         return name
     names = [*known, *aliases(model)]
-    raise UserError(f"the model has no layer {layer!r}; {config.nearest(layer, names)}")
+    raise UserError(f"the model has no layer {layer!r}; {nearest(layer, names)}")
 
 
 def aliases(model):

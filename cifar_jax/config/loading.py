@@ -4,7 +4,6 @@ A config file is a Python file with `get_config(variant="")` that returns what `
 changed in a few lines. `configs/default.py` is the shortest one.
 """
 
-import difflib
 import pathlib
 import runpy
 import textwrap
@@ -14,7 +13,7 @@ from ml_collections import config_dict
 
 from cifar_jax.config import paths, rules
 from cifar_jax.config.schema import SCHEMA, Field, fields
-from cifar_jax.errors import ConfigError, one_line
+from cifar_jax.errors import ConfigError, nearest, one_line
 
 
 def flatten(config, prefix=""):
@@ -88,18 +87,6 @@ def variant_of(variants, name):
     if name not in variants:
         raise ConfigError(f"there is no variant {name!r}; {nearest(name, variants)}")
     return variants[name]
-
-
-def nearest(name, names):
-    """ "; did you mean `x`?" for the nearest of `names`, or the list of them where none is near."""
-    names = list(names)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or [
-        # `learning_rate` for `optimizer.learning_rate`: the right field in the wrong section.
-        known
-        for known in names
-        if known.split(".")[-1] == name.split(".")[-1]
-    ]
-    return f"did you mean `{near[0]}`?" if near else "known: " + ", ".join(names)
 
 
 def check_name(name):

@@ -9,7 +9,7 @@ import re
 
 from cifar_jax.config import paths
 from cifar_jax.console import endings
-from cifar_jax.errors import ConfigError, one_line
+from cifar_jax.errors import ConfigError, nearest, one_line
 
 PATHS = ("FILE", "FOLDER", "IMAGE", "PATH", "WORKDIR")  # the metavars of arguments that are paths
 OVERRIDE = re.compile(r"--?config\.([^=]*)")
@@ -134,13 +134,12 @@ def _refusals(known):
     """Turns what absl raises into ConfigErrors."""
     from absl import flags
 
-    from cifar_jax import config as config_lib
-
     try:
         yield
     except flags.UnrecognizedFlagError as error:
-        nearest = config_lib.nearest(error.flagname, known)
-        raise ConfigError(f"unknown flag --{error.flagname}; {nearest}") from error
+        raise ConfigError(
+            f"unknown flag --{error.flagname}; {nearest(error.flagname, known)}"
+        ) from error
     except flags.Error as error:
         raise ConfigError(one_line(error)) from error
     except StopIteration as error:
