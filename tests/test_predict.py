@@ -45,6 +45,7 @@ def expected(run, count):
     return special.softmax(trained.logits(run, run.dataset.split("test")[0][:count]), axis=1)
 
 
+@pytest.mark.thorough
 def test_as_a_user_types_it(workdir, run, pictures):
     """Into a pipe: a line for each file, the surest class first."""
     command = [sys.executable, "-m", "cifar_jax.predict", "--workdir", str(workdir)]

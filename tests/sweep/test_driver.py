@@ -100,11 +100,8 @@ def last_checkpoint(folder):
     return jax.tree.map(np.asarray, restored.state)
 
 
-@pytest.mark.parametrize(
-    "turns",
-    [True, pytest.param(False, marks=pytest.mark.thorough)],
-    ids=["turns", "together"],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("turns", [True, False], ids=["turns", "together"])
 def test_interrupted_and_resumed_is_uninterrupted(sweep, tmp_path, monkeypatch, no_figures, turns):
     """Stopped within the first epoch and within the second one, with early stopping of some runs."""
     sweep.base.early_stopping.update(patience=1, monitor="validation_accuracy", min_delta=0.6)
