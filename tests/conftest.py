@@ -18,8 +18,8 @@ from xla import quick_flags
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Command lines that tests run in their own process must not replace it.
 os.environ["CIFAR_JAX_TUNING"] = "as it is"
-# A quarter less of a test's time, most of which is XLA's compilation; in float32 another rounding.
-os.environ.setdefault("XLA_FLAGS", quick_flags(0))
+# A fifth less of a test's time, most of which is XLA's compilation; in float32 another rounding.
+os.environ.setdefault("XLA_FLAGS", quick_flags(1))
 # One compilation cache for the whole session, none of the user's; set before JAX is imported. xdist's workers
 # inherit that of the process that starts them. Who develops may keep it: CIFAR_JAX_TEST_CACHE=DIR.
 if "PYTEST_XDIST_WORKER" not in os.environ:
