@@ -1,10 +1,12 @@
 """The embedded digits."""
 
+import pathlib
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from cifar_jax.data import load
+from cifar_jax.data import digits, load
 from cifar_jax.errors import DataError
 
 
@@ -48,3 +50,14 @@ def test_is_the_same_every_time():
 def test_takes_no_archive():
     with pytest.raises(DataError, match="takes no archive"):
         load("digits", archive="cifar-10-binary.tar.gz")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_file_holds_what_scikit_learn_gives(there, monkeypatch):
+    """And where scikit-learn keeps it elsewhere, scikit-learn is asked."""
+    if not there:
+        monkeypatch.setattr(pathlib.Path, "exists", lambda _: False)
+    ink, labels = digits._read()
+    expected = load_digits()
+    np.testing.assert_array_equal(ink, expected.images)
+    np.testing.assert_array_equal(labels, expected.target)
