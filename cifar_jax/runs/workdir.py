@@ -23,7 +23,7 @@ def about(config, dataset_fingerprint, weights_sha256=None):
     Args:
         config: checked ConfigDict.
         dataset_fingerprint: of data.Dataset.
-        weights_sha256: of `weights_of`.
+        weights_sha256: of inputs.weights_of.
     """
     return {
         "config": config.to_dict(),
@@ -141,7 +141,7 @@ def open_workdir(folder, config, dataset_fingerprint, first=True, weights_sha256
         config: checked ConfigDict.
         dataset_fingerprint: of data.Dataset.
         first: whether this is the process that makes it; the others come after it, see processes.in_turns.
-        weights_sha256: of `weights_of`.
+        weights_sha256: of inputs.weights_of.
     Raises:
         ConfigError: the folder holds a run with another config or other data.
         UserError: the folder can't be written, or its config.json can't be read, or is not here.
