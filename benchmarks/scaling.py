@@ -49,7 +49,7 @@ def collectives(hlo):
 
 
 def run_of(model, batch_size, **overrides):
-    """A run.Run on the embedded digits, over all devices, and its first state."""
+    """A Setup on the embedded digits, over all devices, and its first state."""
     from cifar_jax import config as config_lib
     from cifar_jax import data
     from cifar_jax.train import setup as run
@@ -110,7 +110,7 @@ def sweep(model, runs, batch_size):
     from cifar_jax import config as config_lib
     from cifar_jax import data
     from cifar_jax.machine import mesh as mesh_lib
-    from cifar_jax.sweep import population
+    from cifar_jax.sweep import stack as stack_lib
     from cifar_jax.train import hyper, programs
     from cifar_jax.train import setup as run_lib
 
@@ -120,14 +120,14 @@ def sweep(model, runs, batch_size):
     padded = -(-runs // jax.device_count()) * jax.device_count()
 
     def stack(recipe, form, mesh):
-        made["functions"] = population.shared_functions(recipe, mesh, padded)
+        made["functions"] = stack_lib.shared_functions(recipe, mesh, padded)
         return programs.make_programs(made["functions"], form)
 
     run = run_lib.build(config_lib.check(config), data.load("digits", "", ""), stack)
     shared, whole = mesh_lib.over_devices(run.mesh), mesh_lib.replicated(run.mesh)
 
     def initial(key):
-        return population.initial_member(run, True, hyper.from_config(config), key, {})[0]
+        return stack_lib.initial_member(run, True, hyper.from_config(config), key, {})[0]
 
     keys = jax.ShapeDtypeStruct((padded, 2), "uint32")
     members = jax.eval_shape(jax.vmap(initial), keys)

@@ -54,17 +54,17 @@ def ours(config, dataset, runs):
     from cifar_jax.train.setup import build, initial_state
 
     config = config.copy_and_resolve_references()
-    run = build(config, dataset)
-    test = run.put(*dataset.split("test"))
+    setup = build(config, dataset)
+    test = setup.put(*dataset.split("test"))
     began = time.perf_counter()
-    program = compilation.jit(whole_run.train_and_test(run), donate_argnums=0)
-    program = program.lower(initial_state(run), run.train, test).compile()
+    program = compilation.jit(whole_run.train_and_test(setup), donate_argnums=0)
+    program = program.lower(initial_state(setup), setup.train, test).compile()
     found = {"seconds": [], "accuracies": [], "compile_seconds": time.perf_counter() - began}
     for seed in range(-1, runs):  # the first one warms up
         config.seed = max(seed, 0)
-        start = jax.block_until_ready(initial_state(run))
+        start = jax.block_until_ready(initial_state(setup))
         began = time.perf_counter()
-        confusion = np.asarray(program(start, run.train, test).tested.confusion)
+        confusion = np.asarray(program(start, setup.train, test).tested.confusion)
         seconds = time.perf_counter() - began
         if seed >= 0:
             found["seconds"].append(seconds)

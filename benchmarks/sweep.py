@@ -31,7 +31,7 @@ import sides
 from cifar_jax import metrics
 from cifar_jax.machine import mesh as mesh_lib
 from cifar_jax.machine import runtime
-from cifar_jax.sweep import population
+from cifar_jax.sweep import stack
 from cifar_jax.train import state, steps
 from cifar_jax.train.hyper import make_hyper
 
@@ -62,7 +62,7 @@ class Timed:
             self.state = jax.jit(initial)(0.001, 0)
             key = self.state.key
         else:
-            self.programs = population.make_programs(
+            self.programs = stack.make_programs(
                 recipe, form, self.mesh, self.runs, turns=way == "turns"
             )
             self.data = jax.device_put(
@@ -74,7 +74,7 @@ class Timed:
             @jax.jit
             def members(rates, seeds):
                 states = jax.vmap(initial)(rates, seeds)
-                return population.Member(states, jnp.full(len(seeds), metrics.NEVER))
+                return stack.TrialState(states, jnp.full(len(seeds), metrics.NEVER))
 
             self.state = jax.device_put(members(rates.astype(np.float32), seeds), over)
             key = self.state.state.key

@@ -21,25 +21,25 @@ class Ended(NamedTuple):
     tested: metrics.EvalMetrics
 
 
-def train_and_test(run):
+def train_and_test(setup):
     """The pure function (TrainState, train: Data, test: Data) -> Ended of a run.
 
     The state is that of setup.initial_state; the numbers are those of the main job, which draws the same, to float
     tolerance. It is for accelerators: XLA's CPU back end runs the convolutions of a scan on one thread.
 
     Args:
-        run: Run.
+        setup: Setup.
     Raises:
         ConfigError: the host has a say between epochs: the plateau schedule, early stopping, streamed images; or
             the step is to run under pmap.
     """
-    config, recipe = run.config, run.recipe
+    config, recipe = setup.config, setup.recipe
     stopping = config.early_stopping
     asked = {
         "schedule.name=plateau": config.schedule.name == "plateau",
         "early_stopping": stopping.patience or stopping.max_gap,
         # By itself, too, where the images are too many for the devices.
-        "dataset.residency=stream": not isinstance(run.train.images, jax.Array),
+        "dataset.residency=stream": not isinstance(setup.train.images, jax.Array),
         "parallel.backend=pmap": config.parallel.backend == "pmap",
     }
     if refused := [name for name, wanted in asked.items() if wanted]:
@@ -58,7 +58,7 @@ def train_and_test(run):
         def epoch(carry, number):
             order = functions.epoch_order(start.key, number, train.labels.shape[0])
             step = lambda carry, _: (functions.train_step(*carry, train, order), None)  # noqa: E731
-            return jax.lax.scan(step, carry, length=run.steps_per_epoch)
+            return jax.lax.scan(step, carry, length=setup.steps_per_epoch)
 
         carry = start, functions.no_metrics()
         (last, trained), _ = jax.lax.scan(epoch, carry, jnp.arange(config.total_epochs))

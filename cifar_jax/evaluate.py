@@ -123,5 +123,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    huge_pages.apply()
+    huge_pages.restart()
     sys.exit(main())

@@ -111,5 +111,5 @@ def select(reports, ids):
 
 
 if __name__ == "__main__":
-    huge_pages.apply()
+    huge_pages.restart()
     sys.exit(main())

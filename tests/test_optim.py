@@ -10,7 +10,7 @@ from quick_jit import quick_jit
 from tiers import THOROUGH
 
 from cifar_jax.train import optimizers
-from cifar_jax.train.hyper import Hyper, make_hyper
+from cifar_jax.train.hyper import Hyperparameters, make_hyper
 
 STEPS, RATE = 20, 0.05
 
@@ -23,7 +23,7 @@ def run_ours(name, momentum=0.0, weight_decay=0.0, **options):
     with jax.enable_x64(True):
         optimizer = optimizers.make_optimizer(
             name, momentum=momentum > 0, weight_decay=weight_decay > 0, **options
-        )(Hyper(RATE, momentum, weight_decay, 0.0, 0.0))
+        )(Hyperparameters(RATE, momentum, weight_decay, 0.0, 0.0))
         params = jnp.array([1.0, -2.0, 3.0])
         state = optimizer.init(params)
         for gradient in gradients():
@@ -179,7 +179,7 @@ def test_airbench_is_the_original(shape):
 
     with jax.enable_x64(True):
         optimizer = optimizers.make_optimizer("airbench", weight_decay=True, batch_size=batch)(
-            Hyper(0.24, 0.0, decay * batch / 0.24, 0.0, 0.0)
+            Hyperparameters(0.24, 0.0, decay * batch / 0.24, 0.0, 0.0)
         )
         ours, project = jax.tree.map(jnp.asarray, start), optimizers.projection("airbench")
         state = optimizer.init(ours)

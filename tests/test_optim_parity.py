@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from cifar_jax.train import optimizers, schedules  # noqa: E402
-from cifar_jax.train.hyper import Hyper  # noqa: E402
+from cifar_jax.train.hyper import Hyperparameters  # noqa: E402
 from cifar_jax.train.schedules import Plan  # noqa: E402
 
 pytestmark = pytest.mark.parity
@@ -55,7 +55,7 @@ def test_fifty_steps_stay_together(name, theirs, options):
             momentum=momentum > 0,
             nesterov=options.get("nesterov", False),
             weight_decay=decay > 0,
-        )(Hyper(RATE, jnp.float64(momentum), jnp.float64(decay), 0.0, 0.0))
+        )(Hyperparameters(RATE, jnp.float64(momentum), jnp.float64(decay), 0.0, 0.0))
         gradient = jax.grad(lambda p: jnp.log(jnp.cosh(p - target)).sum())
         params = jnp.asarray(start)
         state = optimizer.init(params)
@@ -78,7 +78,7 @@ def test_muon_begins_as_torchs_in_float64(shape, monkeypatch):
     theirs.grad = torch.tensor(gradient.T.copy())
     torch.optim.Muon([theirs], lr=RATE, weight_decay=0.05).step()
     with jax.enable_x64(True):
-        hyper = Hyper(RATE, 0.0, 0.05, 0.0, 0.0)
+        hyper = Hyperparameters(RATE, 0.0, 0.05, 0.0, 0.0)
         optimizer = optimizers.make_optimizer("muon", weight_decay=True)(hyper)
         params = jnp.asarray(start)
         direction, _ = optimizer.update(jnp.asarray(gradient), optimizer.init(params), params)
@@ -98,7 +98,7 @@ def test_airbench_is_torchs_sgd_of_the_summed_loss_but_for_convolutions(shape, r
         theirs.grad = torch.tensor(batch * gradient)
         sgd.step()
     with jax.enable_x64(True):
-        hyper = Hyper(0.24, 0.0, decay * batch / 0.24, 0.0, 0.0)
+        hyper = Hyperparameters(0.24, 0.0, decay * batch / 0.24, 0.0, 0.0)
         make = optimizers.make_optimizer("airbench", weight_decay=True, batch_size=batch)
         params, optimizer = jnp.asarray(start), make(hyper)
         state = optimizer.init(params)

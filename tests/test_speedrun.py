@@ -12,7 +12,7 @@ from few_images import few_images
 from cifar_jax import config as config_lib
 from cifar_jax import data, models, train, weights
 from cifar_jax.models import airbench_net, weight_files
-from cifar_jax.sweep import population
+from cifar_jax.sweep import stack as stack_lib
 from cifar_jax.train.setup import build, initial_variables
 
 
@@ -43,11 +43,11 @@ def test_whitening_is_of_the_first_training_images_in_a_run_and_in_a_sweep(
     expected = np.asarray(airbench_net.whitening_kernel(normalized))
     found = kernel_of(initial_variables(run))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
-    stack = functools.partial(population.make_programs, runs=2)
-    together = build(config, dataset, stack)
+    make_programs = functools.partial(stack_lib.make_programs, runs=2)
+    together = build(config, dataset, make_programs)
     other = config.copy_and_resolve_references()
     other.seed = 1
-    members = population.create(together, [config, other]).members
+    members = stack_lib.create(together, [config, other]).members
     for kernel in kernel_of(members.state.variables):
         np.testing.assert_array_equal(kernel, found)
 

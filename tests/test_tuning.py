@@ -74,7 +74,7 @@ def test_the_process_is_the_same_but_for_the_setting():
     program = (
         "import os, sys; from cifar_jax.machine import huge_pages; huge_pages.machine_has_use = lambda: True\n"
         "print(os.getpid(), sys.flags.optimize, sys.argv[1:], huge_pages.SWITCH in os.environ, flush=True)\n"
-        "huge_pages.apply(); print(sys.stdin.read()); sys.exit(7)"
+        "huge_pages.restart(); print(sys.stdin.read()); sys.exit(7)"
     )
     process = subprocess.Popen(
         [sys.executable, "-O", "-c", program, "a b", "ü"],

@@ -92,7 +92,7 @@ def maps_of(run, images, classes, layer):
         inputs = run.inference.normalize(images)
         return gradcam.maps(run.inference.model, variables, inputs, classes, layer)
 
-    return batches.apply(step, min(BATCH, len(images)), images, classes)
+    return batches.apply_batched(step, min(BATCH, len(images)), images, classes)
 
 
 def class_number(run, name):

@@ -51,7 +51,7 @@ def maps(model, variables, images, classes=None, layer=None):
             features = value
             return value + change
 
-        logits = named_layers.apply(model, variables, images, add)
+        logits = named_layers.apply_with_hooks(model, variables, images, add)
         chosen = jnp.argmax(logits, axis=-1) if classes is None else classes
         return jnp.sum(jnp.take_along_axis(logits, chosen[:, None], axis=-1)), features
 

@@ -39,7 +39,7 @@ def activations(model, variables, images, layer):
         found[name] = value
         return value
 
-    apply(model, variables, images, look)
+    apply_with_hooks(model, variables, images, look)
     return found[resolve(model, layer, found)]
 
 
@@ -80,7 +80,7 @@ def aliases(model):
     return dict(getattr(model, "layer_aliases", {}))
 
 
-def apply(model, variables, images, visit):
+def apply_with_hooks(model, variables, images, visit):
     """The model's logits in evaluation; `visit` sees, and may replace, what each layer gives.
 
     Args:
@@ -113,7 +113,7 @@ def traced(model, variables, images_shape):
             found[name] = value
             return value
 
-        apply(model, variables, images, look)
+        apply_with_hooks(model, variables, images, look)
         order.extend(found)
         return found
 

@@ -121,7 +121,7 @@ def check(config):
             continue
         section, _, leaf = name.rpartition(".")
         (complete[section] if section else complete)[leaf] = _checked(name, value, field)
-    rules.refuse(complete)
+    rules.check_consistency(complete)
     return complete
 
 

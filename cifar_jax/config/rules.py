@@ -6,7 +6,7 @@ from cifar_jax.errors import ConfigError
 WITH_MOMENTUM = ("sgd", "rmsprop")
 
 
-def refuse(config):
+def check_consistency(config):
     """Raises ConfigError for the first contradiction in a config whose values are each in order."""
     for check in (_validation, _augment, _early_stopping, _optimizer, _schedule, _parallel):
         check(config)

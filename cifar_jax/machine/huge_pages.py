@@ -16,7 +16,7 @@ TUNABLES, HUGE_PAGES = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
 FIRST_GLIBC = (2, 35)  # with that tunable
 
 
-def apply():
+def restart():
     """Replaces this process by itself with `settings`, where there are any.
 
     Only for the `__main__` of a command line: whoever else calls would find his process started again.

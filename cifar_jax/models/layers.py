@@ -27,7 +27,7 @@ from cifar_jax.models.ops.convolution import (
     strided_conv,
     xla_conv,
 )
-from cifar_jax.models.ops.materialize import computed_once
+from cifar_jax.models.ops.materialize import materialize_once
 from cifar_jax.models.ops.normalization import batch_norm, normalize
 from cifar_jax.models.ops.pooling import sliced_max_pool, xla_max_pool
 from cifar_jax.models.ops.winograd import winograd_conv
@@ -94,7 +94,7 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
             return banded_conv(x, kernel, stride, padding)
         if _is_small(x.shape, size):
             return patches_conv(x, kernel, stride, padding)
-        x = computed_once(x)
+        x = materialize_once(x)
         if depth >= MANY_CHANNELS and stride > 1:
             return strided_conv(x, kernel, stride, padding)
         if size == 3 and stride == 1 and padding <= 2 and _is_large(x, features):

@@ -149,7 +149,7 @@ def save(manager, state, record, about, score=None):
 
     Args:
         manager: of open_manager.
-        state: a dataclass of pytrees with an integer `step`: TrainState, or a sweep's Population.
+        state: a dataclass of pytrees with an integer `step`: TrainState, or a sweep's Stack.
         record: JSON-able dict that belongs to the state (what the host has to know to go on).
         about: JSON-able dict that tells where the checkpoint is from: config, versions, data.
         score: greater is better; None for a checkpoint that has not been evaluated.

@@ -71,5 +71,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    huge_pages.apply()
+    huge_pages.restart()
     endings.run(main)

@@ -41,7 +41,7 @@ class Sweep:
     baseline: str = ""
 
 
-class Run(NamedTuple):
+class Trial(NamedTuple):
     """One run of a sweep."""
 
     cell: str
@@ -105,7 +105,7 @@ def choice(values):
 def random_search(distributions, count, seed):
     """Cells drawn at random, each field for itself.
 
-    Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, 2012,
+    Bergstra and Bengio, Random Search for Hyperparameters-Parameter Optimization, 2012,
     https://jmlr.org/papers/v13/bergstra12a.html
 
     Args:
@@ -185,12 +185,12 @@ def runs(sweep, count):
         sweep: Sweep, as of `load`.
         count: seeds for each cell.
     Returns:
-        list of Run, cell by cell.
+        list of Trial, cell by cell.
     Raises:
         ConfigError: a cell with a field or value that does not exist or fit; named.
     """
     return [
-        Run(cell, seed, _config(sweep.base, cell, overrides, seed))
+        Trial(cell, seed, _config(sweep.base, cell, overrides, seed))
         for cell, overrides in sweep.cells.items()
         for seed in range(sweep.base.seed, sweep.base.seed + count)
     ]

@@ -14,7 +14,8 @@ from cifar_jax.errors import ConfigError
 from cifar_jax.machine import files, huge_pages, processes, runtime
 from cifar_jax.models import weight_files
 from cifar_jax.runs import checkpoints, workdir, writers
-from cifar_jax.sweep import cells, figures, groups, loop, memory, population, results, summary
+from cifar_jax.sweep import cells, figures, groups, loop, memory, results, summary
+from cifar_jax.sweep import stack as stack_lib
 from cifar_jax.train import inputs
 from cifar_jax.train.setup import build, remark_on_data
 
@@ -29,7 +30,7 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
         folder: the workdir.
         memory_gb: for all devices together, in 10^9 bytes; None = runtime.available_bytes.
         console: rich.console.Console to print on.
-        turns: of population.make_programs; None = population.takes_turns.
+        turns: of stack_lib.make_programs; None = stack_lib.takes_turns.
     Returns:
         rows of runs.csv: a list of dicts, cell by cell.
     Raises:
@@ -45,7 +46,7 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
     dataset = processes.in_turns(lambda: inputs.load_data(base, theirs))
     console = console or Console(highlight=False)
     say = functools.partial(console.print, markup=False, soft_wrap=True)
-    turns = population.takes_turns() if turns is None else turns
+    turns = stack_lib.takes_turns() if turns is None else turns
     planned = plan(runs, dataset, memory_gb, turns, say)
     sums = inputs.weights_of([run.config for run in runs], theirs)
     mine = about(sweep, runs, dataset, planned) | {"weights_sha256": sums}
@@ -62,7 +63,7 @@ def train_in(folder, sweep, runs, dataset, mine, turns, say):
         sweep, runs: cells.Sweep and its runs.
         dataset: data.Dataset.
         mine: of `about`.
-        turns: of population.make_programs.
+        turns: of stack_lib.make_programs.
         say: prints one line.
     Returns:
         rows of runs.csv.
@@ -216,21 +217,21 @@ def train_group(job, group, epochs, caught, say):
     """
     devices = len(jax.devices())
     members = loop.padded(group.runs, devices)
-    stack = functools.partial(population.make_programs, runs=len(members), turns=job.turns)
-    run = build(group.config, job.dataset, stack, group.dropout_from_hyper)
+    make_programs = functools.partial(stack_lib.make_programs, runs=len(members), turns=job.turns)
+    setup = build(group.config, job.dataset, make_programs, group.dropout_from_hyper)
     if remark := remark_on_data(group.config, job.dataset):
         say(remark)
     file = group.config.model.weights
     gone = weight_files.is_gone(file)
-    start = population.create(run, [member.config for member in members], not gone)
+    start = stack_lib.create(setup, [member.config for member in members], not gone)
     checkpoint_folder = job.folder / "checkpoints" / str(job.index)
     with checkpoints.opened(checkpoint_folder, say) as manager:
-        at, record, theirs = loop.restore(manager, start, len(group.runs), run.mesh, say)
+        at, record, theirs = loop.restore(manager, start, len(group.runs), setup.mesh, say)
         if theirs is None and gone:
             raise inputs.needs_weights(job.folder, file)
         if theirs is not None:
             check_same(job.folder, theirs, job.about)
-            say(f"{job.name}: resuming at step {int(at.step):,} of {run.total_steps:,}")
+            say(f"{job.name}: resuming at step {int(at.step):,} of {setup.total_steps:,}")
         path = job.folder / "metrics" / f"{job.index}.jsonl"
         lines = writers.Nowhere()
         if processes.is_first():
@@ -242,20 +243,20 @@ def train_group(job, group, epochs, caught, say):
             for row in rows:
                 lines.write(row)
             epochs.extend(rows)
-            say(f"{job.name}  {line(rows, run, seconds)}")
+            say(f"{job.name}  {line(rows, setup, seconds)}")
 
         try:
-            last = loop.train(run, group, at, record, manager, job.about, log, caught)
+            last = loop.train(setup, group, at, record, manager, job.about, log, caught)
         finally:
             lines.close()
-    return results.run_rows(run, group, last, record.train_seconds)
+    return results.run_rows(setup, group, last, record.train_seconds)
 
 
-def line(rows, run, seconds):
+def line(rows, setup, seconds):
     """An epoch in one line."""
     going = sum(row["status"] in ("running", "finished") for row in rows)
-    images = len(rows) * run.steps_per_epoch * run.config.batch_size
-    text = f"epoch {rows[0]['epoch']}/{run.config.total_epochs}  {going} of {len(rows)} runs go on"
+    images = len(rows) * setup.steps_per_epoch * setup.config.batch_size
+    text = f"epoch {rows[0]['epoch']}/{setup.config.total_epochs}  {going} of {len(rows)} runs go on"
     valid = [row for row in rows if row["validation_accuracy"] is not None]
     if valid:
         best = max(valid, key=lambda row: row["validation_accuracy"])

@@ -19,7 +19,7 @@ NUMBERS = ("seed", "optimizer.learning_rate", "model.dropout", *SWITCHES)
 class Group(NamedTuple):
     """Runs of one structure."""
 
-    runs: tuple  # of cells.Run
+    runs: tuple  # of cells.Trial
     config: ml_collections.ConfigDict  # theirs, with the greatest of each number
     dropout_from_hyper: bool  # whether their rates differ
 
@@ -38,7 +38,7 @@ def make_groups(runs):
     """The groups of runs, in the order in which their first runs come.
 
     Args:
-        runs: list of cells.Run.
+        runs: list of cells.Trial.
     Returns:
         list of Group.
     """

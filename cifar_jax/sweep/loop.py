@@ -10,14 +10,14 @@ import numpy as np
 from cifar_jax.machine import mesh as mesh_lib
 from cifar_jax.machine import processes, runtime
 from cifar_jax.runs import checkpoints
-from cifar_jax.sweep import population as population_lib
 from cifar_jax.sweep import results
+from cifar_jax.sweep import stack as stack_lib
 from cifar_jax.train.loop import compile_steps, interval_length
 
 
 @dataclasses.dataclass
 class Record:
-    """What the host has to know beside the Population to go on; kept with each checkpoint."""
+    """What the host has to know beside the Stack to go on; kept with each checkpoint."""
 
     train_seconds: float = 0.0  # of the group, in training steps, compilation not counted
     compile_seconds: float = 0.0
@@ -37,11 +37,11 @@ def padded(runs, devices):
     return [runs[i % len(runs)] for i in range(-(-len(runs) // devices) * devices)]
 
 
-def save(manager, population, count, record, about):
+def save(manager, stack, count, record, about):
     """Starts writing the first `count` runs, the padding left out: it depends on the devices."""
     if processes.several():
-        population = mesh_lib.on_host(population)
-    kept = jax.tree.map(lambda x: x[:count] if x.ndim else x, population)
+        stack = mesh_lib.on_host(stack)
+    kept = jax.tree.map(lambda x: x[:count] if x.ndim else x, stack)
     of_runs = {name: getattr(record, name)[:count] for name in OF_RUNS}
     checkpoints.save(manager, kept, dataclasses.asdict(record) | of_runs, about)
 
@@ -50,7 +50,7 @@ def restore(manager, start, count, mesh, say):
     """The newest whole checkpoint, padded like `start` and shared out over the mesh; `say` is told of damaged ones.
 
     Returns:
-        (Population, Record, about); what was given where there is no checkpoint, and about None.
+        (Stack, Record, about); what was given where there is no checkpoint, and about None.
     """
     # Whole on every device: the unpadded runs need not divide.
     whole = mesh_lib.replicated(mesh)
@@ -72,50 +72,48 @@ def restore(manager, start, count, mesh, say):
     return jax.tree.map(pad, found, start), Record(**record), about
 
 
-def train(run, group, population, record, manager, about, log, caught):
+def train(setup, group, stack, record, manager, about, log, caught):
     """Trains a group to the end, or until all its runs have stopped.
 
     Args:
-        run: run.Run of the group.
+        setup: Setup of the group.
         group: groups.Group.
-        population: Population to start from; donated.
+        stack: Stack to start from; donated.
         record: Record that belongs to it; updated.
         manager: of checkpoints.open_manager.
         about: for the checkpoints: JSON-able dict.
         log: (rows, seconds of training) -> None, called after each epoch.
         caught: list that a signal is put into.
     Returns:
-        the last Population.
+        the last Stack.
     Raises:
         runtime.Interrupted.
     """
-    config, per_epoch, count = run.config, run.steps_per_epoch, len(group.runs)
-    step = int(population.step)
-    end_epoch = population_lib.make_end_epoch(config, run.mesh)
-    going = step < run.total_steps and active(population).any()
+    config, per_epoch, count = setup.config, setup.steps_per_epoch, len(group.runs)
+    step = int(stack.step)
+    end_epoch = stack_lib.make_end_epoch(config, setup.mesh)
+    going = step < setup.total_steps and active(stack).any()
     if going:
-        record.compile_seconds += compile_steps(
-            run, population.members, population.members.state.key
-        )
+        record.compile_seconds += compile_steps(setup, stack.members, stack.members.state.key)
     while going:
         epoch = step // per_epoch
-        keys = population.members.state.key
-        orders = run.programs.epoch_order(keys, epoch, len(run.train.labels))
+        keys = stack.members.state.key
+        orders = setup.programs.epoch_order(keys, epoch, len(setup.train.labels))
         while step // per_epoch == epoch:
-            length = interval_length(run, step)
-            population = interval(run, population, record, orders, length)
+            length = interval_length(setup, step)
+            stack = interval(setup, stack, record, orders, length)
             step += length
             if step % per_epoch and processes.signal_of_any(caught):
                 break
-        due = (epoch + 1) % config.checkpoint.every_epochs == 0 or step == run.total_steps
+        due = (epoch + 1) % config.checkpoint.every_epochs == 0 or step == setup.total_steps
         if step % per_epoch == 0:
             seconds = record.epoch_seconds
-            population, rows = finish_epoch(run, group, population, record, end_epoch, due)
+            stack, rows = finish_epoch(setup, group, stack, record, end_epoch, due)
             log(rows, seconds)
-        going = step < run.total_steps and active(population).any()
+        going = step < setup.total_steps and active(stack).any()
         stop = processes.signal_of_any(caught)
         if (due and step % per_epoch == 0) or not going or stop:
-            save(manager, population, count, record, about)
+            save(manager, stack, count, record, about)
         if stop:
             break
     checkpoints.wait(manager)
@@ -125,18 +123,18 @@ def train(run, group, population, record, manager, about, log, caught):
             "on from here.",
             number,
         )
-    return population
+    return stack
 
 
-def active(population):
+def active(stack):
     """Which runs have neither stopped nor diverged: NumPy bool [R]."""
-    return mesh_lib.on_host(population.members.active)
+    return mesh_lib.on_host(stack.members.active)
 
 
-def interval(run, population, record, orders, length):
-    """Trains so many steps and adds to the sums of the epoch; returns the Population."""
+def interval(setup, stack, record, orders, length):
+    """Trains so many steps and adds to the sums of the epoch; returns the Stack."""
     started = time.perf_counter()
-    members, sums = run.programs.train_steps(population.members, run.train, orders, length)
+    members, sums = setup.programs.train_steps(stack.members, setup.train, orders, length)
     values = mesh_lib.on_host(means(sums))
     seconds = time.perf_counter() - started
     record.train_seconds += seconds
@@ -150,8 +148,8 @@ def interval(run, population, record, orders, length):
     record.learning_rate = [
         new if math.isfinite(new) else old for new, old in zip(rates, before, strict=True)
     ]
-    step = mesh_lib.put(population.step + length, population.step.sharding)
-    return population.replace(members=members, step=step)
+    step = mesh_lib.put(stack.step + length, stack.step.sharding)
+    return stack.replace(members=members, step=step)
 
 
 @jax.jit
@@ -166,23 +164,23 @@ def add(so_far, values):
     return (values + so_far if so_far else values).tolist()
 
 
-def finish_epoch(run, group, population, record, end_epoch, due):
+def finish_epoch(setup, group, stack, record, end_epoch, due):
     """Evaluates on the validation split and lets every run decide for itself.
 
     Returns:
-        (Population, rows of results.epoch_rows).
+        (Stack, rows of results.epoch_rows).
     """
-    epoch = int(population.step) // run.steps_per_epoch
+    epoch = int(stack.step) // setup.steps_per_epoch
     trained = {
         "loss": np.float32(np.divide(record.epoch_loss, record.epoch_steps)),
         "accuracy": np.float32(np.divide(record.epoch_accuracy, record.epoch_steps)),
     }
     evaluated = None
-    if run.validation is not None:
-        evaluated = run.programs.evaluate(population.members.state.variables, run.validation)
-    on_devices = mesh_lib.put(trained, mesh_lib.over_devices(run.mesh))
-    population = end_epoch(population, on_devices, evaluated, due, epoch)
-    rows = results.epoch_rows(run, group, population, record.learning_rate, trained, evaluated)
+    if setup.validation is not None:
+        evaluated = setup.programs.evaluate(stack.members.state.variables, setup.validation)
+    on_devices = mesh_lib.put(trained, mesh_lib.over_devices(setup.mesh))
+    stack = end_epoch(stack, on_devices, evaluated, due, epoch)
+    rows = results.epoch_rows(setup, group, stack, record.learning_rate, trained, evaluated)
     record.epoch_steps, record.epoch_loss, record.epoch_accuracy = 0, [], []
     record.epoch_seconds = 0.0
-    return population, rows
+    return stack, rows

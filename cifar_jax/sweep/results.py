@@ -17,23 +17,23 @@ RUN_COLUMNS = (
 )
 
 
-def epoch_rows(run, group, population, learning_rates, trained, evaluated):
+def epoch_rows(setup, group, stack, learning_rates, trained, evaluated):
     """What an epoch was for the runs that took part in it.
 
     Args:
-        run: run.Run of the group.
+        setup: Setup of the group.
         group: groups.Group.
-        population: after the epoch.
+        stack: after the epoch.
         learning_rates: [R], of the last step.
         trained: {"loss", "accuracy"}, [R], means of the epoch.
         evaluated: EvalMetrics [R] of the validation split; None without.
     Returns:
         list of dicts with EPOCH_COLUMNS, and "split": "epoch". A run that diverged has no figures.
     """
-    step = int(population.step)
-    states = statuses(run, population)
+    step = int(stack.step)
+    states = statuses(setup, stack)
     # One that diverged within this epoch has done at least one step of it, too.
-    took_part = mesh_lib.on_host(population.members.state.step) > step - run.steps_per_epoch
+    took_part = mesh_lib.on_host(stack.members.state.step) > step - setup.steps_per_epoch
     validation = summaries(evaluated) if evaluated is not None else None
     rows = []
     for i, member in enumerate(group.runs):
@@ -45,7 +45,7 @@ def epoch_rows(run, group, population, learning_rates, trained, evaluated):
             figures[f"validation_{name}"] = validation and validation[i][name]
         if states[i] == "diverged":
             figures = dict.fromkeys(figures)
-        place = {"split": "epoch", "step": step, "epoch": step // run.steps_per_epoch}
+        place = {"split": "epoch", "step": step, "epoch": step // setup.steps_per_epoch}
         rate = {"learning_rate": learning_rates[i], "status": states[i]}
         rows.append({"cell": member.cell, "seed": member.seed, **place, **rate, **figures})
     return rows
@@ -60,22 +60,22 @@ def summaries(evaluated):
     ]
 
 
-def statuses(run, population):
+def statuses(setup, stack):
     """What became of each run so far: a list of "running", "finished", "stopped early", "diverged"."""
-    members = population.members
+    members = stack.members
     found = mesh_lib.on_host((members.diverged, members.state.step, members.active))
 
     def status(diverged, step, active):
         if diverged != metrics.NEVER:
             return "diverged"
-        if step == run.total_steps:
+        if step == setup.total_steps:
             return "finished"
         return "running" if active else "stopped early"
 
     return list(map(status, *found))
 
 
-def run_rows(run, group, population, train_seconds):
+def run_rows(setup, group, stack, train_seconds):
     """Reads the test set, once, for the best and the last parameters of each run.
 
     Args:
@@ -83,28 +83,28 @@ def run_rows(run, group, population, train_seconds):
     Returns:
         list of dicts with RUN_COLUMNS. A run that diverged has no result, whatever its best epoch.
     """
-    selected = "last" if run.config.selection == "last" else "best"
-    test = run.put(*run.dataset.split("test"))
-    variables = {"last": population.members.state.variables}
-    if run.validation is not None:
-        variables["best"] = population.best.variables
+    selected = "last" if setup.config.selection == "last" else "best"
+    test = setup.put(*setup.dataset.split("test"))
+    variables = {"last": stack.members.state.variables}
+    if setup.validation is not None:
+        variables["best"] = stack.best.variables
     tested = {
-        name: summaries(run.programs.evaluate(each, test)) for name, each in variables.items()
+        name: summaries(setup.programs.evaluate(each, test)) for name, each in variables.items()
     }
-    states = statuses(run, population)
+    states = statuses(setup, stack)
     diverged, done, reasons, best_epoch = mesh_lib.on_host(
         (
-            population.members.diverged,
-            population.members.state.step,
-            population.members.state.early_stopping.reason,
-            population.best.epoch,
+            stack.members.diverged,
+            stack.members.state.step,
+            stack.members.state.early_stopping.reason,
+            stack.best.epoch,
         )
     )
     rows = []
     for i, member in enumerate(group.runs):
         row = {"cell": member.cell, "seed": member.seed, "status": states[i], "selected": selected}
         row["steps"] = min(int(done[i]), int(diverged[i]))  # NEVER is the greatest number
-        row["epochs"] = row["steps"] // run.steps_per_epoch
+        row["epochs"] = row["steps"] // setup.steps_per_epoch
         row["seconds"] = train_seconds / len(group.runs)
         if best_epoch[i]:
             row["best_epoch"] = int(best_epoch[i])
@@ -116,6 +116,6 @@ def run_rows(run, group, population, train_seconds):
             row["selected_test_accuracy"] = tested[selected][i]["accuracy"]
             row["selected_test_loss"] = tested[selected][i]["loss"]
         if states[i] == "stopped early":
-            row["stopped_early"] = early_stopping.describe(reasons[i], run.config.early_stopping)
+            row["stopped_early"] = early_stopping.describe(reasons[i], setup.config.early_stopping)
         rows.append(dict.fromkeys(RUN_COLUMNS) | row)
     return rows

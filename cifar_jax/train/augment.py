@@ -46,7 +46,7 @@ class Augmentation:
 
     @property
     def alternates(self):
-        """Whether `apply` is to be told which images to mirror."""
+        """Whether `apply_augmentation` is to be told which images to mirror."""
         return self.flip and self.flip_mode == "alternating"
 
 
@@ -167,7 +167,7 @@ def cutout(images, centres, size, fill=(125, 123, 114)):
 
 
 def draw(key, batch, image_shape, augmentation):
-    """What is drawn for a batch: a dict of arrays [B, ...], for `apply`.
+    """What is drawn for a batch: a dict of arrays [B, ...], for `apply_augmentation`.
 
     Each part has a key of its own whatever is on, so switching one off leaves the others' draws.
 
@@ -193,7 +193,7 @@ def draw(key, batch, image_shape, augmentation):
     return drawn
 
 
-def apply(images, drawn, augmentation):
+def apply_augmentation(images, drawn, augmentation):
     """Crop, then flip, rotation and cutout, as drawn.
 
     Args:
@@ -235,4 +235,4 @@ def augment(key, images, augmentation, mirrored=None):
     drawn = draw(key, images.shape[0], images.shape[1:], augmentation)
     if mirrored is not None:
         drawn["mirrored"] = mirrored
-    return apply(images, drawn, augmentation)
+    return apply_augmentation(images, drawn, augmentation)

@@ -8,11 +8,11 @@ from cifar_jax.machine import processes
 from cifar_jax.train.setup import initial_state
 
 
-def message(run, step, subject, learning_rate, manager):
+def message(setup, step, subject, learning_rate, manager):
     """What is known of a run that diverged, in one line.
 
     Args:
-        run: run.Run.
+        setup: Setup.
         step: of the first number that is not finite.
         subject: what it is of, such as "the loss".
         learning_rate: of the last update before it; None where there was none.
@@ -20,14 +20,14 @@ def message(run, step, subject, learning_rate, manager):
     """
     said = f"{subject} became NaN or infinite at step {step:,}"
     if learning_rate is None:
-        return f"{said}, before any update; {at_start(run)}."
+        return f"{said}, before any update; {at_start(setup)}."
     good = manager.latest_step()
     kept = (
         f"the last good checkpoint is {manager.folder / str(good)}"
         if good
         else "no checkpoint was written yet"
     )
-    return f"{said}; the learning rate was {learning_rate:.4g}; {kept}. {advice(run.config)}"
+    return f"{said}; the learning rate was {learning_rate:.4g}; {kept}. {advice(setup.config)}"
 
 
 def advice(config):
@@ -40,9 +40,9 @@ def advice(config):
     return f"Try {' or '.join(tries)}, in a new --workdir."
 
 
-def at_start(run):
+def at_start(setup):
     """What of the first step is NaN or infinite: statistics, images, weights, logits or the loss, in this order."""
-    config, recipe, dataset = run.config, run.recipe, run.dataset
+    config, recipe, dataset = setup.config, setup.recipe, setup.dataset
     for name, values in (("mean", recipe.mean), ("standard deviation", recipe.std)):
         if not np.all(np.isfinite(values)):
             return f"the {name} of {dataset.name} is {values}: prepare the data set again"
@@ -52,7 +52,7 @@ def at_start(run):
             f"images are, once normalised in {config.dtype} with mean {recipe.mean} and deviation "
             f"{recipe.std}; try --config.dtype=float32 or --config.dataset.normalization=half"
         )
-    start = initial_state(run)
+    start = initial_state(setup)
     variables = {"params": start.params, "batch_stats": start.batch_stats}
     wrong = [
         ".".join(key.key for key in path[1:])
@@ -64,7 +64,7 @@ def at_start(run):
     fine = f"images, statistics and weights are finite (weights up to {_greatest(variables):.3g})"
     if processes.several():
         return f"{fine}; try --config.dtype=float32 or other weights"
-    logits, loss = _forward(run, start, variables)
+    logits, loss = _forward(setup, start, variables)
     if not _finite(logits):
         return f"{fine}, but the model's logits are not, in {config.dtype}; {_instead(config)}"
     if not _finite(loss):
@@ -89,10 +89,10 @@ def _instead(config):
     return f"try {' or '.join(tries or ['another --config.model.name or --config.seed'])}"
 
 
-def _forward(run, start, variables):
+def _forward(setup, start, variables):
     """(logits, loss) of the first batch, not augmented; all in training, as its first step has them."""
-    recipe, data = run.recipe, run.train
-    order = run.programs.epoch_order(start.key, 0, len(data.labels))
+    recipe, data = setup.recipe, setup.train
+    order = setup.programs.epoch_order(start.key, 0, len(data.labels))
     rows = np.asarray(order[: recipe.batch_size])
 
     @jax.jit

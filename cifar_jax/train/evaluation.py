@@ -13,39 +13,39 @@ from cifar_jax.runs import checkpoints
 from cifar_jax.train import divergence, early_stopping
 
 
-def diverged(run, train_state, step, manager, subject="the loss"):
+def diverged(setup, train_state, step, manager, subject="the loss"):
     """TrainingDiverged: of what is not finite first at `step`; `train_state` is one of the same epoch or the next."""
     learning_rate = None
     if step:
-        factor = run.recipe.schedule(step - 1) * train_state.plateau.scale
+        factor = setup.recipe.schedule(step - 1) * train_state.plateau.scale
         learning_rate = float(train_state.hyper.learning_rate * factor)
-    return TrainingDiverged(divergence.message(run, step, subject, learning_rate, manager))
+    return TrainingDiverged(divergence.message(setup, step, subject, learning_rate, manager))
 
 
-def evaluate(run, train_state, split, manager):
+def evaluate(setup, train_state, split, manager):
     """What metrics.summarize says of a split.
 
     Raises:
         TrainingDiverged: the mean loss is NaN or infinite.
     """
     # What is decided by it is decided in every process: by the same figures, also on hosts that round otherwise.
-    evaluated = processes.of_first(run.programs.evaluate(train_state.variables, split))
+    evaluated = processes.of_first(setup.programs.evaluate(train_state.variables, split))
     found = metrics.summarize(evaluated)
     if not math.isfinite(found["loss"]):
-        raise diverged(run, train_state, int(train_state.step), manager, "the evaluated loss")
+        raise diverged(setup, train_state, int(train_state.step), manager, "the evaluated loss")
     return found
 
 
-def final_evaluation(run, last, record, manager, log):
+def final_evaluation(setup, last, record, manager, log):
     """Reads the test set, once, and evaluates the best and the last parameters on it.
 
     Returns:
         the summary, JSON-able.
     """
-    config = run.config
-    test = run.put(*run.dataset.split("test"))
+    config = setup.config
+    test = setup.put(*setup.dataset.split("test"))
     states = {"last": last}
-    if run.validation is not None:
+    if setup.validation is not None:
         best_step = manager.best_step()
         is_last = best_step in (int(last.step), None)
         best = last if is_last else checkpoints.restore(manager, last, best_step)[0]
@@ -53,24 +53,24 @@ def final_evaluation(run, last, record, manager, log):
     results = {}
     for name, each in states.items():
         results[name] = {"step": int(each.step)}
-        for split, split_data in (("validation", run.validation), ("test", test)):
+        for split, split_data in (("validation", setup.validation), ("test", test)):
             if split_data is None:
                 results[name][split] = None
                 continue
-            results[name][split] = evaluate(run, each, split_data, manager)
+            results[name][split] = evaluate(setup, each, split_data, manager)
         log.test(int(last.step), name, results[name]["test"])
     selected = "last" if config.selection == "last" else "best"
     chosen = results[selected]
-    images = run.config.batch_size * int(last.step)
+    images = setup.config.batch_size * int(last.step)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(last.params)]
-    stopped = int(last.step) < run.total_steps
+    stopped = int(last.step) < setup.total_steps
     reason = early_stopping.describe(last.early_stopping.reason, config.early_stopping)
     return {
         "config": config.to_dict(),
         "dataset": config.dataset.name,
-        "dataset_fingerprint": run.dataset.fingerprint,
+        "dataset_fingerprint": setup.dataset.fingerprint,
         "params": sum(leaf.size for leaf in leaves),
-        "epochs": int(last.step) // run.steps_per_epoch,
+        "epochs": int(last.step) // setup.steps_per_epoch,
         "stopped_early": reason if stopped else None,
         "steps": int(last.step),
         "selected": selected,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from cifar_jax import models
 
 
-class Hyper(NamedTuple):
+class Hyperparameters(NamedTuple):
     """Numeric hyperparameters. They are part of TrainState, so that `vmap` maps over them.
 
     Whether there is momentum, weight decay or label smoothing at all is not read from here: it
@@ -24,9 +24,9 @@ class Hyper(NamedTuple):
 
 
 def make_hyper(learning_rate, momentum=0.0, weight_decay=0.0, label_smoothing=0.0, dropout=0.0):
-    """A Hyper of float32 arrays from numbers."""
+    """A Hyperparameters of float32 arrays from numbers."""
     numbers = (learning_rate, momentum, weight_decay, label_smoothing, dropout)
-    return Hyper(*map(jnp.float32, numbers))
+    return Hyperparameters(*map(jnp.float32, numbers))
 
 
 def dropout_rate(config):
@@ -36,7 +36,7 @@ def dropout_rate(config):
 
 
 def from_config(config):
-    """The Hyper of a checked config."""
+    """The Hyperparameters of a checked config."""
     return make_hyper(
         config.optimizer.learning_rate,
         config.optimizer.momentum,

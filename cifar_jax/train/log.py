@@ -24,20 +24,20 @@ class Log:
     def __init__(self, lines, events, display):
         self._lines, self._events, self._display = lines, events, display
 
-    def start(self, run, train_state):
+    def start(self, setup, train_state):
         """Says what is about to be trained; on a fresh run shows it in TensorBoard too."""
         params = train_state.params
         count = sum(leaf.size for leaf in jax.tree.leaves(params))
-        on_test = run.config.selection == "test"
-        validation = 0 if on_test or not run.validation else len(run.validation.labels)
+        on_test = setup.config.selection == "test"
+        validation = 0 if on_test or not setup.validation else len(setup.validation.labels)
         self._display.say(
-            f"{run.config.model.name}: {count:,} parameters; {run.dataset.name}: "
-            f"{len(run.train.labels):,} training, {validation:,} validation, "
-            f"{run.dataset.sizes['test']:,} test images; {runtime.hardware()}"
+            f"{setup.config.model.name}: {count:,} parameters; {setup.dataset.name}: "
+            f"{len(setup.train.labels):,} training, {validation:,} validation, "
+            f"{setup.dataset.sizes['test']:,} test images; {runtime.hardware()}"
         )
         if remark := huge_pages.remark(os.environ):
             self._display.say(remark)
-        if remark := remark_on_data(run.config, run.dataset):
+        if remark := remark_on_data(setup.config, setup.dataset):
             self._display.say(remark)
         if on_test:
             self._display.say(
@@ -46,10 +46,10 @@ class Log:
         if int(train_state.step):
             return
         overview = parameter_overview.get_parameter_overview(params, include_stats=False)
-        hyperparameters = flatten(run.config)
+        hyperparameters = flatten(setup.config)
         self._events.write_hparams({name: plain(value) for name, value in hyperparameters.items()})
         self._events.write_texts(0, {"parameters": f"```\n{overview}\n```"})
-        self._events.write_images(0, {"augmented": augmented_grid(run, train_state.key)})
+        self._events.write_images(0, {"augmented": augmented_grid(setup, train_state.key)})
 
     def interval(self, step, epoch, values):
         self._lines.write({"step": step, "epoch": epoch, "split": "train", **values})
@@ -83,9 +83,9 @@ def plain(value):
     return "" if value is None else str(value) if isinstance(value, tuple) else value
 
 
-def augmented_grid(run, key, rows=4, columns=8):
+def augmented_grid(setup, key, rows=4, columns=8):
     """The first training images as the model will see them: uint8 [1, rows*H, columns*W, C]."""
-    images, augmentation = run.train.images[: rows * columns], run.recipe.augmentation
+    images, augmentation = setup.train.images[: rows * columns], setup.recipe.augmentation
     mirrored = None
     if augmentation.alternates:
         mirrored = steps.alternating_mask(key, np.arange(len(images)), 0)

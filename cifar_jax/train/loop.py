@@ -54,21 +54,21 @@ def train_and_evaluate(config, folder, console=None):
     theirs = workdir.recorded(folder)
     dataset = processes.in_turns(lambda: inputs.load_data(config, theirs))
     sums = inputs.weights_of([config], theirs)
-    run = dataclasses.replace(build(config, dataset), weights_sha256=sums)
+    setup = dataclasses.replace(build(config, dataset), weights_sha256=sums)
     goes_on = inputs.goes_on_without(config.model.weights, theirs)
-    start = initial_state(run, with_weights=not goes_on)
+    start = initial_state(setup, with_weights=not goes_on)
     with workdir.claimed(folder) as folder:
         identity = folder, config, dataset.fingerprint, processes.is_first(), sums
         processes.in_turns(lambda: workdir.open_workdir(*identity))
-        return train_in(folder, run, start, console, goes_on)
+        return train_in(folder, setup, start, console, goes_on)
 
 
-def train_in(folder, run, start, console, goes_on=False):
+def train_in(folder, setup, start, console, goes_on=False):
     """Trains in a workdir of one's own and writes the summary.
 
     Args:
         folder: of workdir.claimed, with its config.json.
-        run: Run.
+        setup: Setup.
         start: TrainState where there is no checkpoint.
         console: of train_and_evaluate.
         goes_on: whether `start` only has a state's shapes, and the run goes on from a checkpoint.
@@ -77,17 +77,17 @@ def train_in(folder, run, start, console, goes_on=False):
     Raises:
         UserError: `goes_on`, but there is no checkpoint.
     """
-    config, dataset = run.config, run.dataset
-    display = progress.Display(run.total_steps, config.total_epochs, console)
+    config, dataset = setup.config, setup.dataset
+    display = progress.Display(setup.total_steps, config.total_epochs, console)
     with checkpoints.opened(folder / "checkpoints", display.say) as manager, display:
         train_state, record = start, Record()
         if found := checkpoints.restore_newest(manager, start, display.say):
             train_state, kept, about = found
-            mine = workdir.about(config, dataset.fingerprint, run.weights_sha256)
+            mine = workdir.about(config, dataset.fingerprint, setup.weights_sha256)
             workdir.check_same(folder, about, mine)
             record = Record(**kept)
             display.say(
-                f"resuming {folder} at step {int(train_state.step):,} of {run.total_steps:,}"
+                f"resuming {folder} at step {int(train_state.step):,} of {setup.total_steps:,}"
             )
         elif goes_on:
             raise inputs.needs_weights(folder, config.model.weights)
@@ -98,10 +98,10 @@ def train_in(folder, run, start, console, goes_on=False):
             events = writers.TensorBoard(folder / "tensorboard", display.say, int(train_state.step))
         log = Log(lines, events, display)
         try:
-            log.start(run, train_state)
+            log.start(setup, train_state)
             with runtime.catch_signals() as caught:
-                train_state = train(run, train_state, record, manager, log, caught)
-            summary = final_evaluation(run, train_state, record, manager, log)
+                train_state = train(setup, train_state, record, manager, log, caught)
+            summary = final_evaluation(setup, train_state, record, manager, log)
         finally:
             log.close()
     if processes.is_first():
@@ -111,11 +111,11 @@ def train_in(folder, run, start, console, goes_on=False):
     return summary
 
 
-def train(run, train_state, record, manager, log, caught):
+def train(setup, train_state, record, manager, log, caught):
     """Trains to the end, or to where it is stopped early.
 
     Args:
-        run: Run.
+        setup: Setup.
         train_state: TrainState to start from; donated.
         record: Record that belongs to it; updated.
         manager: of checkpoints.open_manager.
@@ -126,31 +126,31 @@ def train(run, train_state, record, manager, log, caught):
     Raises:
         TrainingDiverged, runtime.Interrupted.
     """
-    config, per_epoch = run.config, run.steps_per_epoch
+    config, per_epoch = setup.config, setup.steps_per_epoch
     step, reason = int(train_state.step), int(train_state.early_stopping.reason)
-    if step < run.total_steps and not reason:
-        record.compile_seconds += compile_steps(run, train_state, train_state.key)
-    while step < run.total_steps and not reason:
+    if step < setup.total_steps and not reason:
+        record.compile_seconds += compile_steps(setup, train_state, train_state.key)
+    while step < setup.total_steps and not reason:
         epoch = step // per_epoch
-        order = run.programs.epoch_order(train_state.key, epoch, len(run.train.labels))
+        order = setup.programs.epoch_order(train_state.key, epoch, len(setup.train.labels))
         score = None
         while step // per_epoch == epoch:
-            count = interval_length(run, step)
-            train_state = interval(run, train_state, record, log, order, step, count, manager)
+            count = interval_length(setup, step)
+            train_state = interval(setup, train_state, record, log, order, step, count, manager)
             step += count
             if step % per_epoch and processes.signal_of_any(caught):
                 break
         # The last loss was finite, the update that followed it need not be.
         if not steps.all_finite(train_state.params):
-            raise diverged(run, train_state, step, manager, "a weight")
+            raise diverged(setup, train_state, step, manager, "a weight")
         if step % per_epoch == 0:
-            train_state, score = end_epoch(run, train_state, record, log, epoch, manager)
+            train_state, score = end_epoch(setup, train_state, record, log, epoch, manager)
             reason = int(train_state.early_stopping.reason)
-        last, stop = step == run.total_steps or reason, processes.signal_of_any(caught)
+        last, stop = step == setup.total_steps or reason, processes.signal_of_any(caught)
         due = step % per_epoch == 0 and (epoch + 1) % config.checkpoint.every_epochs == 0
         if due or last or stop:
-            about = workdir.about(config, run.dataset.fingerprint, run.weights_sha256)
-            about["dataset"] = run.dataset.facts()  # with which the model can do without its data
+            about = workdir.about(config, setup.dataset.fingerprint, setup.weights_sha256)
+            about["dataset"] = setup.dataset.facts()  # with which the model can do without its data
             # A checkpoint that only a signal made is no candidate for the best one: an
             # uninterrupted run would not have it.
             candidate = score if due or last else None
@@ -158,7 +158,7 @@ def train(run, train_state, record, manager, log, caught):
         if stop:
             break
     checkpoints.wait(manager)
-    if reason and step < run.total_steps:
+    if reason and step < setup.total_steps:
         why = early_stopping.describe(reason, config.early_stopping)
         log.stopped_early(step // per_epoch, why)
     if number := processes.signal_of_any(caught):
@@ -169,13 +169,13 @@ def train(run, train_state, record, manager, log, caught):
     return train_state
 
 
-def interval_length(run, step):
+def interval_length(setup, step):
     """Steps from `step` to the end of its log interval, or of its epoch if that comes first."""
-    position, every = step % run.steps_per_epoch, run.config.log_every_steps
-    return min(every - position % every, run.steps_per_epoch - position)
+    position, every = step % setup.steps_per_epoch, setup.config.log_every_steps
+    return min(every - position % every, setup.steps_per_epoch - position)
 
 
-def compile_steps(run, train_state, key):
+def compile_steps(setup, train_state, key):
     """Compiles the training steps before the first interval, whose time is then its own.
 
     Args:
@@ -185,14 +185,14 @@ def compile_steps(run, train_state, key):
         seconds.
     """
     started = time.perf_counter()
-    every, per_epoch = run.config.log_every_steps, run.steps_per_epoch
+    every, per_epoch = setup.config.log_every_steps, setup.steps_per_epoch
     counts = {min(every, per_epoch), per_epoch % every} - {0}
-    order = run.programs.epoch_order(key, 0, len(run.train.labels))
-    run.programs.compile(train_state, run.train, order, sorted(counts))
+    order = setup.programs.epoch_order(key, 0, len(setup.train.labels))
+    setup.programs.compile(train_state, setup.train, order, sorted(counts))
     return time.perf_counter() - started
 
 
-def interval(run, train_state, record, log, order, step, count, manager):
+def interval(setup, train_state, record, log, order, step, count, manager):
     """Trains `count` steps from `step` on and logs them.
 
     Returns:
@@ -201,36 +201,36 @@ def interval(run, train_state, record, log, order, step, count, manager):
         TrainingDiverged: naming the step and the last checkpoint.
     """
     started = time.perf_counter()
-    train_state, sums = run.programs.train_steps(train_state, run.train, order, count)
+    train_state, sums = setup.programs.train_steps(train_state, setup.train, order, count)
     values = {name: float(value) for name, value in jax.device_get(sums.compute()).items()}
     seconds = time.perf_counter() - started
     if (bad_step := int(values.pop("first_nonfinite"))) != metrics.NEVER:
         checkpoints.wait(manager)
-        raise diverged(run, train_state, bad_step, manager)
+        raise diverged(setup, train_state, bad_step, manager)
     record.train_seconds += seconds
     record.epoch_seconds += seconds
     record.epoch_steps += count
     record.epoch_loss += values["loss"] * count
     record.epoch_accuracy += values["accuracy"] * count
-    values["images_per_second"] = count * run.config.batch_size / seconds
-    log.interval(step + count, step // run.steps_per_epoch + 1, values)
+    values["images_per_second"] = count * setup.config.batch_size / seconds
+    log.interval(step + count, step // setup.steps_per_epoch + 1, values)
     return train_state
 
 
-def end_epoch(run, train_state, record, log, epoch, manager):
+def end_epoch(setup, train_state, record, log, epoch, manager):
     """Evaluates on the validation split; updates the plateau and early stopping.
 
     Returns:
         (TrainState, score of this state: greater is better; None without a validation split).
     """
-    config, count = run.config, record.epoch_steps
+    config, count = setup.config, record.epoch_steps
     trained = {"loss": record.epoch_loss / count, "accuracy": record.epoch_accuracy / count}
     validation, score = None, None
-    if run.validation is not None:
-        validation = evaluate(run, train_state, run.validation, manager)
+    if setup.validation is not None:
+        validation = evaluate(setup, train_state, setup.validation, manager)
         decisions = decide(config, train_state, trained, validation)
         train_state = train_state.replace(
-            **jax.device_put(decisions, mesh_lib.replicated(run.mesh))
+            **jax.device_put(decisions, mesh_lib.replicated(setup.mesh))
         )
         by_loss = config.checkpoint.monitor == "validation_loss"
         score = -validation["loss"] if by_loss else validation["accuracy"]

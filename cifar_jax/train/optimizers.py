@@ -198,7 +198,7 @@ def make_optimizer(
             subtracted, as AdamW; "auto": decoupled for adamw, lion and muon, else l2.
         batch_size: of airbench, for its sums; the gradients given are means.
     Returns:
-        Hyper -> optax.GradientTransformation; its numbers may be tracers.
+        Hyperparameters -> optax.GradientTransformation; its numbers may be tracers.
     Raises:
         ValueError: unknown name or decay, or momentum for an optimizer that has its own.
     """

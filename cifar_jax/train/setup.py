@@ -30,7 +30,7 @@ from cifar_jax.train import spread as spread_lib
 
 
 @dataclasses.dataclass
-class Run:
+class Setup:
     """All that stays the same while a run trains."""
 
     config: object
@@ -49,17 +49,17 @@ class Run:
         return self.config.total_epochs * self.steps_per_epoch
 
 
-def build(config, dataset, stack=None, dropout_from_hyper=False):
+def build(config, dataset, make_programs=None, dropout_from_hyper=False):
     """Puts the data on the devices and defines the programs; nothing is compiled yet.
 
     Args:
         config: checked ConfigDict.
         dataset: data.Dataset; only its training split is read, unless selection is "test".
-        stack: for a sweep, (Recipe, form, mesh) -> Programs of many runs in place of one's; the
+        make_programs: for a sweep, (Recipe, form, mesh) -> Programs of many runs in place of one's; the
             mesh then shares out the runs, not the images of a batch.
         dropout_from_hyper: of steps.Recipe.
     Returns:
-        Run.
+        Setup.
     Raises:
         ConfigError: a model for images of another shape; a batch larger than the training set, or not
             divisible over the devices; not as many class weights as classes.
@@ -81,7 +81,7 @@ def build(config, dataset, stack=None, dropout_from_hyper=False):
     steps_per_epoch = len(train_indices) // config.batch_size
     mesh = mesh_lib.data_mesh()
     sharing = mesh.size
-    if stack:
+    if make_programs:
         if config.parallel.to_dict() != config_lib.default().parallel.to_dict():
             raise ConfigError(
                 "a sweep shares out its runs over the devices, not their batches: leave config.parallel at its defaults"
@@ -96,7 +96,7 @@ def build(config, dataset, stack=None, dropout_from_hyper=False):
         raise ConfigError("parallel.backend=pmap is for one process; leave it out for several")
     size = sum(dataset.sizes.values()) * images[0].nbytes
     # Hosts may have different memory free.
-    streamed = stack is None and bool(processes.of_first(streams(config, size, mesh)))
+    streamed = make_programs is None and bool(processes.of_first(streams(config, size, mesh)))
     put = streaming.host_data if streamed else functools.partial(on_devices, config, mesh)
 
     validation = None
@@ -107,21 +107,21 @@ def build(config, dataset, stack=None, dropout_from_hyper=False):
 
     recipe = make_recipe(config, dataset, steps_per_epoch)
     recipe = dataclasses.replace(recipe, dropout_from_hyper=dropout_from_hyper)
-    if stack is None:
+    if make_programs is None:
         spread = spread_lib.Spread(mesh, config.parallel.backend, config.parallel.batch_norm)
         whole = -(-recipe.eval_batch_size // mesh.size) * mesh.size
         recipe = dataclasses.replace(recipe, spread=spread, eval_batch_size=whole)
     form = config.steps_per_call
     if form == "auto":
         form = "loop" if jax.default_backend() == "cpu" else "scan"
-    if stack:
-        made = stack(recipe, form, mesh)
+    if make_programs:
+        made = make_programs(recipe, form, mesh)
     elif streamed:
         total = config.total_epochs * steps_per_epoch
         made = streaming.make_programs(recipe, mesh, total, config.dataset.threads)
     else:
         made = steps.make_programs(recipe, form, mesh_lib.replicated(mesh))
-    return Run(
+    return Setup(
         config=config,
         dataset=dataset,
         recipe=recipe,
@@ -226,26 +226,26 @@ def remark_on_data(config, dataset):
     )
 
 
-def initial_state(run, with_weights=True):
+def initial_state(setup, with_weights=True):
     """The TrainState of a run before its first step, on its mesh.
 
     Args:
-        run: Run.
+        setup: Setup.
         with_weights: whether to read config.model.weights, if any; else the model's own stand for them.
     Raises:
         UserError: config.model.weights can't be read, or is of another model.
     """
     start = state.create_state(
-        run.recipe.model,
-        run.recipe.optimizer,
-        hyper.from_config(run.config),
-        run.config.seed,
-        run.train.images.shape[1:],
-        **state_options(run.config),
+        setup.recipe.model,
+        setup.recipe.optimizer,
+        hyper.from_config(setup.config),
+        setup.config.seed,
+        setup.train.images.shape[1:],
+        **state_options(setup.config),
     )
     if with_weights:
-        start = with_variables(start, initial_variables(run))
-    return mesh_lib.put(start, mesh_lib.replicated(run.mesh))
+        start = with_variables(start, initial_variables(setup))
+    return mesh_lib.put(start, mesh_lib.replicated(setup.mesh))
 
 
 def state_options(config):
@@ -257,7 +257,7 @@ def state_options(config):
     }
 
 
-def initial_variables(run):
+def initial_variables(setup):
     """What a run does not draw: the weights of config.model.weights, or what the model takes from the data.
 
     Returns:
@@ -265,11 +265,11 @@ def initial_variables(run):
     Raises:
         UserError: the file can't be read, or is of another model.
     """
-    name = run.config.model.name
-    if run.config.model.weights:
-        return weight_files.load(run.config.model.weights, name, run.recipe.num_classes)
-    few = run.train.images[: models.registry.FROM_DATA]
-    return jax.jit(functools.partial(variables_from_data, run.recipe, name))(few)
+    name = setup.config.model.name
+    if setup.config.model.weights:
+        return weight_files.load(setup.config.model.weights, name, setup.recipe.num_classes)
+    few = setup.train.images[: models.registry.FROM_DATA]
+    return jax.jit(functools.partial(variables_from_data, setup.recipe, name))(few)
 
 
 def variables_from_data(recipe, model_name, images):

@@ -32,21 +32,21 @@ class Spread:
     def devices(self):
         return self.mesh.size if self.mesh else 1
 
-    def shard(self, array):
+    def constrain(self, array):
         """A [B, ...] array of a program that is written for the whole batch, shared out over the devices."""
         if self.devices == 1:
             return array
         return lax.with_sharding_constraint(array, over_devices(self.mesh))
 
-    def own(self, array):
+    def local_shard(self, array):
         """What a training step works on of a [B, ...] array: under pmap a device's share, else all of it."""
         if self.devices == 1 or self.backend == "jit":
-            return self.shard(array)
+            return self.constrain(array)
         share = array.shape[0] // self.devices
         return lax.dynamic_slice_in_dim(array, lax.axis_index(AXIS) * share, share)
 
-    def everyones(self, array):
-        """The [B, ...] array of which this program has what `own` gives."""
+    def all_gather(self, array):
+        """The [B, ...] array of which this program has what `local_shard` gives."""
         if self.devices == 1 or self.backend == "jit":
             return array
         return lax.all_gather(array, AXIS, tiled=True)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from cifar_jax.machine import compilation
 from cifar_jax.train import early_stopping, schedules
-from cifar_jax.train.hyper import Hyper
+from cifar_jax.train.hyper import Hyperparameters
 
 # A run's key is split by purpose, then by epoch or step: what is drawn depends on where the run
 # stands, never on how it got there. So a resumed run draws what the uninterrupted one would have.
@@ -22,7 +22,7 @@ class TrainState:
     batch_stats: Any  # float32, empty without batch norm
     averaged: Any  # moving averages {"params", "batch_stats"}; {} without
     opt_state: Any  # of Optax
-    hyper: Hyper  # never changes
+    hyper: Hyperparameters  # never changes
     plateau: schedules.PlateauState
     early_stopping: early_stopping.EarlyStoppingState
     key: jax.Array  # uint32 [2], the seed's key; never changes
@@ -41,7 +41,7 @@ def initial_state(
     Args:
         model: flax module, called with images [B, H, W, C] and `train`.
         optimizer: of optimizers.make_optimizer.
-        hyper: Hyper.
+        hyper: Hyperparameters.
         key: uint32 [2].
         image_shape: (H, W, C).
         plateau_mode, stopping_mode: "min" or "max".

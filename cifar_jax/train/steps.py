@@ -17,7 +17,7 @@ from cifar_jax.models import layers
 from cifar_jax.models.inference import Inference
 from cifar_jax.train import augment, ema, gradients, losses, mixing, programs
 from cifar_jax.train import spread as spread_lib
-from cifar_jax.train.hyper import Hyper
+from cifar_jax.train.hyper import Hyperparameters
 from cifar_jax.train.state import FLIP, MIX, ORDER, STEP
 
 
@@ -35,7 +35,7 @@ class Recipe(Inference):
     Numbers that a sweep maps over are no part of it: they stand in TrainState.hyper.
     """
 
-    optimizer: Callable[[Hyper], optax.GradientTransformation]
+    optimizer: Callable[[Hyperparameters], optax.GradientTransformation]
     schedule: Callable[[jax.Array], jax.Array]  # step -> factor of the learning rate
     loss: Callable  # of losses.make_loss
     augmentation: augment.Augmentation
@@ -84,12 +84,14 @@ def train_step(recipe, state, metrics, data, order):
     steps_per_epoch = order.shape[0] // recipe.batch_size
     start = (state.step % steps_per_epoch) * recipe.batch_size
     order = jax.lax.dynamic_slice_in_dim(order, start, recipe.batch_size)
-    indices = recipe.spread.own(order)
+    indices = recipe.spread.local_shard(order)
     images, labels = data.images[indices], data.labels[indices]
-    return learn(recipe, state, metrics, images, labels, indices, state.step // steps_per_epoch)
+    return train_on_batch(
+        recipe, state, metrics, images, labels, indices, state.step // steps_per_epoch
+    )
 
 
-def learn(recipe, state, metrics, images, labels, indices, epoch):
+def train_on_batch(recipe, state, metrics, images, labels, indices, epoch):
     """`train_step` of a batch that is chosen: augments it, takes its gradient, updates the state.
 
     Args:
@@ -104,10 +106,10 @@ def learn(recipe, state, metrics, images, labels, indices, epoch):
     step_key = jax.random.fold_in(jax.random.fold_in(state.key, STEP), state.step)
     augment_key, dropout_key = jax.random.split(step_key)
     drawn = augment.draw(augment_key, recipe.batch_size, images.shape[1:], augmentation)
-    drawn = jax.tree.map(spread.own, drawn)
+    drawn = jax.tree.map(spread.local_shard, drawn)
     if augmentation.alternates:
         drawn["mirrored"] = alternating_mask(state.key, indices, epoch)
-    images = recipe.normalize(augment.apply(images, drawn, augmentation))
+    images = recipe.normalize(augment.apply_augmentation(images, drawn, augmentation))
     targets = labels
     if recipe.mix:
         mix_key = jax.random.fold_in(jax.random.fold_in(state.key, MIX), state.step)
@@ -143,8 +145,8 @@ def learn(recipe, state, metrics, images, labels, indices, epoch):
     metrics = metrics.merge(
         TrainMetrics.single_from_model_output(
             loss=found.loss,
-            logits=spread.everyones(found.logits),
-            labels=spread.everyones(labels),
+            logits=spread.all_gather(found.logits),
+            labels=spread.all_gather(labels),
             learning_rate=learning_rate,
             step=state.step,
         )
@@ -179,12 +181,14 @@ def eval_step(recipe, variables, metrics, data, batch):
     """
     count = data.labels.shape[0]
     positions = batch * recipe.eval_batch_size + jnp.arange(recipe.eval_batch_size)
-    positions = recipe.spread.shard(positions)
+    positions = recipe.spread.constrain(positions)
     mask, indices = positions < count, jnp.minimum(positions, count - 1)
-    return judge(recipe, variables, metrics, data.images[indices], data.labels[indices], mask)
+    return eval_on_batch(
+        recipe, variables, metrics, data.images[indices], data.labels[indices], mask
+    )
 
 
-def judge(recipe, variables, metrics, images, labels, mask):
+def eval_on_batch(recipe, variables, metrics, images, labels, mask):
     """`eval_step` of a batch that is chosen: uint8 [B, H, W, C], int32 [B], and bool [B], which images count."""
     logits = recipe.logits(variables, recipe.normalize(images))
     return metrics.add(losses.cross_entropy(logits, labels), logits, labels, mask)

@@ -140,11 +140,11 @@ def make_programs(recipe, mesh, total_steps, threads):
 
     @functools.partial(jit, static_argnums=3, donate_argnums=(0, 1))
     def train_step(state, metrics, batch, per_epoch):
-        return steps.learn(recipe, state, metrics, *batch, state.step // per_epoch)
+        return steps.train_on_batch(recipe, state, metrics, *batch, state.step // per_epoch)
 
     @functools.partial(jit, donate_argnums=1)
     def eval_step(variables, metrics, batch):
-        return steps.judge(recipe, variables, metrics, *batch)
+        return steps.eval_on_batch(recipe, variables, metrics, *batch)
 
     feed = None  # (the next step, the iterator)
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 
-def apply(step, batch_size, *arrays):
+def apply_batched(step, batch_size, *arrays):
     """What a step returns, for all images.
 
     Args:

@@ -179,7 +179,7 @@ def logits(trained, images, batch_size=None):
         return np.zeros((0, trained.inference.num_classes), np.float32)
     batch_size = min(batch_size or eval_batch_size(trained), len(images))
     step = functools.partial(logits_step(trained.inference), jax.device_put(trained.variables))
-    return batches.apply(step, batch_size, images)
+    return batches.apply_batched(step, batch_size, images)
 
 
 def eval_batch_size(trained):

@@ -65,7 +65,7 @@ def test_weights_are_slopes_of_the_logit():
             def add(name, value):
                 return value + change if name == "conv3" else value
 
-            return named_layers.apply(model, variables, images, add)[:, 3]
+            return named_layers.apply_with_hooks(model, variables, images, add)[:, 3]
 
         steps = step * jnp.eye(64)
         rise = jax.lax.map(lambda change: logit(change) - logit(-change), steps)  # [64, B]

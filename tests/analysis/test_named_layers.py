@@ -41,7 +41,7 @@ def test_names_are_distinct_and_looking_changes_nothing(name):
         return value
 
     def apply(variables, images):
-        return named_layers.apply(model, variables, images, look)
+        return named_layers.apply_with_hooks(model, variables, images, look)
 
     watched = jax.make_jaxpr(apply)(variables, images)
     assert str(watched) == str(jax.make_jaxpr(model.apply)(variables, images))

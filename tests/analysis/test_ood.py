@@ -160,7 +160,7 @@ def test_outputs_do_not_depend_on_the_batch_size():
     images = RNG.integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
     step = features.make_step(model, lambda x: x / 255, ("relu_10", features.PENULTIMATE, "bn"))
     step = functools.partial(step, variables)
-    whole, parts = (batches.apply(step, size, images) for size in (100, 3))
+    whole, parts = (batches.apply_batched(step, size, images) for size in (100, 3))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), whole, parts)
     np.testing.assert_allclose(whole.means["relu_10"], whole.features.mean(axis=1), rtol=1e-5)
     assert not np.allclose(whole.means["relu_10"], whole.means["bn"])

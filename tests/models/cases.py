@@ -17,7 +17,7 @@ from quick_jit import quick_jit, quick_jit_float64
 from cifar_jax import models
 from cifar_jax.models import registry
 from cifar_jax.train import optimizers as optim
-from cifar_jax.train.hyper import Hyper
+from cifar_jax.train.hyper import Hyperparameters
 
 # Narrower than registered, or its hundred million weights of one layer would be most of what is computed, and take
 # more memory than a laptop has. The registry's tests take it whole.
@@ -223,5 +223,5 @@ def transformation(optimizer):
     values = {"momentum": 0.0, "weight_decay": 0.0} | options
     on = {name: value > 0 for name, value in options.items()}
     # Not of make_hyper, which rounds to float32.
-    hyper = Hyper(rate, **values, label_smoothing=0.0, dropout=0.0)
+    hyper = Hyperparameters(rate, **values, label_smoothing=0.0, dropout=0.0)
     return optim.make_optimizer(optimizer, **on)(hyper)

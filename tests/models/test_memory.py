@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cifar_jax.models.ops.convolution import xla_conv
-from cifar_jax.models.ops.materialize import computed_once, kept
+from cifar_jax.models.ops.materialize import materialize, materialize_once
 
 
-@pytest.mark.parametrize("function", [computed_once, kept])
+@pytest.mark.parametrize("function", [materialize_once, materialize])
 def test_the_same_numbers_and_gradients(function):
     x = jnp.asarray([[0.0, -1.5, 3e18], [1e-18, 7.0, -2.0]])
     np.testing.assert_array_equal(jax.jit(function)(x), x)
@@ -22,7 +22,7 @@ def test_the_same_numbers_and_gradients(function):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_what_is_no_number_stays_so(dtype):
     x = jnp.asarray([jnp.nan, jnp.inf, -jnp.inf, -0.0], dtype)
-    y = computed_once(x)
+    y = materialize_once(x)
     assert y.dtype == x.dtype
     np.testing.assert_array_equal(y.astype(jnp.float32), x.astype(jnp.float32))
     assert jnp.signbit(y[-1])
@@ -40,4 +40,4 @@ def test_it_is_computed_once():
 
         return jax.jit(jax.grad(loss, 1)).lower(x, kernel).compile().as_text().count(" maximum(")
 
-    assert times(computed_once) == 1 < times(lambda x: x)
+    assert times(materialize_once) == 1 < times(lambda x: x)

@@ -95,7 +95,7 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
     variables = jax.device_put(run.variables)
 
     def outputs(images):
-        found = batches.apply(functools.partial(step, variables), batch_size, images)
+        found = batches.apply_batched(functools.partial(step, variables), batch_size, images)
         if not (np.isfinite(found.logits).all() and np.isfinite(found.features).all()):
             raise UserError(f"the model of {run.workdir} gives values that are not finite")
         return found

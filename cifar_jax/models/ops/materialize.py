@@ -11,7 +11,7 @@ from jax import lax
 
 
 @jax.custom_jvp
-def computed_once(x):
+def materialize_once(x):
     """For what a convolution or a product reads, beside anything else; costs next to nothing.
 
     XLA repeats for another reader no operation that has two inputs of its output's size and a reader that it can't
@@ -20,12 +20,12 @@ def computed_once(x):
     return jnp.where(x == x, x, jnp.nan)
 
 
-@computed_once.defjvp
+@materialize_once.defjvp
 def _(primals, tangents):
-    return computed_once(*primals), *tangents
+    return materialize_once(*primals), *tangents
 
 
-def kept(x):
+def materialize(x):
     """For whatever reads it, at the price of a matrix product with the identity."""
     channels = x.shape[-1]
     identity = jnp.eye(channels, dtype=x.dtype)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cifar_jax.models.ops import few_channels
-from cifar_jax.models.ops.materialize import kept
+from cifar_jax.models.ops.materialize import materialize
 
 
 def xla_max_pool(x, window, stride):
@@ -57,7 +57,7 @@ def _sliced_max_and_place(x, window, stride):
         else:
             place = jnp.where(candidate > maximum, jnp.float32(index), place)
             maximum = jnp.maximum(candidate, maximum)
-    return maximum, kept(place)
+    return maximum, materialize(place)
 
 
 def _staged_max_and_place(x, window):

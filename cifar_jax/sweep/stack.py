@@ -22,8 +22,8 @@ from cifar_jax.train.setup import initial_variables, state_options, with_variabl
 
 
 @flax.struct.dataclass
-class Member:
-    """A run; in a Population each array has an axis of runs in front."""
+class TrialState:
+    """A run; in a Stack each array has an axis of runs in front."""
 
     state: state.TrainState
     diverged: jax.Array  # int32 [], the step after which something was not finite; metrics.NEVER
@@ -43,21 +43,21 @@ class Best:
 
 
 @flax.struct.dataclass
-class Population:
+class Stack:
     step: jax.Array  # int32 [], steps done by the members that have not stopped
-    members: Member
+    members: TrialState
     best: Best
 
 
-def create(run, configs, with_weights=True):
-    """The Population before the first step.
+def create(setup, configs, with_weights=True):
+    """The Stack before the first step.
 
     Args:
-        run: run.Run of the group.
+        setup: Setup of the group.
         configs: of the members, a multiple of the devices.
         with_weights: of setup.initial_state.
     Returns:
-        Population, the runs shared out over the run's mesh.
+        Stack, the runs shared out over the run's mesh.
     Raises:
         UserError: as of setup.initial_variables.
     """
@@ -65,31 +65,31 @@ def create(run, configs, with_weights=True):
     # On the host, from where a program of several processes takes what all of them have.
     hypers = jax.tree.map(lambda *numbers: np.stack(numbers), *hypers)
     keys = np.stack([jax.random.PRNGKey(config.seed) for config in configs])
-    given = initial_variables(run) if with_weights else {}
-    replicated = mesh_lib.replicated(run.mesh)
-    sharded = mesh_lib.over_devices(run.mesh)
-    keep_best = run.validation is not None
+    given = initial_variables(setup) if with_weights else {}
+    replicated = mesh_lib.replicated(setup.mesh)
+    sharded = mesh_lib.over_devices(setup.mesh)
+    keep_best = setup.validation is not None
 
-    build = jax.vmap(functools.partial(initial_member, run, keep_best), in_axes=(0, 0, None))
+    build = jax.vmap(functools.partial(initial_member, setup, keep_best), in_axes=(0, 0, None))
     build = compilation.jit_once(build, out_shardings=(sharded, sharded))
     members, best = build(hypers, keys, given)
-    return Population(mesh_lib.put(np.int32(0), replicated), members, best)
+    return Stack(mesh_lib.put(np.int32(0), replicated), members, best)
 
 
-def initial_member(run, keep_best, hypers, key, given):
-    """(Member, Best) of one run; a pure function. `given` is that of setup.initial_variables."""
+def initial_member(setup, keep_best, hypers, key, given):
+    """(TrialState, Best) of one run; a pure function. `given` is that of setup.initial_variables."""
     start = state.initial_state(
-        run.recipe.model,
-        run.recipe.optimizer,
+        setup.recipe.model,
+        setup.recipe.optimizer,
         hypers,
         key,
-        run.train.images.shape[1:],
-        **state_options(run.config),
+        setup.train.images.shape[1:],
+        **state_options(setup.config),
     )
     start = with_variables(start, given)
     variables = jax.tree.map(jnp.copy, start.variables) if keep_best else {}
     best = Best(variables, score=jnp.float32(-jnp.inf), epoch=jnp.int32(0))
-    return Member(start, diverged=jnp.int32(metrics.NEVER)), best
+    return TrialState(start, diverged=jnp.int32(metrics.NEVER)), best
 
 
 def keep(condition, new, old):
@@ -105,11 +105,11 @@ def member_step(recipe, member, counted, data, order):
     Args:
         counted: TrainMetrics so far; the others as of steps.train_step.
     Returns:
-        (Member, TrainMetrics).
+        (TrialState, TrainMetrics).
     """
     stepped, summed = steps.train_step(recipe, member.state, counted, data, order)
     diverged = jnp.minimum(member.diverged, summed.first_nonfinite.step)
-    return keep(member.active, (Member(stepped, diverged), summed), (member, counted))
+    return keep(member.active, (TrialState(stepped, diverged), summed), (member, counted))
 
 
 def member_epoch(config, member, best, trained, evaluated, due, epoch):
@@ -117,14 +117,14 @@ def member_epoch(config, member, best, trained, evaluated, due, epoch):
 
     Args:
         config: of the group.
-        member: Member.
+        member: TrialState.
         best: Best.
         trained: {"loss", "accuracy"} of the epoch, float32 [].
         evaluated: EvalMetrics of the validation split; None without.
         due: bool [], whether a run alone would make a checkpoint here, stopping early aside.
         epoch: int32 [], from 1.
     Returns:
-        (Member, Best).
+        (TrialState, Best).
     """
     validation = None
     finite = jnp.array(steps.all_finite(member.state.params))
@@ -136,10 +136,10 @@ def member_epoch(config, member, best, trained, evaluated, due, epoch):
         }
         finite &= jnp.isfinite(validation["loss"])
     diverged = jnp.where(finite, member.diverged, jnp.minimum(member.diverged, member.state.step))
-    ended = Member(member.state, diverged)
+    ended = TrialState(member.state, diverged)
     if validation:
         changed = loop.decide(config, member.state, trained, validation)
-        ended = Member(member.state.replace(**changed), diverged)
+        ended = TrialState(member.state.replace(**changed), diverged)
         by_loss = config.checkpoint.monitor == "validation_loss"
         score = -validation["loss"] if by_loss else validation["accuracy"]
         candidate = due | (ended.state.early_stopping.reason != RUNNING)
@@ -153,17 +153,15 @@ def make_end_epoch(config, mesh):
     """member_epoch over the runs, compiled.
 
     Returns:
-        (Population, trained [R], evaluated [R], due, epoch) -> Population; donates the first.
+        (Stack, trained [R], evaluated [R], due, epoch) -> Stack; donates the first.
     """
     over = jax.vmap(functools.partial(member_epoch, config), in_axes=(0, 0, 0, 0, None, None))
     sharded, replicated = mesh_lib.over_devices(mesh), mesh_lib.replicated(mesh)
 
-    @functools.partial(
-        jax.jit, donate_argnums=0, out_shardings=Population(replicated, sharded, sharded)
-    )
-    def end_epoch(population, trained, evaluated, due, epoch):
-        members, best = over(population.members, population.best, trained, evaluated, due, epoch)
-        return Population(population.step, members, best)
+    @functools.partial(jax.jit, donate_argnums=0, out_shardings=Stack(replicated, sharded, sharded))
+    def end_epoch(stack, trained, evaluated, due, epoch):
+        members, best = over(stack.members, stack.best, trained, evaluated, due, epoch)
+        return Stack(stack.step, members, best)
 
     return end_epoch
 
@@ -262,7 +260,9 @@ def in_turns(one, stacked, runs):
             member, order = take((members, orders), run)
             state, counted = one.train_steps(member.state, data, order, count)
             diverged = jnp.minimum(member.diverged, counted.first_nonfinite.step)
-            members, metrics = give((members, metrics), (Member(state, diverged), counted), run)
+            members, metrics = give(
+                (members, metrics), (TrialState(state, diverged), counted), run
+            )
         return members, metrics
 
     def evaluate(variables, data):

@@ -14,7 +14,8 @@ from quick_jit import quick_jit, quick_jit_float64
 from cifar_jax import config as config_lib
 from cifar_jax import data, metrics
 from cifar_jax.models import inference
-from cifar_jax.sweep import Sweep, cells, groups, population
+from cifar_jax.sweep import Sweep, cells, groups
+from cifar_jax.sweep import stack as stack_lib
 from cifar_jax.train import steps
 from cifar_jax.train.early_stopping import PATIENCE
 from cifar_jax.train.hyper import make_hyper
@@ -52,9 +53,9 @@ def make_group(model, cell_overrides):
 
 
 def make_run(group, turns):
-    stack = functools.partial(population.make_programs, runs=len(group.runs), turns=turns)
-    run = build(group.config, digits(), stack, group.dropout_from_hyper)
-    return run, population.create(run, [each.config for each in group.runs])
+    make_programs = functools.partial(stack_lib.make_programs, runs=len(group.runs), turns=turns)
+    run = build(group.config, digits(), make_programs, group.dropout_from_hyper)
+    return run, stack_lib.create(run, [each.config for each in group.runs])
 
 
 def difference(ours, theirs):
@@ -93,7 +94,7 @@ def test_every_run_is_that_run_alone(model, other, monkeypatch):
     with jax.enable_x64(True):
         members = in_float64(start.members)
         recipe = wide_recipe(run)
-        functions = population.stacked_functions(recipe, len(group.runs))
+        functions = stack_lib.stacked_functions(recipe, len(group.runs))
         step, counted = quick_jit_float64(functions.train_step), functions.no_metrics()
         for _ in range(STEPS):
             members, counted = step(members, counted, run.train, order)
@@ -110,12 +111,12 @@ def test_every_run_is_that_run_alone(model, other, monkeypatch):
             step_alone, sums = quick_jit_float64(one.train_step), one.no_metrics()
             for _ in range(STEPS):
                 expected, sums = step_alone(expected, sums, run.train, order[i])
-            found = population.pick(members.state, i)
+            found = stack_lib.pick(members.state, i)
             assert int(found.step) == STEPS
             for name in ("params", "batch_stats"):
                 assert difference(getattr(found, name), getattr(expected, name)) < 1e-10
             np.testing.assert_allclose(
-                population.pick(counted, i).compute()["loss"], sums.compute()["loss"], rtol=1e-6
+                stack_lib.pick(counted, i).compute()["loss"], sums.compute()["loss"], rtol=1e-6
             )
             theirs = quick_jit(one.eval_step)(
                 expected.variables, one.no_eval_metrics(), run.validation, 0
@@ -148,7 +149,7 @@ def test_in_turns_the_numbers_are_the_very_same():
     mine = alone.programs.epoch_order(expected.key, 1, len(run.train.labels))
     np.testing.assert_array_equal(order[3], mine)
     expected, _ = alone.programs.train_steps(expected, alone.train, mine, STEPS)
-    jax.tree.map(np.testing.assert_array_equal, population.pick(members.state, 3), expected)
+    jax.tree.map(np.testing.assert_array_equal, stack_lib.pick(members.state, 3), expected)
 
 
 @pytest.mark.thorough
@@ -171,7 +172,7 @@ def test_a_run_that_diverges_or_stops_is_left_behind(turns):
     for _ in range(2):
         members, sums = run.programs.train_steps(members, run.train, orders, 4)
     assert members.active.tolist() == [True, False, False, False]
-    unchanged = [population.pick(each, 1) for each in (members, before)]
+    unchanged = [stack_lib.pick(each, 1) for each in (members, before)]
     jax.tree.map(np.testing.assert_array_equal, *unchanged)
     first = np.asarray(members.diverged)
     assert (
@@ -181,8 +182,8 @@ def test_a_run_that_diverges_or_stops_is_left_behind(turns):
     expected = initial_state(alone)
     for _ in range(2):
         expected, theirs = alone.programs.train_steps(expected, alone.train, orders[0], 4)
-    assert difference(population.pick(members.state, 0).params, expected.params) < 1e-5
-    found = population.pick(sums, 0).compute()
+    assert difference(stack_lib.pick(members.state, 0).params, expected.params) < 1e-5
+    found = stack_lib.pick(sums, 0).compute()
     np.testing.assert_allclose(found["loss"], theirs.compute()["loss"], rtol=1e-5)
     assert int(sums.loss.count[1]) == 0
 
