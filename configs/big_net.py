@@ -32,7 +32,7 @@ def get_config(variant="base"):
         config.optimizer.learning_rate = 0.0002
         config.optimizer.weight_decay = 0.0 if variant == "no_l2" else 0.004
         if variant != "no_scheduler":
-            config.schedule.name = "piecewise"
+            config.schedule.name = "step"
             config.schedule.drop_factor = 0.1
             config.schedule.drop_epochs = 16
         config.checkpoint.monitor = "validation_loss"

@@ -22,7 +22,7 @@ def get_config():
     config.optimizer.momentum = 0.9
     config.optimizer.nesterov = True
     config.optimizer.weight_decay = 5e-4
-    config.schedule.name = "step"
+    config.schedule.name = "multistep"
     config.schedule.factor = 0.2
     config.schedule.milestones = (60, 120, 160)
     return config

@@ -77,7 +77,7 @@ def test_unknown_field_names_the_nearest(name, suggestion):
         "schedule.milestones=(3.5,)",
         "schedule.milestones=(0,)",
         "schedule.drop_epochs=0",
-        "optimizer.decay=l1",
+        "optimizer.weight_decay_mode=l1",
         "loss.name=hinge",
         "loss.label_smoothing=1.5",
         "loss.class_weights=(1,-1)",
@@ -105,15 +105,15 @@ def test_wrong_value_is_refused(override):
         {"optimizer.name": "adam", "optimizer.momentum": "0.9"},
         {"schedule.name": "plateau", "schedule.warmup_epochs": "1"},
         {"total_epochs": "2", "schedule.warmup_epochs": "3"},
-        {"schedule.name": "plateau", "schedule.monitor": "validation_accuracy"},
         {"schedule.name": "one_cycle", "schedule.warmup_epochs": "1"},
-        {"schedule.name": "step"},
+        {"schedule.name": "multistep"},
         {"schedule.milestones": "(3,)"},
-        {"schedule.name": "step", "schedule.milestones": "(5, 3)"},
-        {"schedule.name": "step", "schedule.milestones": "(3, 3)"},
+        {"schedule.name": "multistep", "schedule.milestones": "(5, 3)"},
+        {"schedule.name": "step", "schedule.milestones": "(3, 5)"},
+        {"schedule.name": "multistep", "schedule.milestones": "(3, 3)"},
         {"optimizer.nesterov": "true"},
         {"optimizer.nesterov": "true", "optimizer.name": "rmsprop", "optimizer.momentum": "0.9"},
-        {"optimizer.name": "adamw", "optimizer.decay": "l2"},
+        {"optimizer.name": "adamw", "optimizer.weight_decay_mode": "l2"},
         {"early_stopping.patience": "3", "dataset.validation_fraction": "0", "selection": "last"},
         {"early_stopping.max_gap": "10", "dataset.validation_fraction": "0", "selection": "last"},
         {"early_stopping.min_delta": "0.1"},
@@ -131,6 +131,32 @@ def test_contradiction_is_refused(overrides):
         parse(*(f"--config.{name}={value}" for name, value in overrides.items()))
 
 
+@pytest.mark.parametrize(
+    ("override", "new"),
+    [("schedule.name=piecewise", "'step'"), ("optimizer.decay=l2", "optimizer.weight_decay_mode")],
+)
+def test_an_old_name_is_refused_with_the_new_one(override, new):
+    with pytest.raises(ConfigError, match=f"is now called {new}"):
+        parse(f"--config.{override}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"name": "piecewise", "mode": "min"}, {"name": "step"}),
+        ({"name": "step", "milestones": [3, 5]}, {"name": "multistep", "milestones": (3, 5)}),
+        ({"name": "step", "milestones": []}, {"name": "step"}),
+    ],
+)
+def test_a_record_is_read_by_the_new_names(old, new):
+    config = config_lib.default()
+    config.schedule.update(new)
+    config.optimizer.weight_decay_mode = "decoupled"
+    recorded = {"schedule": old, "optimizer": {"decay": "decoupled"}}
+    assert config_lib.of_record(recorded) == config
+    assert config_lib.differing(recorded, config) == []
+
+
 def test_overrides_reach_their_fields():
     config, _ = parse(
         "--config.seed=3",
@@ -145,13 +171,13 @@ def test_overrides_reach_their_fields():
 
 def test_tuples_are_given_as_on_a_command_line_and_in_a_file():
     config, _ = parse(
-        "--config.schedule.name=step",
+        "--config.schedule.name=multistep",
         "--config.schedule.milestones=(3, 5)",
         "--config.loss.class_weights=(1, 2.5)",
     )
     assert config.schedule.milestones == (3, 5) and config.loss.class_weights == (1.0, 2.5)
     default = config_lib.default()
-    default.schedule.name, default.schedule.milestones = "step", [3, 5]
+    default.schedule.name, default.schedule.milestones = "multistep", [3, 5]
     assert config_lib.check(default).schedule.milestones == (3, 5)
     # A workdir's config.json has lists for them.
     stored = json.loads(json.dumps(config.to_dict()))

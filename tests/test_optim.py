@@ -83,7 +83,7 @@ def registered():
 @pytest.mark.parametrize(("name", "decay", "momentum"), registered())
 def test_every_registered_optimizer(name, decay, momentum):
     """It lowers a convex loss, with every number a tracer, for several values at once as for each."""
-    options = {"weight_decay": decay is not None, "decay": decay or "auto"}
+    options = {"weight_decay": decay is not None, "weight_decay_mode": decay or "auto"}
     optimizer = optimizers.make_optimizer(name, momentum=momentum, **options)
     start = {
         "kernel": jnp.linspace(-1, 1, 36).reshape(2, 2, 3, 3),
@@ -202,6 +202,6 @@ def test_what_is_wrong_raises():
     with pytest.raises(ValueError, match="unknown optimizer"):
         optimizers.make_optimizer("sdg")
     with pytest.raises(ValueError, match="unknown decay"):
-        optimizers.make_optimizer("sgd", decay="l1")
+        optimizers.make_optimizer("sgd", weight_decay_mode="l1")
     with pytest.raises(ValueError, match="adam has its own momentum"):
         optimizers.make_optimizer("adam", momentum=True)

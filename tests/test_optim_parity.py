@@ -116,8 +116,13 @@ STEPS = PER_EPOCH * EPOCHS
 @pytest.mark.parametrize(
     ("name", "plan", "theirs", "options"),
     [
-        ("step", {"milestones": (3, 7, 8), "factor": 0.3}, "MultiStepLR", {"milestones": [12, 28, 32], "gamma": 0.3}),
-        ("piecewise", {"drop_epochs": 4, "drop_factor": 0.3}, "StepLR", {"step_size": 16, "gamma": 0.3}),
+        (
+            "multistep",
+            {"milestones": (3, 7, 8), "factor": 0.3},
+            "MultiStepLR",
+            {"milestones": [12, 28, 32], "gamma": 0.3},
+        ),
+        ("step", {"drop_epochs": 4, "drop_factor": 0.3}, "StepLR", {"step_size": 16, "gamma": 0.3}),
         ("one_cycle", {}, "OneCycleLR", {"max_lr": RATE, "total_steps": STEPS, "cycle_momentum": False}),
         ("cosine", {}, "CosineAnnealingLR", {"T_max": STEPS}),
         ("linear", {}, "LinearLR", {"start_factor": 1.0, "end_factor": 0.0, "total_iters": STEPS}),

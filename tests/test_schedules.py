@@ -43,10 +43,10 @@ def test_drops_come_at_epochs_of_the_training_warmup_included():
     epochs = np.arange(41) // 4
     expected = 0.5 ** (epochs // 3)
     expected[:2] = 0, 0.5
-    np.testing.assert_allclose(factors("piecewise", plan), expected, rtol=1e-6)
+    np.testing.assert_allclose(factors("step", plan), expected, rtol=1e-6)
     plan = Plan(40, steps_per_epoch=4, factor=0.2, milestones=(2, 3, 7))
     expected = 0.2 ** ((epochs >= 2) * 1 + (epochs >= 3) + (epochs >= 7))
-    np.testing.assert_allclose(factors("step", plan), expected, rtol=1e-6)
+    np.testing.assert_allclose(factors("multistep", plan), expected, rtol=1e-6)
 
 
 def test_linear_ends_at_zero_after_the_last_step_and_begins_after_the_warmup():

@@ -11,7 +11,7 @@ import textwrap
 import ml_collections
 from ml_collections import config_dict
 
-from cifar_jax.config import paths, rules
+from cifar_jax.config import paths, renamed, rules
 from cifar_jax.config.schema import SCHEMA, Field, fields
 from cifar_jax.errors import ConfigError, nearest, one_line
 
@@ -92,6 +92,8 @@ def variant_of(variants, name):
 def check_name(name):
     """Raises ConfigError where `name` ("dataset.name") is no field."""
     known = fields()
+    if name in renamed.FIELDS:
+        raise ConfigError(f"config.{name} is now called {renamed.FIELDS[name]}")
     sections = {field.rsplit(".", 1)[0] for field in known if "." in field}
     if name not in known and name not in sections:
         raise ConfigError(f"config has no field `{name}`; {nearest(name, known)}")
@@ -144,6 +146,8 @@ def _one_checked(name, value, field, kind):
         )
     if field.path:
         paths.local(value)
+    if new := renamed.VALUES.get((name, value)):
+        raise ConfigError(f"config.{name} = {value!r} is now called {new!r}")
     if field.choices and value not in field.choices:
         raise ConfigError(f"config.{name} = {value!r}: {nearest(value, field.choices)}")
     if kind is float and not abs(value) < float("inf"):
@@ -165,13 +169,22 @@ def differing(old, new):
     # JSON has lists for tuples.
     old, new = (
         {name: tuple(value) if isinstance(value, list) else value for name, value in all_of.items()}
-        for all_of in (defaults | flatten(old), defaults | flatten(new))
+        for all_of in (defaults | renamed.of_record(flatten(each)) for each in (old, new))
     )
     return [
         (name, old.get(name), new.get(name))
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name) and (name not in known or known[name].affects_result)
     ]
+
+
+def of_record(config):
+    """`check` of a config that an earlier version recorded."""
+    nested = {}
+    for name, value in renamed.of_record(flatten(config)).items():
+        section, _, leaf = name.rpartition(".")
+        (nested.setdefault(section, {}) if section else nested)[leaf] = value
+    return check(nested)
 
 
 def describe():

@@ -1,9 +1,10 @@
 """Fields of a config that contradict each other."""
 
+from cifar_jax.config import registries
 from cifar_jax.errors import ConfigError
 
 # The only optimizers to which optimizer.momentum belongs; the others have moments of their own.
-WITH_MOMENTUM = ("sgd", "rmsprop")
+WITH_MOMENTUM = registries.names("train/optimizers.py", "OPTIMIZERS", having="takes_momentum")
 
 
 def check_consistency(config):
@@ -58,17 +59,14 @@ def _optimizer(config):
         )
     if optimizer.nesterov and (optimizer.name != "sgd" or not optimizer.momentum):
         raise ConfigError("optimizer.nesterov goes with optimizer.name=sgd and a momentum above 0")
-    if optimizer.name == "adamw" and optimizer.decay == "l2":
-        raise ConfigError("optimizer.decay=l2 makes adamw into adam: set optimizer.name=adam")
+    if optimizer.name == "adamw" and optimizer.weight_decay_mode == "l2":
+        raise ConfigError(
+            "optimizer.weight_decay_mode=l2 makes adamw into adam: set optimizer.name=adam"
+        )
 
 
 def _schedule(config):
     schedule = config.schedule
-    better = "max" if schedule.monitor == "validation_accuracy" else "min"
-    if schedule.name == "plateau" and schedule.mode != better:
-        raise ConfigError(
-            f"schedule.monitor={schedule.monitor} goes with schedule.mode={better}, not {schedule.mode}"
-        )
     if schedule.warmup_epochs > config.total_epochs:
         raise ConfigError(
             f"schedule.warmup_epochs={schedule.warmup_epochs} is more than "
@@ -81,9 +79,9 @@ def _schedule(config):
     )
     if not ascending:
         raise ConfigError(f"schedule.milestones={schedule.milestones} must be in ascending order")
-    if (schedule.name == "step") != bool(schedule.milestones):
+    if (schedule.name == "multistep") != bool(schedule.milestones):
         raise ConfigError(
-            "schedule.name=step and schedule.milestones, such as (60, 80), go with each other"
+            "schedule.name=multistep and schedule.milestones, such as (60, 80), go with each other"
         )
 
 

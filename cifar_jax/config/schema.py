@@ -3,6 +3,12 @@
 import dataclasses
 from typing import Any
 
+from cifar_jax.config import registries
+
+OPTIMIZERS = registries.names("train/optimizers.py", "OPTIMIZERS")
+SCHEDULES = registries.names("train/schedules.py", "SCHEDULES")
+LOSSES = registries.names("train/losses.py", "LOSSES")
+
 
 @dataclasses.dataclass(frozen=True)
 class Field:
@@ -102,7 +108,7 @@ SCHEMA = {
                                        "`softmax_twice` gives softmax outputs to a loss that applies softmax itself "
                                        "(report 002; its least value for ten classes is 1.461), `focal` is that of "
                                        "Lin et al. (2017).",
-                      choices=("cross_entropy", "softmax_twice", "focal")),
+                      choices=LOSSES),
         "label_smoothing": Field(0.0, "Share of the target that is spread evenly over all classes.", low=0, high=1),
         "class_weights": Field((), "One weight for each class, as PyTorch's CrossEntropyLoss takes them; () = none.",
                                element=float, low=1e-6, high=1e6),
@@ -112,35 +118,35 @@ SCHEMA = {
         "name": Field("sgd", "With PyTorch's defaults; lion and muon with Optax's. `airbench`: Muon for convolutions, "
                              "whose kernels keep their norm, SGD for the rest, each at the rate it has there "
                              "(Jordan 2024; see configs/speedrun.py).",
-                      choices=("sgd", "adam", "adamw", "rmsprop", "adagrad", "lion", "muon", "airbench")),
+                      choices=OPTIMIZERS),
         "learning_rate": Field(0.001, "Base learning rate; the schedule multiplies it.", low=0, high=1e30),
         "momentum": Field(0.0, "Momentum of sgd and rmsprop.", low=0, high=0.9999),
         "nesterov": Field(False, "sgd: Nesterov's momentum."),
         "weight_decay": Field(0.0, "Weight decay, for all parameters (airbench: but convolutions).", low=0, high=1e30),
-        "decay": Field("auto", "`l2`: added to the gradient before momentum and scaling; `decoupled`: learning rate * "
-                               "weight_decay * parameter is subtracted; `auto`: decoupled for adamw, lion and muon, "
-                               "else l2.", choices=("auto", "l2", "decoupled")),
+        "weight_decay_mode": Field("auto", "`l2`: added to the gradient before momentum and scaling; `decoupled`: learning "
+                                           "rate * weight_decay * parameter is subtracted; `auto`: as the "
+                                           "optimizer's authors do, l2 for sgd, adam, rmsprop, adagrad and airbench.",
+                                   choices=("auto", "l2", "decoupled")),
     },
     "ema": {
         "decay": Field(0.0, "Decay of the moving averages, without bias, of parameters and batch statistics, which "
                             "are evaluated in place of the last ones; 0 = off.", low=0, high=0.999999),
     },
     "schedule": {
-        "name": Field("constant", "`constant`, `piecewise` (times drop_factor every drop_epochs), `step` (times factor "
-                                  "at each of the milestones), `cosine` and `linear` (to 0 after the last step), "
-                                  "`one_cycle` (PyTorch's OneCycleLR, learning rate only) or `plateau` (PyTorch's "
+        "name": Field("constant", "`constant`, `step` (times drop_factor every drop_epochs: PyTorch's StepLR), "
+                                  "`multistep` (times factor at each of the milestones: its MultiStepLR), `cosine` "
+                                  "and `linear` (to 0 after the last step), `one_cycle` (PyTorch's OneCycleLR, learning rate only) or `plateau` (PyTorch's "
                                   "ReduceLROnPlateau on the validation metric).",
-                      choices=("constant", "piecewise", "step", "cosine", "linear", "one_cycle", "plateau")),
+                      choices=SCHEDULES),
         "warmup_epochs": Field(0.0, "Epochs of linear warm-up from 0, counted in total_epochs (not one_cycle, "
                                     "plateau).", low=0),
-        "drop_factor": Field(0.1, "piecewise: learning rate times this.", low=0, high=1),
-        "drop_epochs": Field(10, "piecewise: epochs from drop to drop.", low=1, high=100_000),
-        "milestones": Field((), "step: the epochs after which the learning rate drops, such as (60, 80).",
+        "drop_factor": Field(0.1, "step: learning rate times this.", low=0, high=1),
+        "drop_epochs": Field(10, "step: epochs from drop to drop.", low=1, high=100_000),
+        "milestones": Field((), "multistep: the epochs after which the learning rate drops, such as (60, 80).",
                             element=int, low=1, high=100_000),
         "monitor": Field("validation_loss", "plateau: the metric watched.",
                          choices=("validation_loss", "validation_accuracy")),
-        "mode": Field("min", "plateau: is less (`min`) or more (`max`) better.", choices=("min", "max")),
-        "factor": Field(0.1, "plateau and step: learning rate times this.", low=0, high=0.9999),
+        "factor": Field(0.1, "plateau and multistep: learning rate times this.", low=0, high=0.9999),
         "patience": Field(10, "plateau: epochs without improvement that are waited through.", low=0),
         "threshold": Field(1e-4, "plateau: least improvement that counts.", low=0),
         "threshold_mode": Field("rel", "plateau: threshold relative to the best value, or absolute.",

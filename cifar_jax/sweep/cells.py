@@ -22,7 +22,6 @@ SHORT = {
     "schedule.name": "schedule",
     "loss.name": "loss",
     "ema.decay": "ema",
-    "optimizer.decay": "decay_kind",
 }
 
 

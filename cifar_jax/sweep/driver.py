@@ -256,7 +256,9 @@ def line(rows, setup, seconds):
     """An epoch in one line."""
     going = sum(row["status"] in ("running", "finished") for row in rows)
     images = len(rows) * setup.steps_per_epoch * setup.config.batch_size
-    text = f"epoch {rows[0]['epoch']}/{setup.config.total_epochs}  {going} of {len(rows)} runs go on"
+    text = (
+        f"epoch {rows[0]['epoch']}/{setup.config.total_epochs}  {going} of {len(rows)} runs go on"
+    )
     valid = [row for row in rows if row["validation_accuracy"] is not None]
     if valid:
         best = max(valid, key=lambda row: row["validation_accuracy"])

@@ -260,9 +260,7 @@ def in_turns(one, stacked, runs):
             member, order = take((members, orders), run)
             state, counted = one.train_steps(member.state, data, order, count)
             diverged = jnp.minimum(member.diverged, counted.first_nonfinite.step)
-            members, metrics = give(
-                (members, metrics), (TrialState(state, diverged), counted), run
-            )
+            members, metrics = give((members, metrics), (TrialState(state, diverged), counted), run)
         return members, metrics
 
     def evaluate(variables, data):

@@ -252,10 +252,11 @@ def decide(config, train_state, trained, validation):
     """
     changed, schedule, stopping = {}, config.schedule, config.early_stopping
     if schedule.name == "plateau":
-        options = ("mode", "factor", "patience", "threshold", "threshold_mode", "cooldown")
+        options = ("factor", "patience", "threshold", "threshold_mode", "cooldown")
         changed["plateau"] = schedules.plateau_update(
             train_state.plateau,
             monitored(validation, schedule.monitor),
+            mode=early_stopping.mode_of(schedule.monitor),
             **{name: schedule[name] for name in options},
             **schedules.plateau_scales(train_state.hyper.learning_rate, schedule.min_learning_rate),
         )

@@ -19,7 +19,7 @@ class Entry(NamedTuple):
     """One optimizer. `direction` is called with the momentum (None: off) and whether it is Nesterov's."""
 
     direction: Callable
-    decay: str = "l2"  # what `decay="auto"` means
+    mode: str = "l2"  # of weight decay, where `weight_decay_mode="auto"`
     takes_momentum: bool = False  # optimizer.momentum; the others have moments of their own
     # batch size -> what is done to the gradient before weight decay; None: nothing.
     scale: Callable | None = None
@@ -153,11 +153,11 @@ def _airbench_project(params):
 OPTIMIZERS = {
     "sgd": Entry(_trace, takes_momentum=True),
     "adam": Entry(_adam),
-    "adamw": Entry(_adam, decay="decoupled"),
+    "adamw": Entry(_adam, mode="decoupled"),
     "rmsprop": Entry(_rmsprop, takes_momentum=True),
     "adagrad": Entry(_adagrad),
-    "lion": Entry(_lion, decay="decoupled"),
-    "muon": Entry(_muon, decay="decoupled"),
+    "lion": Entry(_lion, mode="decoupled"),
+    "muon": Entry(_muon, mode="decoupled"),
     "airbench": Entry(
         _airbench, scale=_airbench_scale, decayed=_airbench_decayed, project=_airbench_project
     ),
@@ -165,7 +165,13 @@ OPTIMIZERS = {
 
 
 def make_optimizer(
-    name, *, momentum=False, nesterov=False, weight_decay=False, decay="auto", batch_size=1
+    name,
+    *,
+    momentum=False,
+    nesterov=False,
+    weight_decay=False,
+    weight_decay_mode="auto",
+    batch_size=1,
 ):
     """The direction of descent, before the learning rate.
 
@@ -193,21 +199,21 @@ def make_optimizer(
         nesterov: of sgd.
         weight_decay: whether there is weight decay, at hyper.weight_decay, for every parameter
             (but airbench's convolutions).
-        decay: "l2" adds decay * params to the gradient first, as PyTorch's SGD, Adam, RMSprop and
+        weight_decay_mode: "l2" adds decay * params to the gradient first, as PyTorch's SGD, Adam, RMSprop and
             Adagrad; "decoupled" adds it to the direction, so that learning rate * decay * params is
             subtracted, as AdamW; "auto": decoupled for adamw, lion and muon, else l2.
         batch_size: of airbench, for its sums; the gradients given are means.
     Returns:
         Hyperparameters -> optax.GradientTransformation; its numbers may be tracers.
     Raises:
-        ValueError: unknown name or decay, or momentum for an optimizer that has its own.
+        ValueError: unknown name or mode, or momentum for an optimizer that has its own.
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"unknown optimizer {name!r}")
     entry = OPTIMIZERS[name]
-    decay = entry.decay if decay == "auto" else decay
-    if decay not in ("l2", "decoupled"):
-        raise ValueError(f"unknown decay {decay!r}")
+    mode = entry.mode if weight_decay_mode == "auto" else weight_decay_mode
+    if mode not in ("l2", "decoupled"):
+        raise ValueError(f"unknown weight_decay_mode {mode!r}")
     if momentum and not entry.takes_momentum:
         raise ValueError(f"{name} has its own momentum")
 
@@ -215,7 +221,7 @@ def make_optimizer(
         parts = [entry.direction(hyper.momentum if momentum else None, nesterov)]
         if weight_decay:
             decayed = optax.add_decayed_weights(hyper.weight_decay, entry.decayed)
-            parts.insert(0 if decay == "l2" else 1, decayed)
+            parts.insert(0 if mode == "l2" else 1, decayed)
         if entry.scale:
             parts.insert(0, entry.scale(batch_size))
         return optax.chain(*parts) if len(parts) > 1 else parts[0]

@@ -16,10 +16,10 @@ class Plan(NamedTuple):
     total_steps: int
     steps_per_epoch: int = 1
     warmup_steps: int = 0
-    factor: float = 0.1  # step
-    milestones: tuple[int, ...] = ()  # step, in epochs
-    drop_factor: float = 0.1  # piecewise
-    drop_epochs: int = 10  # piecewise
+    factor: float = 0.1  # multistep
+    milestones: tuple[int, ...] = ()  # multistep, in epochs
+    drop_factor: float = 0.1  # step
+    drop_epochs: int = 10  # step
 
 
 def constant(step, plan):
@@ -39,12 +39,12 @@ def linear(step, plan):
     return 1 - jnp.minimum((step - plan.warmup_steps) / length, 1)
 
 
-def piecewise(step, plan):
+def every_epochs(step, plan):
     """Times drop_factor every drop_epochs epochs: MATLAB's "piecewise", torch's StepLR."""
     return plan.drop_factor ** (step // (plan.drop_epochs * plan.steps_per_epoch))
 
 
-def step_at_milestones(step, plan):
+def at_milestones(step, plan):
     """Times factor at each milestone: torch's MultiStepLR."""
     starts = jnp.array(plan.milestones, step.dtype) * plan.steps_per_epoch
     return plan.factor ** jnp.sum(step >= starts).astype(step.dtype)
@@ -68,8 +68,8 @@ def _cosine_between(first, last, fraction):
 
 SCHEDULES = {
     "constant": constant,
-    "piecewise": piecewise,
-    "step": step_at_milestones,
+    "step": every_epochs,
+    "multistep": at_milestones,
     "cosine": cosine,
     "linear": linear,
     "one_cycle": one_cycle,

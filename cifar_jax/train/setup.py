@@ -181,7 +181,7 @@ def make_recipe(config, dataset, steps_per_epoch):
             momentum=optimizer.momentum > 0,
             nesterov=optimizer.nesterov,
             weight_decay=optimizer.weight_decay > 0,
-            decay=optimizer.decay,
+            weight_decay_mode=optimizer.weight_decay_mode,
             batch_size=config.batch_size,
         ),
         project=optimizers.projection(optimizer.name),
@@ -251,7 +251,7 @@ def initial_state(setup, with_weights=True):
 def state_options(config):
     """What a config decides of state.initial_state beside the numbers: its keyword arguments."""
     return {
-        "plateau_mode": config.schedule.mode,
+        "plateau_mode": early_stopping.mode_of(config.schedule.monitor),
         "stopping_mode": early_stopping.mode_of(config.early_stopping.monitor),
         "ema": config.ema.decay > 0,
     }

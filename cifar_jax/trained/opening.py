@@ -131,7 +131,7 @@ def _read(workdir, checkpoint):
 def _config(workdir, about):
     """The config of a checkpoint; fields it does not have yet are at their defaults."""
     try:
-        return config_lib.check(about["config"])
+        return config_lib.of_record(about["config"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{workdir} has a checkpoint without a config") from error
     except ConfigError as error:

@@ -177,7 +177,7 @@ CASES = [
     override("a name that there is not", "optimizer.name=sdg"),
     override("a model that there is not", "model.name=basicnet"),
     override("a section for a value", "dataset=cifar10"),
-    override("fields that contradict each other", "schedule.name=step"),
+    override("fields that contradict each other", "schedule.name=multistep"),
     override("more images a batch than there are", "batch_size=5000"),
     override("a data folder that is a URL", "dataset.name=cifar10", "dataset.data_dir=gs://bucket"),
     override("an archive for the embedded set", "dataset.archive=cifar.tar.gz"),

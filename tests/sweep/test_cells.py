@@ -81,7 +81,7 @@ def test_every_cell_gets_the_seeds_and_its_values():
         ({"optimizer.name": "sdg"}, "did you mean `sgd`"),
         ({"optimizer.learning_rate": "fast"}, "takes a value of type float"),
         ({"optimizer.momentum": 2.0}, "above its greatest"),
-        ({"schedule.name": "step"}, "milestones"),
+        ({"schedule.name": "multistep"}, "milestones"),
         ({"seed": 3}, "--runs"),
     ],
 )
