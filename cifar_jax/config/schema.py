@@ -123,8 +123,8 @@ SCHEMA = {
         "momentum": Field(0.0, "Momentum of sgd and rmsprop.", low=0, high=0.9999),
         "nesterov": Field(False, "sgd: Nesterov's momentum."),
         "weight_decay": Field(0.0, "Weight decay, for all parameters (airbench: but convolutions).", low=0, high=1e30),
-        "weight_decay_mode": Field("auto", "`l2`: added to the gradient before momentum and scaling; `decoupled`: learning "
-                                           "rate * weight_decay * parameter is subtracted; `auto`: as the "
+        "weight_decay_mode": Field("auto", "`l2`: added to the gradient before momentum and scaling; `decoupled`: "
+                                           "learning rate * weight_decay * parameter is subtracted; `auto`: as the "
                                            "optimizer's authors do, l2 for sgd, adam, rmsprop, adagrad and airbench.",
                                    choices=("auto", "l2", "decoupled")),
     },
@@ -135,8 +135,9 @@ SCHEMA = {
     "schedule": {
         "name": Field("constant", "`constant`, `step` (times drop_factor every drop_epochs: PyTorch's StepLR), "
                                   "`multistep` (times factor at each of the milestones: its MultiStepLR), `cosine` "
-                                  "and `linear` (to 0 after the last step), `one_cycle` (PyTorch's OneCycleLR, learning rate only) or `plateau` (PyTorch's "
-                                  "ReduceLROnPlateau on the validation metric).",
+                                  "and `linear` (to 0 after the last step), `one_cycle` (PyTorch's OneCycleLR, "
+                                  "learning rate only) or `plateau` (PyTorch's ReduceLROnPlateau on the validation "
+                                  "metric).",
                       choices=SCHEDULES),
         "warmup_epochs": Field(0.0, "Epochs of linear warm-up from 0, counted in total_epochs (not one_cycle, "
                                     "plateau).", low=0),
