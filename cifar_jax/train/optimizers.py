@@ -73,6 +73,10 @@ def _lion(momentum, nesterov):
     return optax.scale_by_lion(b1=0.9, b2=0.99)
 
 
+def _adan(momentum, nesterov):
+    return optax.scale_by_adan(b1=0.98, b2=0.92, b3=0.99, eps=1e-8)
+
+
 def _dimensions(updates):
     """Which axes make a matrix: of dense [in, out] and convolution [H, W, in, out] the last is the output."""
     return jax.tree.map(
@@ -158,6 +162,7 @@ OPTIMIZERS = {
     "adagrad": Entry(_adagrad),
     "lion": Entry(_lion, mode="decoupled"),
     "muon": Entry(_muon, mode="decoupled"),
+    "adan": Entry(_adan, mode="decoupled"),
     "airbench": Entry(
         _airbench, scale=_airbench_scale, decayed=_airbench_decayed, project=_airbench_project
     ),
@@ -188,6 +193,8 @@ def make_optimizer(
                 parameter of two or more axes, convolutions as [H * W * in, out]; adam takes the
                 rest, at the same learning rate. torch.optim.Muon takes matrices only, iterates in
                 bfloat16, and does not correct the momentum's bias, so they part after one step.
+            "adan": Optax's; betas 0.98, 0.92 and 0.99 (Xie et al. 2022,
+                https://arxiv.org/abs/2208.06677).
             "airbench": that of Jordan's airbench94_muon (2024, https://arxiv.org/abs/2404.00498).
                 Convolutions: Muon with momentum 0.6 and Nesterov's step, three Newton-Schulz
                 iterations, and before each step every kernel is scaled to the norm sqrt(out), which
@@ -201,7 +208,7 @@ def make_optimizer(
             (but airbench's convolutions).
         weight_decay_mode: "l2" adds decay * params to the gradient first, as PyTorch's SGD, Adam, RMSprop and
             Adagrad; "decoupled" adds it to the direction, so that learning rate * decay * params is
-            subtracted, as AdamW; "auto": decoupled for adamw, lion and muon, else l2.
+            subtracted, as AdamW; "auto": decoupled for adamw, lion, muon and adan, else l2.
         batch_size: of airbench, for its sums; the gradients given are means.
     Returns:
         Hyperparameters -> optax.GradientTransformation; its numbers may be tracers.
