@@ -66,7 +66,7 @@ def communication(model, batch_size=64, **overrides):
     import jax
 
     from cifar_jax.machine import mesh as mesh_lib
-    from cifar_jax.models import layers
+    from cifar_jax.models.ops import choice
     from cifar_jax.train import steps
 
     run, state = run_of(model, batch_size, **overrides)
@@ -77,7 +77,7 @@ def communication(model, batch_size=64, **overrides):
     def step(*arguments):
         return steps.train_step(run.recipe, *arguments)
 
-    with layers.plain_formulations():  # the accelerators'; some of the CPU's sum larger arrays
+    with choice.plain_formulations():  # the accelerators'; some of the CPU's sum larger arrays
         compiled = (
             jax.jit(step, out_shardings=whole).lower(state, metrics, run.train, order).compile()
         )
@@ -120,7 +120,7 @@ def sweep(model, runs, batch_size):
     padded = -(-runs // jax.device_count()) * jax.device_count()
 
     def stack(recipe, form, mesh):
-        made["functions"] = stack_lib.shared_functions(recipe, mesh, padded)
+        made["functions"] = stack_lib.StackedSteps(recipe, padded, mesh)
         return programs.make_programs(made["functions"], form)
 
     run = run_lib.build(config_lib.check(config), data.load("digits", "", ""), stack)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from cifar_jax import metrics
 from cifar_jax.errors import ConfigError
-from cifar_jax.train import state, steps
+from cifar_jax.train import state
 from cifar_jax.train.setup import variables_from_data, with_variables
 
 
@@ -47,7 +47,6 @@ def train_and_test(setup):
             f"one program for the whole training can't have {' and '.join(refused)}: "
             "leave it out, or train with python -m cifar_jax.main"
         )
-    functions = steps.functions(recipe)
 
     def train_then_test(start, train, test):
         given = {}
@@ -56,17 +55,17 @@ def train_and_test(setup):
         start = with_variables(start, given)
 
         def epoch(carry, number):
-            order = functions.epoch_order(start.key, number, train.labels.shape[0])
-            step = lambda carry, _: (functions.train_step(*carry, train, order), None)  # noqa: E731
+            order = recipe.epoch_order(start.key, number, train.labels.shape[0])
+            step = lambda carry, _: (recipe.train_step(*carry, train, order), None)  # noqa: E731
             return jax.lax.scan(step, carry, length=setup.steps_per_epoch)
 
-        carry = start, functions.no_metrics()
+        carry = start, recipe.no_metrics()
         (last, trained), _ = jax.lax.scan(epoch, carry, jnp.arange(config.total_epochs))
-        judge = functools.partial(functions.eval_step, last.variables)
-        batches = jnp.arange(-(-test.labels.shape[0] // functions.eval_batch_size))
+        judge = functools.partial(recipe.eval_step, last.variables)
+        batches = jnp.arange(-(-test.labels.shape[0] // recipe.eval_batch_size))
         tested, _ = jax.lax.scan(
             lambda found, batch: (judge(found, test, batch), None),
-            functions.no_eval_metrics(),
+            recipe.no_eval_metrics(),
             batches,
         )
         return Ended(last, trained, tested)

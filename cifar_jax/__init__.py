@@ -6,7 +6,7 @@ __version__ = "0.1.0"
 
 
 def lazy_face(package, **modules):
-    """A package's `__getattr__`: names that it shows, each imported from its module when it is asked for.
+    """Return a package's `__getattr__`, which imports each name from its module when the name is asked for.
 
     So a room's light modules can be had without JAX, as a command's --help needs them.
 

@@ -39,12 +39,12 @@ class StorageError(UserError):
 
 
 def one_line(error, most=None):
-    """An error of a library's in one line, of at most so many letters; its type's name where it says nothing."""
+    """Write an error of a library's in one line of at most so many letters; its type's name where it is empty."""
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
 def nearest(name, names):
-    """ "; did you mean `x`?" for the nearest of `names`, or the list of them where none is near."""
+    """Write "did you mean `x`?" for the nearest of `names`, or list all where none is near."""
     names = list(names)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or [
         # `learning_rate` for `optimizer.learning_rate`: the right field in the wrong section.

@@ -1,4 +1,4 @@
-"""What a trained model does on a split, in tables, figures and files:
+"""Evaluates a trained model on a split, in tables, figures and files:
 
   python -m cifar_jax.evaluate --workdir runs/modified_net
   python -m cifar_jax.evaluate --workdir runs/modified_net --split validation --checkpoint last --no-speed
@@ -19,9 +19,9 @@ from cifar_jax.machine import huge_pages
 
 def parse(argv):
     parser = flags.make_parser("evaluate", __doc__)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--workdir", metavar="FOLDER", help="of a run")
-    what.add_argument("--compare", metavar="FOLDER", nargs="+", help="of two runs or more")
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--workdir", metavar="FOLDER", help="of a run")
+    task.add_argument("--compare", metavar="FOLDER", nargs="+", help="of two runs or more")
     flags.add_run_arguments(parser, "--split", "--checkpoint", "--data_dir")
     parser.add_argument("--out", metavar="FOLDER", help="for the results; of --compare: comparison")
     parser.add_argument("--no-speed", action="store_true", help="measure no latency")
@@ -32,7 +32,7 @@ def parse(argv):
 
 
 def evaluate_run(arguments, console):
-    """Evaluates a run, writes its files and prints its tables; returns the folder."""
+    """Evaluate a run, write its files and print its tables; return the folder."""
     from cifar_jax import trained
     from cifar_jax.analysis import result
     from cifar_jax.console import tables
@@ -69,9 +69,10 @@ def evaluate_run(arguments, console):
 
 
 def compare_runs(arguments, console):
-    """Compares runs, writes the files and prints the tables; returns the folder."""
+    """Compare runs, write the files and print the tables; return the folder."""
     from cifar_jax import trained
-    from cifar_jax.analysis import comparison, figures, result, style
+    from cifar_jax.analysis import comparison, result, style
+    from cifar_jax.analysis.charts import evaluation as charts
     from cifar_jax.console import tables
     from cifar_jax.machine import files, runtime
 
@@ -88,14 +89,14 @@ def compare_runs(arguments, console):
         split = trained.split(run, arguments.split)
         evaluations[name], predictions[name] = result.evaluate(run, arguments.split, split, False)
         comparison.check_same_images(evaluations)
-    found = comparison.compare(evaluations, predictions)
-    shown, remarks = tables.of_comparison(found), tables.remarks(found)
-    files.write_json(out / "comparison.json", found)
+    compared = comparison.compare(evaluations, predictions)
+    shown, remarks = tables.of_comparison(compared), tables.remarks(compared)
+    files.write_json(out / "comparison.json", compared)
     listed = "\n".join(f"- {each}" for each in remarks)
     parts = ["# Comparison", *map(tables.to_markdown, shown), listed]
     written = f"{out}/comparison.json, {out}/comparison.md"
     if not arguments.no_figures:
-        style.save(figures.confusions(found), out, "confusion")
+        style.save(charts.confusions(compared), out, "confusion")
         parts.append("![Confusion matrices side by side](confusion.png)")
         written += f", {out}/confusion.png"
     files.write_text(out / "comparison.md", "\n\n".join(parts) + "\n")
@@ -114,7 +115,7 @@ def _sayer(console):
 
 @endings.guarded
 def main(argv=None):
-    """Runs a command line and returns its exit code."""
+    """Run a command line and return its exit code."""
     arguments = parse(argv)
     from rich.console import Console
 

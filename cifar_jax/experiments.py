@@ -17,7 +17,7 @@ from cifar_jax.errors import UserError
 
 
 def describe(experiment, folder=experiments.CONFIGS):
-    """What is known of an experiment without running it, as JSON-able values.
+    """Describe an experiment without running it, as JSON-able values.
 
     Args:
         experiment: Experiment.
@@ -70,7 +70,7 @@ def print_table(descriptions):
 
 @endings.guarded
 def main(argv=None):
-    """Runs a command line and returns its exit code."""
+    """Run a command line and return its exit code."""
     parser = flags.make_parser("experiments", __doc__)
     parser.add_argument("--json", action="store_true", help="a list of objects")
     parser.add_argument("--configs", metavar="FOLDER", help="of the config files")

@@ -41,20 +41,13 @@ def _parse(argv):
         "--batch", type=int, metavar="N", help="images of every call (default: any number)"
     )
     parser.add_argument("--savedmodel", metavar="FOLDER", help="a new one, for TensorFlow as well")
-    parser.add_argument(
-        "--data_dir",
-        metavar="FOLDER",
-        help="of the data set; of use only for a run of an older version, which did not keep the classes' names",
-    )
     return parser.parse_args(argv)
 
 
 def _run(arguments):
-    """What a command line asks for; yields the lines to print."""
-    path, platforms = (
-        export.check_target(arguments.out),
-        export.checked_platforms(arguments.platforms),
-    )
+    """Do what a command line asks for, and yield the lines to print."""
+    path = export.check_target(arguments.out)
+    platforms = export.checked_platforms(arguments.platforms)
     batch, folder = arguments.batch, arguments.savedmodel
     if batch is not None and not 1 <= batch <= export.MAX_BATCH:
         raise UserError(f"--batch is 1 to {export.MAX_BATCH:,}, not {batch}")
@@ -69,7 +62,7 @@ def _run(arguments):
                 raise UserError(f"--out and --savedmodel are both {folder}; choose two names")
             saved_model.tensorflow()  # said before anything is computed
             partial_folder = stack.enter_context(saved_model.new_folder(folder))
-        run = trained.open_model(arguments.workdir, arguments.checkpoint, arguments.data_dir)
+        run = trained.open_model(arguments.workdir, arguments.checkpoint)
         exported, versions = export.export(run, platforms, batch), runtime.versions()
         if folder:
             saved_model.write(partial_folder, exported)
@@ -86,17 +79,17 @@ def _run(arguments):
             readers.append(
                 export_check.of_saved_model(folder, lines, platforms, versions["tensorflow"])
             )
-        images = export_check.questions(export.image_shape(run), batch or export_check.IMAGES)
+        images = export_check.questions(run.image_shape, batch or export_check.IMAGES)
         unable = export_check.check(run, images, readers)
     yield from map(str, [path, export.beside(path), *filter(None, [folder]), *unable])
-    shape = ", ".join(map(str, (batch or 4, *export.image_shape(run))))
+    shape = ", ".join(map(str, (batch or 4, *run.image_shape)))
     yours = f"np.zeros(({shape}), np.uint8)  # yours: RGB, 0 to 255"
     yield f"\nTo load it, without cifar_jax:\n\n{export.how_to_load(path, yours)}"
 
 
 @endings.guarded
 def main(argv=None):
-    """Runs a command line and returns its exit code."""
+    """Run a command line and return its exit code."""
     for line in _run(_parse(argv)):
         print(line)
 

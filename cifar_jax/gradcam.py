@@ -1,4 +1,4 @@
-"""Which places of an image a trained model's decision rises with, by Grad-CAM:
+"""Shows the places of an image that a trained model's decision rises with, by Grad-CAM:
 
   python -m cifar_jax.gradcam --workdir runs/resnet18                    the first images of the test split
   python -m cifar_jax.gradcam --workdir runs/resnet18 --images wrong     the first that it gets wrong
@@ -56,7 +56,7 @@ def _parse(argv):
 
 
 def _run(arguments):
-    """What a command line asks for; yields the lines to print."""
+    """Do what a command line asks for, and yield the lines to print."""
     words = arguments.images in (["correct"], ["wrong"])
     files = arguments.images if arguments.images and not words else []
     if not 1 <= arguments.count <= MOST:
@@ -68,12 +68,14 @@ def _run(arguments):
     from cifar_jax.analysis import gradcam
 
     # Pictures of one's own and a model's layers need no data set.
-    open_it = trained.open_model if files or arguments.list_layers else trained.open_run
-    run = open_it(arguments.workdir, arguments.checkpoint, arguments.data_dir)
+    if files or arguments.list_layers:
+        run = trained.open_model(arguments.workdir, arguments.checkpoint)
+    else:
+        run = trained.open_run(arguments.workdir, arguments.checkpoint, arguments.data_dir)
     if arguments.list_layers:
         yield from explain.table_of_layers(run)
         return
-    shape = (1, *explain.image_shape(run))
+    shape = (1, *run.image_shape)
     layer = gradcam.choose_layer(run.inference.model, run.variables, shape, arguments.layer)
     named = arguments.explained
     explained = None if named is None else explain.class_number(run, named)
@@ -90,7 +92,7 @@ def _run(arguments):
 
 @endings.guarded
 def main(argv=None):
-    """Runs a command line and returns its exit code."""
+    """Run a command line and return its exit code."""
     for line in _run(_parse(argv)):
         print(line)
 

@@ -28,7 +28,7 @@ from cifar_jax.machine import huge_pages, joining, places
 
 
 def parse(argv):
-    """The config and the workdir that a command line asks for.
+    """Read the config and the workdir that a command line asks for.
 
     Args:
         argv: list of str, the program's name first.
@@ -41,7 +41,7 @@ def parse(argv):
 
 
 def read(argv):
-    """What `parse` returns, and this process's place among others as of places.place."""
+    """Read what `parse` returns, and this process's place among others as of places.place."""
     from cifar_jax import config as config_lib
 
     given, rest = flags.read_flags(argv, places.define_flags)
@@ -50,7 +50,7 @@ def read(argv):
 
 
 def main(argv):
-    """Runs a command line; see endings.run."""
+    """Run a command line; see endings.run."""
     if flags.asks_for_help(argv):
         from cifar_jax import config as config_lib
         from cifar_jax import models

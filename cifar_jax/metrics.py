@@ -1,4 +1,4 @@
-"""What is counted during training (a CLU metric collection) and what follows from a confusion matrix."""
+"""The sums of training (a CLU metric collection), and the figures that follow from a confusion matrix."""
 
 import flax
 import jax
@@ -55,7 +55,7 @@ class EvalMetrics:
         return cls(loss=jnp.float32(0), confusion=jnp.zeros((num_classes, num_classes), jnp.int32))
 
     def add(self, losses, logits, labels, mask):
-        """Adds a batch: losses, labels and mask [B], logits [B, C]; masked images count nothing."""
+        """Add a batch: losses, labels and mask [B], logits [B, C]; masked images count nothing."""
         predicted = jnp.argmax(logits, axis=-1)
         return EvalMetrics(
             loss=self.loss + jnp.sum(jnp.where(mask, losses, 0)),
@@ -64,7 +64,7 @@ class EvalMetrics:
 
 
 def summarize(evaluated):
-    """What an EvalMetrics says, as plain Python numbers.
+    """Return the figures of an EvalMetrics as plain Python numbers.
 
     Returns:
         dict: `count`, `loss` (mean, nats), `accuracy` (fraction), `precision`, `recall` and `f1` (means over the
@@ -86,7 +86,7 @@ def summarize(evaluated):
 
 
 def by_class(confusion):
-    """Precision, recall and F1 of each class.
+    """Compute precision, recall and F1 of each class.
 
     A class without predictions has precision 0, one without images recall 0, and F1 is 0 where both are: as
     scikit-learn's with zero_division=0.
@@ -106,7 +106,7 @@ def by_class(confusion):
 
 
 def macro(confusion):
-    """Means of `by_class`, each the plain one over the classes that have an image or a prediction.
+    """Compute the means of `by_class`, each the plain one over the classes that have an image or a prediction.
 
     As scikit-learn's with average="macro" and zero_division=0.
 
@@ -123,7 +123,7 @@ def macro(confusion):
 
 
 def weighted(confusion):
-    """Means of `by_class`, each class counting as often as it has images.
+    """Compute the means of `by_class`, each class counting as often as it has images.
 
     As scikit-learn's with average="weighted" and zero_division=0; the recall is then the accuracy.
 

@@ -21,42 +21,35 @@ from cifar_jax.console import endings, flags
 from cifar_jax.errors import UserError
 
 
-def parser():
-    found = flags.make_parser("ood", __doc__)
-    flags.add_run_arguments(found, "--workdir", "--checkpoint", "--data_dir")
-    found.add_argument("--ood", metavar="SETS", required=True, help="names, with commas between")
-    found.add_argument(
+def parse(argv):
+    parser = flags.make_parser("ood", __doc__)
+    flags.add_run_arguments(parser, "--workdir", "--checkpoint", "--data_dir")
+    parser.add_argument("--ood", metavar="SETS", required=True, help="names, with commas between")
+    parser.add_argument(
         "--layer",
         metavar="NAMES",
         help="of the mean activation, with commas between; by default relu_9,relu_10 for big_net (with "
         "--threshold: relu_10), else penultimate, the input of the last linear layer",
     )
-    found.add_argument(
+    parser.add_argument(
         "--threshold",
         type=float,
         metavar="X",
         help="of the mean activation of one layer, not chosen",
     )
-    found.add_argument("--out", metavar="FOLDER", help="for the results; by default WORKDIR/ood")
-    found.add_argument(
-        "--count",
-        type=int,
-        default=detect.COUNT,
-        metavar="N",
-        help=f"judged of each set; {detect.COUNT}",
-    )
-    found.add_argument(
-        "--train_count", type=int, default=0, metavar="N",
-        help="of the training split for Mahalanobis and nearest neighbours; by default all",
-    )  # fmt: skip
-    found.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn; 0")
-    return found
+    parser.add_argument("--out", metavar="FOLDER", help="for the results; by default WORKDIR/ood")
+    count = f"judged of each set; {detect.COUNT}"
+    parser.add_argument("--count", type=int, default=detect.COUNT, metavar="N", help=count)
+    trained_on = "of the training split for Mahalanobis and nearest neighbours; by default all"
+    parser.add_argument("--train_count", type=int, default=0, metavar="N", help=trained_on)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn; 0")
+    return parser.parse_args(argv)
 
 
 @endings.guarded
 def main(argv=None):
-    """Runs a command line and returns its exit code."""
-    arguments = parser().parse_args(argv)
+    """Run a command line and return its exit code."""
+    arguments = parse(argv)
     for name, least in (("count", 1), ("train_count", 0), ("seed", 0)):
         if getattr(arguments, name) < least:
             raise UserError(f"--{name} must be at least {least}")

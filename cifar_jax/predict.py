@@ -26,25 +26,25 @@ from cifar_jax.trained import prediction
 
 
 def table(answers, top):
-    """A rich.table.Table of the answers that are predictions."""
+    """Return a rich.table.Table of the answers that are predictions."""
     from rich.table import Table
     from rich.text import Text
 
-    found = Table(box=None, pad_edge=False, header_style="dim")
-    found.add_column("file", overflow="fold")
+    shown = Table(box=None, pad_edge=False, header_style="dim")
+    shown.add_column("file", overflow="fold")
     for rank in range(top):
-        found.add_column("class" if rank == 0 else f"{rank + 1}.", overflow="fold")
-        found.add_column("", justify="right", no_wrap=True)
+        shown.add_column("class" if rank == 0 else f"{rank + 1}.", overflow="fold")
+        shown.add_column("", justify="right", no_wrap=True)
     for answer in answers:
         cells = [endings.printable(answer.file)]
         for name, sure in answer.predictions:
             cells += [endings.printable(name), f"{100 * sure:.1f} %"]
-        found.add_row(*map(Text, cells))
-    return found
+        shown.add_row(*map(Text, cells))
+    return shown
 
 
 def line(answer):
-    """An answer for a pipe."""
+    """Return the line of an answer for a pipe."""
     cells = [answer.file]
     for name, sure in answer.predictions:
         cells += [name, f"{sure:.4f}"]
@@ -59,16 +59,11 @@ def _parse(argv):
         "--top", type=int, default=3, metavar="N", help="classes for each picture (default: 3)"
     )
     parser.add_argument("--json", action="store_true", help="for machines: one list of objects")
-    parser.add_argument(
-        "--data_dir",
-        metavar="FOLDER",
-        help="of the data set; of use only for a run of an older version, which did not keep the classes' names",
-    )
     return parser.parse_args(argv)
 
 
 def _run(arguments):
-    """Does what a command line asks for; returns the exit code."""
+    """Do what a command line asks for, and return the exit code."""
     if arguments.top < 1:
         raise UserError(f"--top is 1 or more, not {arguments.top}")
 
@@ -77,7 +72,7 @@ def _run(arguments):
     from cifar_jax import trained
     from cifar_jax.machine import runtime
 
-    run = trained.open_model(arguments.workdir, arguments.checkpoint, arguments.data_dir)
+    run = trained.open_model(arguments.workdir, arguments.checkpoint)
     runtime.enable_compilation_cache(run.config.compilation_cache)
     console, top = Console(), min(arguments.top, run.inference.num_classes)
     in_the_end, failed = [], False
@@ -103,7 +98,7 @@ def _run(arguments):
 
 @endings.guarded
 def main(argv=None):
-    """Runs a command line and returns its exit code."""
+    """Run a command line and return its exit code."""
     return _run(_parse(argv))
 
 

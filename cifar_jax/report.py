@@ -13,7 +13,7 @@ The page holds some of the data set's images; whoever gets it sees them.
 import pathlib
 import sys
 
-from cifar_jax.console import endings, flags, home
+from cifar_jax.console import endings, flags
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files
 
@@ -34,7 +34,7 @@ def parse(argv):
 
 
 def write_report(arguments, say=print):
-    """Writes the page; returns its path.
+    """Write the page and return its path.
 
     Args:
         arguments: of `parse`.
@@ -52,9 +52,7 @@ def write_report(arguments, say=print):
     runs = comparison.short_names(arguments.workdirs)
 
     from cifar_jax.analysis import result
-
-    with home.lent():  # Altair asks for it
-        from cifar_jax.analysis.report import collect, page
+    from cifar_jax.analysis.report import collect, page
 
     result.open_folder(path.parent)  # said before anything is computed
     collected = [
@@ -63,19 +61,19 @@ def write_report(arguments, say=print):
         )
         for name, workdir in runs.items()
     ]
-    found = page.render(collected, arguments.images)
+    html = page.render(collected, arguments.images)
     try:
         with files.replacing(path) as partial:
-            partial.write_bytes(found)
+            partial.write_bytes(html)
     except OSError as error:
         raise UserError(f"can't write {path} ({error.strerror}); choose another --out") from error
-    say(f"Report: {path} ({len(found) / 1e6:.2f} MB, opens without network)")
+    say(f"Report: {path} ({len(html) / 1e6:.2f} MB, opens without network)")
     return path
 
 
 @endings.guarded
 def main(argv=None):
-    """Runs a command line and returns its exit code."""
+    """Run a command line and return its exit code."""
     write_report(parse(argv))
 
 

@@ -24,14 +24,14 @@ MOST_SEEDS = 100
 
 
 def run(todo, arguments, records):
-    """Trains one run after the other until the budget is spent.
+    """Train one run after the other until the budget is spent.
 
     Returns:
         how many were recorded, and the names of those that diverged, of which there is no record.
     """
     from cifar_jax import train
 
-    deadline, done, diverged = time.monotonic() + 60 * arguments.budget_minutes, 0, []
+    deadline, recorded, diverged = time.monotonic() + 60 * arguments.budget_minutes, 0, []
     for each, seed in todo:
         if time.monotonic() > deadline:
             break
@@ -54,13 +54,13 @@ def run(todo, arguments, records):
             file.write(json.dumps(record) + "\n")
         records.append(record)
         reproduction.write_table(reproduction.ROOT / "README.md", records)
-        done += 1
-    return done, diverged
+        recorded += 1
+    return recorded, diverged
 
 
 @functools.partial(endings.guarded, interrupted=endings.GOES_ON)
 def main(argv=None):
-    """Runs a command line and returns its exit code."""
+    """Run a command line and return its exit code."""
     parser = flags.make_parser("reproduce", __doc__)
     parser.add_argument("--reports", default="", help="such as 001,004; default: all")
     parser.add_argument("--experiments", default="", help="ids, such as lr_0.01,adam; default: all")
@@ -87,26 +87,26 @@ def main(argv=None):
     if arguments.list:
         print("\n".join(f"{each.config} seed {seed}" for each, seed in todo))
         return
-    done, diverged = run(todo, arguments, records)
-    print(f"{done} runs recorded, {len(todo) - done - len(diverged)} to do")
+    recorded, diverged = run(todo, arguments, records)
+    print(f"{recorded} runs recorded, {len(todo) - recorded - len(diverged)} to do")
     if diverged:
         raise TrainingDiverged(f"the loss became NaN or infinite: {', '.join(diverged)}")
 
 
 def select(reports, ids):
-    """The experiments of the reports and ids named, comma-separated; empty = all.
+    """Return the experiments of the reports and ids named, comma-separated; empty = all.
 
     Raises:
         UserError: one that does not exist.
     """
     chosen = experiments.EXPERIMENTS
-    for what, text, of in (("report", reports, "report"), ("experiment", ids, "id")):
+    for kind, text, field in (("report", reports, "report"), ("experiment", ids, "id")):
         wanted = [name for name in text.split(",") if name]
-        known = list(dict.fromkeys(getattr(each, of) for each in experiments.EXPERIMENTS))
+        known = list(dict.fromkeys(getattr(each, field) for each in experiments.EXPERIMENTS))
         for name in wanted:
             if name not in known:
-                raise UserError(f"there is no {what} {name!r}; {nearest(name, known)}")
-        chosen = [each for each in chosen if not wanted or getattr(each, of) in wanted]
+                raise UserError(f"there is no {kind} {name!r}; {nearest(name, known)}")
+        chosen = [each for each in chosen if not wanted or getattr(each, field) in wanted]
     return chosen
 
 

@@ -20,14 +20,14 @@ resnet18), and 12 bytes a parameter (the others of Table IV). Its Table V has mo
 
 
 def layers(name):
-    """The table of a model's layers with the shapes of what they give for one image."""
+    """Draw the table of a model's layers with the shapes of what they give for one image."""
     import flax.linen as nn
     import jax
     import jax.numpy as jnp
 
     from cifar_jax import models
 
-    images = jnp.zeros((1, *models.REGISTRY[name].input_shape))
+    images = jnp.zeros((1, *models.lookup(name).input_shape))
     console = {"width": 160, "force_terminal": sys.stdout.isatty()}
     return nn.tabulate(models.create(name), jax.random.key(0), console_kwargs=console)(images)
 
@@ -67,7 +67,7 @@ def print_table(descriptions):
 
 @endings.guarded
 def main(argv=None):
-    """Runs a command line and returns its exit code."""
+    """Run a command line and return its exit code."""
     parser = flags.make_parser("summary", __doc__)
     parser.add_argument("--model", metavar="NAME", help="one model: its layers, or its object")
     parser.add_argument("--json", action="store_true", help="a list of objects")
@@ -78,8 +78,6 @@ def main(argv=None):
     from cifar_jax.models import reported
 
     jax.config.update("jax_platforms", "cpu")  # Nothing is run.
-    if arguments.model:
-        models.lookup(arguments.model)
     names = [arguments.model] if arguments.model else models.names()
     if arguments.json:
         print(json.dumps([reported.describe(name) for name in names], indent=1))

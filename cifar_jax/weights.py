@@ -16,7 +16,7 @@ from cifar_jax.errors import UserError
 
 
 def from_run(workdir, which="best"):
-    """The model's name and variables of a checkpoint of a run.
+    """Read the model's name and the variables of a checkpoint of a run.
 
     Args:
         workdir: folder of the run.
@@ -32,7 +32,7 @@ def from_run(workdir, which="best"):
 
 @endings.guarded
 def main(argv=None):
-    """Runs a command line and returns its exit code."""
+    """Run a command line and return its exit code."""
     parser = flags.make_parser("weights", __doc__)
     parser.add_argument("--model", metavar="NAME", help="of the source; see cifar_jax.summary")
     parser.add_argument("--source", metavar="FILE", help=".safetensors or .npz")

@@ -56,19 +56,20 @@ def train_to_the_end(folder):
 
 def train_one_epoch(folder):
     """SIGTERM comes while the first epoch is evaluated."""
-    end_epoch = loop.end_epoch
+    end_epoch = loop.RunTraining.end_epoch
 
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return end_epoch(*arguments)
 
-    loop.end_epoch = interrupted
+    loop.RunTraining.end_epoch = interrupted
     try:
         train_to_the_end(folder)
     except runtime.Interrupted:
-        (folder / ".lock").unlink()
+        for path in folder.glob(".lock*"):
+            path.unlink()
     finally:
-        loop.end_epoch = end_epoch
+        loop.RunTraining.end_epoch = end_epoch
 
 
 def record(folder):

@@ -1,7 +1,9 @@
 """How every command line ends: wrong flags, Ctrl-C, and a reader that goes away."""
 
+import errno
 import os
 import runpy
+import subprocess
 import sys
 
 import pytest
@@ -80,6 +82,32 @@ def test_ctrl_c_ends_it_without_a_traceback(run, name, capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert shown.startswith("interrupted") and shown.count("\n") == 1
     assert ("goes on" in shown) == (name in ("main", "sweep.__main__", "reproduce"))
+
+
+@every_command
+def test_a_full_disk_is_one_line(run, name, capsys, monkeypatch):
+    """The error of a write names no file."""
+    arguments, inside = COMMANDS[name]
+
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(f"cifar_jax.{inside}", fail)
+    assert run(name, *arguments) == 4
+    assert (
+        capsys.readouterr().err
+        == "error: a disk can't be written (No space left on device); see to it\n"
+    )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_nor_is_a_full_disk_that_it_prints_to_a_traceback():
+    command = f"{sys.executable} -m cifar_jax.experiments > /dev/full"
+    done = subprocess.run(command, shell=True, cwd=ROOT, text=True, capture_output=True)
+    assert done.returncode == 4 and done.stderr.startswith(
+        "error: a disk can't be written (No space"
+    )
+    assert done.stderr.count("\n") == 1
 
 
 @every_command

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cifar_jax import config as config_lib
-from cifar_jax.train import early_stopping
-from cifar_jax.train.early_stopping import GAP, PATIENCE, RUNNING
+from cifar_jax.train import monitors
+from cifar_jax.train.monitors import GAP, PATIENCE, RUNNING
 
 
 def reference(metrics, gaps, mode, patience, min_delta, max_gap):
@@ -44,10 +44,10 @@ EIGHTHS = st.integers(-16, 16).map(lambda x: x / 8)  # exact in float32
     ),
 )
 def test_stops_when_and_why_the_loop_does(epochs, options):
-    state = early_stopping.init(options["mode"])
+    state = monitors.stopping_init(options["mode"])
     end, reasons = None, []
     for epoch, (metric, gap) in enumerate(epochs, 1):
-        state = early_stopping.update(state, jnp.float32(metric), jnp.float32(gap), **options)
+        state = monitors.stopping_update(state, jnp.float32(metric), jnp.float32(gap), **options)
         reasons.append(int(state.reason))
         end = end or (epoch if state.reason else None)
     metrics, gaps = zip(*epochs, strict=True)
@@ -59,8 +59,8 @@ def test_a_run_that_has_stopped_stays_so_while_others_go_on():
     options = {"mode": "min", "patience": 2, "max_gap": 10.0}
     metrics = np.float32([[3, 4, 4, 1, 1], [3, 2, 1, 0, 0], [3, 2, 1, 1, 1], [3, 2, 1, 0, 0]]).T
     gaps = np.float32([[0, 0, 0, 0, 0], [0, 0, 11, 0, 0], [0, 0, 0, 0, 11], [10] * 5]).T
-    update = jax.jit(jax.vmap(lambda *x: early_stopping.update(*x, **options)))
-    states = jax.tree.map(lambda leaf: jnp.stack([leaf] * 4), early_stopping.init("min"))
+    update = jax.jit(jax.vmap(lambda *x: monitors.stopping_update(*x, **options)))
+    states = jax.tree.map(lambda leaf: jnp.stack([leaf] * 4), monitors.stopping_init("min"))
     reasons = []
     for metric, gap in zip(metrics, gaps, strict=True):
         states = update(states, metric, gap)
@@ -82,4 +82,4 @@ def test_a_run_that_has_stopped_stays_so_while_others_go_on():
 def test_reason_in_words(reason, text):
     config = config_lib.default()
     config.early_stopping.update(patience=4, max_gap=10.0)
-    assert early_stopping.describe(jnp.int32(reason), config.early_stopping) == text
+    assert monitors.stopping_reason(jnp.int32(reason), config.early_stopping) == text

@@ -58,14 +58,14 @@ def long_run(config, folder, monkeypatch, compilations):
     """Trains; returns (compilations so far, what is `held`) at the end of each epoch."""
     config.total_epochs, config.batch_size, config.log_every_steps = EPOCHS, 512, 1
     config.dataset.validation_fraction = 0.5  # then an epoch is one step
-    found, end_epoch = [], loop.end_epoch
+    found, end_epoch = [], loop.RunTraining.end_epoch
 
     def measured(*arguments):
         ended = end_epoch(*arguments)
-        found.append((len(compilations), held(arguments[-1])))
+        found.append((len(compilations), held(arguments[0].manager)))
         return ended
 
-    monkeypatch.setattr(loop, "end_epoch", measured)
+    monkeypatch.setattr(loop.RunTraining, "end_epoch", measured)
     train.train_and_evaluate(config, folder, Console(file=io.StringIO()))
     return found
 

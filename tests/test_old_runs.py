@@ -74,5 +74,5 @@ def test_a_later_format_is_refused_and_not_taken_for_damage(old):
 
 def files_of(folder):
     """Name -> content, without the lock that a training leaves behind."""
-    files = {path for path in folder.rglob("*") if path.is_file()} - {folder / ".lock"}
+    files = {path for path in folder.rglob("*") if path.is_file()} - set(folder.glob(".lock*"))
     return {path.relative_to(folder): path.read_bytes() for path in files}

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cifar_jax.train import optimizers, schedules  # noqa: E402
+from cifar_jax.train import monitors, optimizers, schedules  # noqa: E402
 from cifar_jax.train.hyper import Hyperparameters  # noqa: E402
 from cifar_jax.train.schedules import Plan  # noqa: E402
 
@@ -171,12 +171,12 @@ def test_plateau_is_reduce_lr_on_plateau(mode, threshold_mode, patience, cooldow
     }
     optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=RATE)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, min_lr=0.001, **options)
-    ours = schedules.plateau_init(mode)
+    ours = monitors.plateau_init(mode)
     random = np.random.default_rng(2)
     for epoch in range(60):
         metric = float(np.float32(2 / (1 + epoch / 5) + random.normal() * 0.2))
         theirs.step(metric)
-        ours = schedules.plateau_update(
-            ours, metric, **options, **schedules.plateau_scales(RATE, 0.001)
+        ours = monitors.plateau_update(
+            ours, metric, **options, **monitors.plateau_scales(RATE, 0.001)
         )
         assert RATE * float(ours.scale) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-5)

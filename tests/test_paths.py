@@ -15,7 +15,7 @@ from PIL import Image
 from sandbox import Sandbox
 
 from cifar_jax import config as config_lib
-from cifar_jax.analysis.report import vega
+from cifar_jax.analysis.charts import vega
 from cifar_jax.config import paths
 from cifar_jax.errors import StorageError, UserError
 from cifar_jax.machine import local_path

@@ -16,7 +16,7 @@ from scipy import special
 
 from cifar_jax import data, predict, trained
 from cifar_jax.errors import DataError, UserError
-from cifar_jax.trained import opening, prediction
+from cifar_jax.trained import prediction
 
 
 @pytest.fixture(scope="module")
@@ -103,19 +103,6 @@ def test_the_data_set_is_not_needed(call, run, pictures, monkeypatch):
     with pytest.raises(UserError, match="were not opened"):
         trained.split(model, "test")
     assert call(pictures / "00.png")[0] == 0
-
-
-def test_a_run_of_an_older_version_opens_its_data(run, monkeypatch):
-    """Its checkpoints do not know the classes' names."""
-    read = opening.reader.read_run
-
-    def older(*arguments):
-        variables, about, step = read(*arguments)
-        return variables, {k: v for k, v in about.items() if k != "dataset"}, step
-
-    monkeypatch.setattr(opening.reader, "read_run", older)
-    model = trained.open_model(run.workdir)
-    assert model.dataset == run.dataset and len(model.dataset.split("test")[1]) == 359
 
 
 def test_what_can_not_be_read_is_a_line_and_the_others_are_done(call, run, pictures, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar_jax.train import schedules
+from cifar_jax.train import monitors, schedules
 from cifar_jax.train.schedules import Plan
 
 
@@ -105,7 +105,7 @@ PLATEAUS = st.fixed_dictionaries(
 )
 
 
-update = jax.jit(schedules.plateau_update, static_argnames=("mode", "threshold_mode"))
+update = jax.jit(monitors.plateau_update, static_argnames=("mode", "threshold_mode"))
 
 
 @settings(max_examples=60, deadline=None)
@@ -117,7 +117,7 @@ update = jax.jit(schedules.plateau_update, static_argnames=("mode", "threshold_m
 )
 def test_plateau_is_torchs(options, metrics, min_lr, eps):
     theirs = TorchPlateau(**options, min_lr=min_lr, eps=eps)
-    ours = schedules.plateau_init(options["mode"])
+    ours = monitors.plateau_init(options["mode"])
     for metric in metrics:
         theirs.step(metric)
         ours = update(ours, np.float32(metric), **options, min_scale=min_lr, eps_scale=eps)
@@ -126,6 +126,6 @@ def test_plateau_is_torchs(options, metrics, min_lr, eps):
 
 
 def test_plateau_scales_of_a_base_rate_that_is_zero_are_harmless():
-    scales = schedules.plateau_scales(jnp.array([0.0, 0.5]), 0.25)
+    scales = monitors.plateau_scales(jnp.array([0.0, 0.5]), 0.25)
     np.testing.assert_allclose(scales["min_scale"], [0, 0.5])
     np.testing.assert_allclose(scales["eps_scale"], [0, 2e-8], rtol=1e-6)

@@ -49,7 +49,7 @@ def test_resumed_in_the_middle_of_an_epoch_is_uninterrupted(
     streaming, resident, tmp_path, monkeypatch
 ):
     """... and a run may go on with its images elsewhere."""
-    caught, interval = [], loop.interval
+    caught, interval = [], loop.RunTraining.interval
 
     def signalled(*arguments):
         caught.append(15)
@@ -60,7 +60,7 @@ def test_resumed_in_the_middle_of_an_epoch_is_uninterrupted(
         return contextlib.nullcontext(caught)
 
     monkeypatch.setattr(loop.runtime, "catch_signals", catch)
-    monkeypatch.setattr(loop, "interval", signalled)
+    monkeypatch.setattr(loop.RunTraining, "interval", signalled)
     with pytest.raises(runtime.Interrupted, match=r"step \d+; saved"):
         outcome(streaming, tmp_path / "run")
     monkeypatch.undo()
@@ -110,7 +110,7 @@ def test_auto_is_by_size(small_config, monkeypatch, size, expected):
 def test_a_sweep_refuses_to_stream(streaming):
     dataset = data.load("digits", "", "")
     with pytest.raises(ConfigError, match="residency"):
-        run_lib.build(streaming, dataset, stack=lambda *_: None)
+        run_lib.build(streaming, dataset, make_programs=lambda *_: None)
     streaming.dataset.residency, streaming.parallel.backend = "auto", "pmap"
     with pytest.raises(ConfigError, match="parallel"):
-        run_lib.build(streaming, dataset, stack=lambda *_: None)
+        run_lib.build(streaming, dataset, make_programs=lambda *_: None)

@@ -55,17 +55,17 @@ def test_a_checkpoint_made_by_a_signal_is_no_candidate_for_the_best(
 ):
     """With a checkpoint only at the end, the best is the last: also when a signal came between."""
     small_config.total_epochs, small_config.checkpoint.every_epochs = 3, 50
-    caught, end_epoch = [], loop.end_epoch
+    caught, end_epoch = [], loop.RunTraining.end_epoch
 
     def signalled(*arguments):
         caught.append(15)
         return end_epoch(*arguments)
 
     monkeypatch.setattr(loop.runtime, "catch_signals", lambda: contextlib.nullcontext(caught))
-    monkeypatch.setattr(loop, "end_epoch", signalled)
+    monkeypatch.setattr(loop.RunTraining, "end_epoch", signalled)
     with pytest.raises(runtime.Interrupted):
         train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
-    monkeypatch.setattr(loop, "end_epoch", end_epoch)
+    monkeypatch.setattr(loop.RunTraining, "end_epoch", end_epoch)
     caught.clear()
     summary = train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
     assert summary["checkpoints"]["best"]["step"] == summary["steps"]

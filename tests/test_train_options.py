@@ -67,19 +67,19 @@ def test_a_run_that_stops_early_says_so_and_is_then_only_evaluated(impatient, tm
 
 def run_in_parts(config, folder, monkeypatch, stops):
     """`run`, stopped by a signal after each of the first epochs and started again."""
-    caught, end_epoch = [], loop.end_epoch
+    caught, end_epoch = [], loop.RunTraining.end_epoch
 
     def signalled(*arguments):
         caught.append(15)
         return end_epoch(*arguments)
 
     monkeypatch.setattr(loop.runtime, "catch_signals", lambda: contextlib.nullcontext(caught))
-    monkeypatch.setattr(loop, "end_epoch", signalled)
+    monkeypatch.setattr(loop.RunTraining, "end_epoch", signalled)
     for _ in range(stops):
         with pytest.raises(runtime.Interrupted):
             run(config, folder)
         caught.clear()
-    monkeypatch.setattr(loop, "end_epoch", end_epoch)
+    monkeypatch.setattr(loop.RunTraining, "end_epoch", end_epoch)
     return run(config, folder)
 
 

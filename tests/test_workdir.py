@@ -1,6 +1,7 @@
 """The folder of a run: another config or other data in it, and what is damaged."""
 
 import errno
+import fcntl
 import io
 import os
 
@@ -10,7 +11,6 @@ from rich.console import Console
 from cifar_jax import config as config_lib
 from cifar_jax import train
 from cifar_jax.errors import ConfigError, StorageError, UserError
-from cifar_jax.machine import files
 from cifar_jax.runs import workdir
 
 
@@ -79,7 +79,7 @@ def test_where_there_are_no_locks_nobody_is_kept_out(tmp_path, monkeypatch):
     def no_locks(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(files.fcntl, "flock", no_locks)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
     with workdir.claimed(tmp_path), workdir.claimed(tmp_path):
         pass
 

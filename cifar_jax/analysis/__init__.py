@@ -1,6 +1,6 @@
-"""What a trained model does: figures, Grad-CAM, out-of-distribution, the report page.
+"""Analysis of a trained model: figures, Grad-CAM, out-of-distribution, the report page.
 
-This knows models and metrics, never the training.
+It knows models and metrics, never the training.
 """
 
 from cifar_jax import lazy_face

@@ -25,7 +25,7 @@ class McNemar(NamedTuple):
 
 
 def mcnemar(first, second):
-    """McNemar's test: only images that one has right and the other wrong tell two classifiers apart.
+    """Run McNemar's test: only images that one has right and the other wrong tell two classifiers apart.
 
     With b and c such images: p = 2 P(X <= min(b, c)), at most 1, of X binomial with b + c trials of 1/2 where they
     are fewer than 25, else that of chi-squared (|b - c| - 1)^2 / (b + c) with one degree of freedom.
@@ -54,7 +54,7 @@ def mcnemar(first, second):
 
 
 def check_same_images(evaluations):
-    """Refuses to compare figures of different images.
+    """Refuse to compare figures of different images.
 
     Args:
         evaluations: {name: evaluation of `result.describe`}.
@@ -67,16 +67,16 @@ def check_same_images(evaluations):
             raise UserError(
                 f"{first} was evaluated on the {one['split']} split, {name} on {other['split']}"
             )
-        mine, theirs = one["dataset"], other["dataset"]
-        if mine["fingerprint"] != theirs["fingerprint"]:
+        own, another = one["dataset"], other["dataset"]
+        if own["fingerprint"] != another["fingerprint"]:
             raise UserError(
-                f"{first} and {name} are of different data: {mine['name']} (fingerprint "
-                f"{mine['fingerprint'][:12]}) and {theirs['name']} ({theirs['fingerprint'][:12]})"
+                f"{first} and {name} are of different data: {own['name']} (fingerprint "
+                f"{own['fingerprint'][:12]}) and {another['name']} ({another['fingerprint'][:12]})"
             )
 
 
 def compare(evaluations, predictions):
-    """Each model's figures and, for each pair, McNemar's test; its p values corrected by Holm.
+    """Collect each model's figures and, for each pair, McNemar's test; its p values corrected by Holm.
 
     Args:
         evaluations: {name: evaluation of `result.describe`}, two or more.
@@ -106,15 +106,15 @@ def compare(evaluations, predictions):
     pairs = list(itertools.combinations(names, 2))
     tests = [mcnemar(correct[a], correct[b]) for a, b in pairs]
     one = evaluations[names[0]]
-    kept = ("workdir", "checkpoint", "step", "optimistic", "model", "accuracy")
-    kept += ("accuracy_interval", "top5_accuracy", "loss", "macro", "weighted", "per_class")
+    columns = ("workdir", "checkpoint", "step", "optimistic", "model", "accuracy")
+    columns += ("accuracy_interval", "top5_accuracy", "loss", "macro", "weighted", "per_class")
     return {
         "format": 1,
         **{key: one[key] for key in ("split", "dataset", "images")},
         "runs": [
             {
                 "name": name,
-                **{key: each[key] for key in (*kept, "confusion")},
+                **{key: each[key] for key in (*columns, "confusion")},
                 "calibration_error": each["calibration"]["error"],
             }
             for name, each in evaluations.items()
@@ -134,7 +134,7 @@ def compare(evaluations, predictions):
 
 
 def short_names(workdirs):
-    """{name: workdir}: the folders' own names, or as much of their paths as tells them apart.
+    """Return {name: workdir}: the folders' own names, or as much of their paths as tells them apart.
 
     Raises:
         UserError: a folder twice.

@@ -13,7 +13,7 @@ BATCH = 64
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
-    """Images to explain, with what the model says of them."""
+    """Images to explain, with the model's answers."""
 
     images: np.ndarray  # uint8 [N, H, W, 3]
     labels: np.ndarray  # int64 [N]; -1 of a file
@@ -23,7 +23,7 @@ class Chosen:
 
 
 def choose_files(run, paths):
-    """The pictures of files.
+    """Read the pictures of files.
 
     Raises:
         UserError: a file that can't be read as a picture.
@@ -38,7 +38,7 @@ def choose_files(run, paths):
 
 
 def choose_from_split(run, split, which, count):
-    """The first images of a split that are classified as wanted.
+    """Choose the first images of a split that are classified as wanted.
 
     Args:
         run: trained.Trained.
@@ -52,28 +52,27 @@ def choose_from_split(run, split, which, count):
 
     images, labels, indices = trained.split(run, split)
     size = min(BATCH if which is None else trained.eval_batch_size(run), len(images))
-    found, logits = np.zeros(0, np.int64), np.zeros((0, run.inference.num_classes), np.float32)
+    places, logits = np.zeros(0, np.int64), np.zeros((0, run.inference.num_classes), np.float32)
     for start in range(0, len(images), size):
         part = trained.logits(run, images[start : start + size], size)
         correct = part.argmax(1) == labels[start : start + size]
         wanted = np.flatnonzero(
             {"correct": correct, "wrong": ~correct, None: correct | True}[which]
         )
-        found, logits = np.append(found, start + wanted), np.concatenate([logits, part[wanted]])
-        if len(found) >= count:
+        places, logits = np.append(places, start + wanted), np.concatenate([logits, part[wanted]])
+        if len(places) >= count:
             break
-    if not len(found):
+    if not len(places):
         raise UserError(f"the model gets no image of the split {split} {which}")
-    found, logits = found[:count], logits[:count]
-    numbers = np.asarray(indices)[found]
+    places = places[:count]
+    numbers = np.asarray(indices)[places]
     sources = [f"{split} {number}" for number in numbers]
-    return Chosen(
-        np.asarray(images[found]), labels[found].astype(np.int64), numbers, sources, logits
-    )
+    labels = labels[places].astype(np.int64)
+    return Chosen(np.asarray(images[places]), labels, numbers, sources, logits[:count])
 
 
 def maps_of(run, images, classes, layer):
-    """gradcam.maps in batches of one size, float32 [N, h, w], NumPy.
+    """Compute gradcam.maps in batches of one size: float32 [N, h, w], NumPy.
 
     Args:
         run: trained.Trained.
@@ -96,7 +95,7 @@ def maps_of(run, images, classes, layer):
 
 
 def class_number(run, name):
-    """The number of a class, given by its name or its number.
+    """Return the number of a class, given by its name or its number.
 
     Raises:
         UserError: there is none; the nearest name is given.
@@ -111,7 +110,7 @@ def class_number(run, name):
 
 
 def table_of_layers(run):
-    """The lines of --list-layers: each layer's name, the size of what it gives, and what is to be said of it."""
+    """Yield the lines of --list-layers: each layer's name, the size of its output, and a remark."""
     from cifar_jax.analysis import gradcam, named_layers
 
     model, shape = run.inference.model, (1, *image_shape(run))
@@ -126,7 +125,7 @@ def table_of_layers(run):
 
 
 def explain(run, chosen, layer, explained, folder):
-    """Writes the figure and the arrays.
+    """Write the figure and the arrays.
 
     Args:
         run: trained.Trained.
@@ -142,7 +141,7 @@ def explain(run, chosen, layer, explained, folder):
     from cifar_jax.analysis import gradcam, overlays, result, scores, style
     from cifar_jax.models import weight_files
 
-    folder = result.open_folder(folder)  # said before maps are computed
+    folder = result.open_folder(folder)  # before maps are computed
     predicted = chosen.logits.argmax(1)
     confidence = scores.probabilities(chosen.logits).max(1).astype(np.float32)
     classes = predicted if explained is None else np.full_like(predicted, explained)
@@ -189,11 +188,11 @@ def image_shape(run):
 
 
 def _title(source, label, predicted, confidence):
-    """What a figure says of an image, in two lines where one would reach into the neighbour's."""
+    """Return the title of an image in a figure, in two lines where one would reach into the neighbour's."""
     from cifar_jax.analysis import style
 
     parts = [style.shortened(source, 1.8, 8)]
     parts += [f"true: {label}"] if label else []
-    said = f"predicted: {predicted}, {100 * confidence:.0f} %"
-    line = "   ".join([*parts, said])
-    return line if style.width(line, 8) <= 3.5 else "   ".join(parts) + "\n" + said
+    answer = f"predicted: {predicted}, {100 * confidence:.0f} %"
+    line = "   ".join([*parts, answer])
+    return line if style.width(line, 8) <= 3.5 else "   ".join(parts) + "\n" + answer

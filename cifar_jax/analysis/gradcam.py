@@ -1,4 +1,4 @@
-"""Grad-CAM: which places of an image a class's logit rises with.
+"""Grad-CAM: the places of an image that a class's logit rises with.
 
 Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization, ICCV
 2017, https://arxiv.org/abs/1610.02391, section 3.
@@ -22,7 +22,7 @@ from cifar_jax.models.layers import storage_dtype
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def maps(model, variables, images, classes=None, layer=None):
-    """Grad-CAM maps: relu(sum_k alpha_k A_k), A the layer's features, alpha_k the mean of d logit / d A_k.
+    """Compute Grad-CAM maps, relu(sum_k alpha_k A_k), A the layer's features, alpha_k the mean of d logit / d A_k.
 
     An image's map does not depend on the others of its batch. The gradient is that with respect to zeros
     added to what the layer gives, so it is the same however the model goes on from there.
@@ -64,41 +64,39 @@ def maps(model, variables, images, classes=None, layer=None):
 
 
 def normalized(maps):
-    """Maps for display, each divided by its greatest value, [B, H, W]; one of zeros stays."""
+    """Divide each map [B, H, W] by its greatest value, for display; one of zeros stays."""
     greatest = jnp.max(maps, axis=(1, 2), keepdims=True)
     return maps / jnp.where(greatest > 0, greatest, 1)
 
 
 def resized(maps, height, width):
-    """Maps brought to an image's size bilinearly, [B, H', W'] -> [B, height, width]."""
+    """Resize maps to an image's size bilinearly, [B, H', W'] -> [B, height, width]."""
     return jax.image.resize(maps, (len(maps), height, width), "bilinear")
 
 
 def default_layer(shapes):
-    """The last layer that gives a map of more than one pixel.
+    """Return the last layer that gives a map of more than one pixel.
 
     Args:
         shapes: name -> shape in order of execution, of named_layers.layers.
     Raises:
         UserError: there is none.
     """
-    found = [name for name, shape in shapes.items() if _is_map(shape)]
-    if not found:
+    with_maps = [
+        name for name, shape in shapes.items() if len(shape) == 4 and shape[1] * shape[2] > 1
+    ]
+    if not with_maps:
         raise UserError("no layer of this model gives a map of more than one pixel")
-    return found[-1]
-
-
-def _is_map(shape):
-    return len(shape) == 4 and shape[1] * shape[2] > 1
+    return with_maps[-1]
 
 
 def choose_layer(model, variables, images_shape, layer=None):
-    """The name of the layer that `maps` explains; for arguments and errors see there."""
+    """Return the name of the layer that `maps` explains; for arguments and errors see there."""
     return _checked_layer(model, variables, images_shape, layer)[0]
 
 
 def _checked_layer(model, variables, images_shape, layer):
-    """The layer's name, and (shape, dtype) of what it gives; see `maps`."""
+    """Return the layer's name, and (shape, dtype) of its output; see `maps`."""
     known = named_layers.traced(model, variables, images_shape)
     shapes = {name: each.shape for name, each in known.items()}
     if layer is None:

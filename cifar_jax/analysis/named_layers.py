@@ -1,4 +1,4 @@
-"""What the layers of a model give, by name: to look at, and to move.
+"""The layers of a model by name: their outputs, to look at and to move.
 
 Whatever a model calls as a Flax module is a layer, its name the modules' names joined by "/":
 "conv1_relu", "stage4_block2/conv1/bn". A layer inside a block comes before the block. Where batch norm
@@ -21,7 +21,7 @@ LOGITS = "logits"
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def activations(model, variables, images, layer):
-    """What a layer gives in evaluation.
+    """Return the output of a layer in evaluation.
 
     Args:
         model: of models.create.
@@ -33,18 +33,12 @@ def activations(model, variables, images, layer):
     Raises:
         UserError: no such layer; the nearest name is given.
     """
-    found = {}
-
-    def look(name, value):
-        found[name] = value
-        return value
-
-    apply_with_hooks(model, variables, images, look)
-    return found[resolve(model, layer, found)]
+    outputs = _outputs(model, variables, images)
+    return outputs[resolve(model, layer, outputs)]
 
 
 def layers(model, variables, images_shape):
-    """The names of a model's layers in order of execution, with the shapes of what they give.
+    """List a model's layers in order of execution, with the shapes of their outputs.
 
     The model is traced, not run.
 
@@ -59,7 +53,7 @@ def layers(model, variables, images_shape):
 
 
 def resolve(model, layer, known):
-    """The layer that a name or an alias means.
+    """Return the layer that a name or an alias means.
 
     Args:
         model: of models.create.
@@ -76,12 +70,12 @@ def resolve(model, layer, known):
 
 
 def aliases(model):
-    """Further names of a model's layers: alias -> name."""
+    """Return further names of a model's layers: alias -> name."""
     return dict(getattr(model, "layer_aliases", {}))
 
 
 def apply_with_hooks(model, variables, images, visit):
-    """The model's logits in evaluation; `visit` sees, and may replace, what each layer gives.
+    """Return the model's logits in evaluation; `visit` sees, and may replace, the output of each layer.
 
     Args:
         model: of models.create.
@@ -102,20 +96,26 @@ def apply_with_hooks(model, variables, images, visit):
         return model.apply(variables, images, train=False)
 
 
+def _outputs(model, variables, images):
+    """Return name -> output of each layer, in order of execution."""
+    outputs = {}
+
+    def keep(name, value):
+        outputs[name] = value
+        return value
+
+    apply_with_hooks(model, variables, images, keep)
+    return outputs
+
+
 def traced(model, variables, images_shape):
-    """name -> jax.ShapeDtypeStruct of what each layer gives, in order of execution."""
+    """Return name -> jax.ShapeDtypeStruct of the output of each layer, in order of execution."""
     order = []
 
     def trace(variables, images):
-        found = {}
-
-        def look(name, value):
-            found[name] = value
-            return value
-
-        apply_with_hooks(model, variables, images, look)
-        order.extend(found)
-        return found
+        outputs = _outputs(model, variables, images)
+        order.extend(outputs)
+        return outputs
 
     shapes = jax.eval_shape(trace, variables, jax.ShapeDtypeStruct(images_shape, jnp.float32))
     return {name: shapes[name] for name in order}  # JAX sorts the keys of a dict.

@@ -19,7 +19,7 @@ DIMMED = 0.7  # white in the grey image, so that the greatest value is the light
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """What a figure shows of an image."""
+    """An image of a figure."""
 
     image: np.ndarray  # uint8 [H, W, 3]
     map: np.ndarray  # float [h, w], 0 to 1
@@ -28,12 +28,12 @@ class Example:
 
 
 def colours(heat):
-    """The colours of a map, float [..., 3] of float [...], both 0 to 1."""
+    """Return the colours of a map, float [..., 3] of float [...], both 0 to 1."""
     return colormaps[COLOUR_MAP](heat)[..., :3]
 
 
 def overlay(image, heat):
-    """The colours of a map laid over its image in grey, the more the higher it is.
+    """Lay the colours of a map over its image in grey, the more the higher it is.
 
     Args:
         image: uint8 [H, W, 3].
@@ -47,7 +47,7 @@ def overlay(image, heat):
 
 
 def draw(examples, title):
-    """A grid of examples: image, map as it is, and map over the image.
+    """Draw a grid of examples: image, map as it is, and map over the image.
 
     Args:
         examples: list of Example.

@@ -18,13 +18,13 @@ METRICS = {"test accuracy": "accuracy", "test F1": "f1"}
 
 
 def read_records(path=RECORDS):
-    """The records, a list of dicts; empty where there is no file."""
+    """Read the records, a list of dicts; empty where there is no file."""
     path = pathlib.Path(path)
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def to_record(config_name, summary, data_name):
-    """A record from the summary of a run, as of train_and_evaluate.
+    """Make a record from the summary of a run, as of train_and_evaluate.
 
     Args:
         config_name: "modified_net.py:adam".
@@ -54,20 +54,20 @@ def to_record(config_name, summary, data_name):
 
 
 def _test_accuracy(summary, which):
-    found = summary["checkpoints"].get(which)
-    return found and found["test"]["accuracy"]
+    checkpoint = summary["checkpoints"].get(which)
+    return checkpoint and checkpoint["test"]["accuracy"]
 
 
 def is_recorded(records, config, seed):
-    """Whether there is a record of this config, field by field, with this seed.
+    """Find out if there is a record of this config, field by field, with this seed.
 
-    By whatever name: two tables of a report may print the same training.
+    The name does not count: two tables of a report may print the same training.
     """
     return any(record["seed"] == seed and _same(record, config) for record in records)
 
 
 def expected_cost(config):
-    """What a run costs beside others: multiply-adds of its training, with a share for each step."""
+    """Estimate the cost of a run beside others: multiply-adds of its training, with a share for each step."""
     from cifar_jax.models import cost
 
     steps = config.total_epochs * (50_000 // config.batch_size)
@@ -75,7 +75,7 @@ def expected_cost(config):
 
 
 def pending(selected, seeds, records, folder=experiments.CONFIGS):
-    """The runs to do, cheapest first and seed by seed: [(experiment, seed)].
+    """List the runs to do, cheapest first and seed by seed: [(experiment, seed)].
 
     Args:
         selected: list of experiments.Experiment.
@@ -92,7 +92,7 @@ def pending(selected, seeds, records, folder=experiments.CONFIGS):
 
 
 def table(records, folder=experiments.CONFIGS):
-    """The reports' figures beside ours, as Markdown: one row an experiment and kind of data."""
+    """Return the reports' figures beside ours, as Markdown: one row an experiment and kind of data."""
     from cifar_jax import models
 
     lines = [
@@ -102,14 +102,14 @@ def table(records, folder=experiments.CONFIGS):
     for each in experiments.EXPERIMENTS:
         config = config_lib.load(f"{folder}/{each.config}")
         params = models.count_params(config.model.name)
-        mine = [record for record in records if _same(record, config)]
+        own = [record for record in records if _same(record, config)]
         row = [each.report, f"`{each.config}`", f"{params:,}", _reported(config.reported)]
-        lines.append(f"| {' | '.join(row + _ours(mine, config.reported))} |")
+        lines.append(f"| {' | '.join(row + _ours(own, config.reported))} |")
     return "\n".join(lines)
 
 
 def _same(record, config):
-    """Whether a record is of this config, whatever its seed."""
+    """Compare a record with a config, whatever its seed."""
     return not config_lib.differing({**record["values"], "seed": config.seed}, config)
 
 
@@ -140,14 +140,14 @@ def _ours(records, reported):
 
 
 def spread(fractions):
-    """Mean and standard deviation in per cent: "61.53 ± 0.80", without the latter for one value."""
+    """Write mean and standard deviation in per cent: "61.53 ± 0.80", without the latter for one value."""
     values = [100 * value for value in fractions]
     mean = f"{statistics.mean(values):.2f}"
     return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
 def write_table(path, records):
-    """Puts the table between the marks of a Markdown file.
+    """Put the table between the marks of a Markdown file.
 
     Raises:
         UserError: the file has no such marks.

@@ -1,4 +1,4 @@
-"""evaluation.json and predictions.npz: what a checkpoint does on a split, for people and machines.
+"""The evaluation of a checkpoint on a split, evaluation.json and predictions.npz, for people and machines.
 
 evaluation.json is an object. Shares are fractions of 1, a value that does not exist is null, classes are numbered in
 the order of `dataset.class_names`. Keys keep their names and meanings as long as `format` is 1; more may come.
@@ -34,22 +34,25 @@ images), `label` int32 [N] and `logits` float32 [N, C].
 
 import functools
 import pathlib
+import statistics
+import time
 
 import jax
 import numpy as np
 
 from cifar_jax import metrics, trained
-from cifar_jax.analysis import calibration, scores, speed
+from cifar_jax.analysis import scores
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files, runtime
 from cifar_jax.models import cost
 
 ACTIVATION_BATCH = 128  # as cifar_jax.summary's
 SPEED_BATCHES = (1, 256)
+LEAST_CALLS, MOST_CALLS, SECONDS = 5, 200, 1.0  # of a measurement of speed
 
 
 def evaluate(run, split, data, with_speed=True):
-    """Evaluates a checkpoint on a split.
+    """Evaluate a checkpoint on a split.
 
     Args:
         run: trained.Trained.
@@ -68,23 +71,23 @@ def evaluate(run, split, data, with_speed=True):
             f"checkpoint {run.step} of {run.workdir} answers with NaN or infinity; choose an earlier "
             "--checkpoint"
         )
-    measured = measure_speed(run, images) if with_speed else None
+    speed = measure_speed(run, images) if with_speed else None
     predictions = {
         "index": np.asarray(index, np.int64),
         "label": np.asarray(labels, np.int32),
         "logits": logits,
     }
-    return assemble(run, split, predictions, measured), predictions
+    return assemble(run, split, predictions, speed), predictions
 
 
-def assemble(run, split, predictions, measured):
-    """What evaluation.json holds, of predictions.
+def assemble(run, split, predictions, speed):
+    """Return the content of evaluation.json, computed from predictions.
 
     Args:
         run: trained.Trained.
         split: "test", "validation" or "train".
-        predictions: what predictions.npz holds.
-        measured: of measure_speed, or None.
+        predictions: of predictions.npz.
+        speed: of measure_speed, or None.
     """
     return {
         "format": 1,
@@ -100,7 +103,7 @@ def assemble(run, split, predictions, measured):
         },
         **describe(predictions["label"], predictions["logits"], run.dataset.class_names),
         "model": describe_model(run),
-        "speed": measured,
+        "speed": speed,
         "config": run.config.to_dict(),
         "versions": runtime.versions(),
         "hardware": runtime.hardware(),
@@ -108,7 +111,7 @@ def assemble(run, split, predictions, measured):
 
 
 def optimistic(config, checkpoint, split):
-    """Why the figures of a split are better than those of new images would be; None where they are not."""
+    """Say why the figures of a split are better than those of new images would be; None where they are not."""
     if split == "train":
         return "the model was trained on these images"
     chosen_on = "test" if config.selection == "test" else "validation"
@@ -118,7 +121,7 @@ def optimistic(config, checkpoint, split):
 
 
 def describe(labels, logits, class_names):
-    """What labels and logits say, JSON-able.
+    """Compute all figures that follow from labels and logits, JSON-able.
 
     Args:
         labels: int [N], at least one.
@@ -127,11 +130,11 @@ def describe(labels, logits, class_names):
     Returns:
         dict: the keys of evaluation.json from `images` to `calibration`.
     """
-    probabilities = scores.probabilities(logits)
+    confidences = scores.probabilities(logits).max(axis=1)
     predicted = logits.argmax(axis=1)
     ranks = scores.ranks(labels, logits)
     confusion = scores.confusion_matrix(labels, predicted, len(class_names))
-    found = calibration.reliability(probabilities.max(axis=1), predicted == labels)
+    bins = scores.reliability(confidences, predicted == labels)
     hits, count = int(np.sum(ranks == 0)), len(labels)
     return {
         "images": count,
@@ -148,24 +151,21 @@ def describe(labels, logits, class_names):
             for pair in scores.confused_pairs(confusion)
         ],
         "calibration": {
-            "error": calibration.expected_calibration_error(found),
-            "confidence": float(probabilities.max(axis=1).mean()),
-            "bins": [_bin(*values) for values in zip(*found, strict=True)],
+            "error": scores.expected_calibration_error(bins),
+            "confidence": float(confidences.mean()),
+            "bins": [
+                {
+                    name: None if np.isnan(value) else value.item()
+                    for name, value in zip(bins._fields, values, strict=True)
+                }
+                for values in zip(*bins, strict=True)
+            ],
         },
     }
 
 
-def _bin(low, high, images, hits, confidence, accuracy):
-    filled = images > 0
-    return {
-        **{"low": float(low), "high": float(high), "images": int(images), "hits": int(hits)},
-        "confidence": float(confidence) if filled else None,
-        "accuracy": float(accuracy) if filled else None,
-    }
-
-
 def describe_classes(confusion, class_names):
-    """`per_class` of evaluation.json."""
+    """Compute `per_class` of evaluation.json."""
     by_class = {name: values.tolist() for name, values in metrics.by_class(confusion).items()}
     hits, images = np.diagonal(confusion).tolist(), confusion.sum(axis=1).tolist()
     predicted = confusion.sum(axis=0).tolist()
@@ -173,7 +173,9 @@ def describe_classes(confusion, class_names):
     def describe_class(i, name):
         interval = scores.interval(hits[i], images[i])
         return {
-            **{"name": name, "images": images[i], "predicted": predicted[i]},
+            "name": name,
+            "images": images[i],
+            "predicted": predicted[i],
             "accuracy": hits[i] / images[i] if images[i] else None,
             "accuracy_interval": interval and list(interval),
             **{score: values[i] for score, values in by_class.items()},
@@ -183,7 +185,7 @@ def describe_classes(confusion, class_names):
 
 
 def describe_model(run):
-    """`model` of evaluation.json."""
+    """Count `model` of evaluation.json."""
     name, num_classes = run.config.model.name, len(run.dataset.class_names)
     params = sum(leaf.size for leaf in jax.tree.leaves(run.variables["params"]))
     return {
@@ -197,18 +199,42 @@ def describe_model(run):
 
 
 def measure_speed(run, images):
-    """`speed` of evaluation.json: images and parameters are on the device, results are waited for there."""
-    step, variables = trained.logits_step(run.inference), jax.device_put(run.variables)
+    """Measure `speed` of evaluation.json: images and parameters are on the device, which the clock waits for."""
+    step, variables, speed = trained.logits_step(run.inference), jax.device_put(run.variables), []
+    for size in SPEED_BATCHES:
+        batch = jax.device_put(images[np.arange(size) % len(images)])
+        speed.append(time_calls(functools.partial(step, variables, batch), size))
+    return speed
 
-    def measure(batch):
-        one = jax.device_put(images[np.arange(batch) % len(images)])
-        return speed.measure(functools.partial(step, variables, one), batch)
 
-    return [measure(batch) for batch in SPEED_BATCHES]
+def time_calls(call, batch, clock=time.perf_counter):
+    """Time repeated calls, after one that compiles and warms up.
+
+    Args:
+        call: () -> arrays of `batch` images' results; each is waited for.
+        batch: images a call.
+        clock: () -> seconds.
+    Returns:
+        dict: `batch`, `milliseconds` (median of the calls), `images_per_second` (at that median), `calls`: as
+        many as a second holds, at least 5 and at most 200.
+    """
+    jax.block_until_ready(call())
+    times, began = [], clock()
+    while len(times) < LEAST_CALLS or (clock() - began < SECONDS and len(times) < MOST_CALLS):
+        started = clock()
+        jax.block_until_ready(call())
+        times.append(clock() - started)
+    median = statistics.median(times)
+    return {
+        "batch": batch,
+        "milliseconds": 1000 * median,
+        "images_per_second": batch / median,
+        "calls": len(times),
+    }
 
 
 def open_folder(folder):
-    """Makes a folder for results; said before what goes into it is computed.
+    """Make a folder for results, and try to write to it, before anything is computed for it.
 
     Raises:
         UserError: it can't be written.
@@ -227,7 +253,7 @@ def open_folder(folder):
 
 
 def write(folder, evaluation, predictions):
-    """Writes evaluation.json and predictions.npz, each whole or not at all."""
+    """Write evaluation.json and predictions.npz, each whole or not at all."""
     with files.replacing(folder / "predictions.npz") as partial:
         np.savez(partial, **predictions)
     files.write_json(folder / "evaluation.json", evaluation)

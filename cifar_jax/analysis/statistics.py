@@ -18,7 +18,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(values, level=0.95):
-    """Mean, standard deviation and Student's t interval of the mean, mean +- t(n - 1) s / sqrt(n).
+    """Estimate a mean: with the standard deviation and Student's t interval, mean +- t(n - 1) s / sqrt(n).
 
     Args:
         values: numbers, at least one.
@@ -50,7 +50,7 @@ class Comparison(NamedTuple):
 
 
 def compare(values, baseline):
-    """The paired t test: that of the differences between values of the same seeds.
+    """Compare values with a baseline by the paired t test, on their differences seed by seed.
 
     Args:
         values, baseline: numbers, as many of each, in the order of the seeds.
@@ -62,17 +62,17 @@ def compare(values, baseline):
     """
     if len(values) != len(baseline):
         raise ValueError(f"{len(values)} values can't be paired with {len(baseline)}")
-    found = estimate(np.subtract(values, baseline, dtype=float))
-    if found.n == 1:
-        return Comparison(found, None)
-    if found.std == 0:
-        return Comparison(found, 1.0 if found.mean == 0 else 0.0)
-    t = found.mean / (found.std / math.sqrt(found.n))
-    return Comparison(found, float(2 * stats.t.sf(abs(t), found.n - 1)))
+    difference = estimate(np.subtract(values, baseline, dtype=float))
+    if difference.n == 1:
+        return Comparison(difference, None)
+    if difference.std == 0:
+        return Comparison(difference, 1.0 if difference.mean == 0 else 0.0)
+    t = difference.mean / (difference.std / math.sqrt(difference.n))
+    return Comparison(difference, float(2 * stats.t.sf(abs(t), difference.n - 1)))
 
 
 def holm(p_values):
-    """p values corrected for their number: the chance of one false finding among all stays below each.
+    """Correct p values for their number: the chance of one false finding among all stays below each.
 
     In ascending order the i-th of m, from 0, is multiplied by m - i; none becomes less than the one
     before it, nor more than 1.

@@ -14,42 +14,25 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
-# Okabe and Ito, Color Universal Design, 2008, without the yellow, which paper swallows. Colours and
-# line styles have lengths without a common factor, so no pair returns before the 28th line.
+# Okabe and Ito, Color Universal Design, 2008, without the yellow, which paper swallows.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
-STYLES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 DPI = 160  # of a PNG
 JOINERS = "\u200c\u200d"  # not printable by themselves, but they decide how their neighbours look
 LEFT_TO_RIGHT = "\u200e"  # the direction of what comes next to it, unseen
 
 
 def new(width=7.2, height=4.2):
-    """An empty figure of so many inches, whose parts make room for each other."""
+    """Return an empty figure of so many inches, whose parts make room for each other."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def line(number):
-    """The colour and line style of the number'th line of a figure: keyword arguments of `plot`."""
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "linestyle": STYLES[number % len(STYLES)],
-        "linewidth": 1.8,
-    }
-
-
-def plain(axes):
-    """Axes with a light grid and without a frame."""
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
 def words(text, inches=None, size=10):
-    """A name as it is given to a figure: drawn as written, for which `$` is escaped; else as `shortened`."""
+    """Return a name as it is given to Matplotlib: drawn as written, for which `$` is escaped; else as `shortened`."""
     return shortened(text, inches, size).replace("$", r"\$")
 
 
 def shortened(text, inches=None, size=10):
-    """A name in one line of letters that can be drawn, with an ellipsis for its middle where it is too wide.
+    """Shorten a name to one line of letters that can be drawn, with an ellipsis for its middle where it is too wide.
 
     The middle, since names that differ often do so at an end: "learning_rate=0.001".
 
@@ -79,7 +62,7 @@ def _shortened(text, inches, size):
 
 
 def _without_middle(text, kept):
-    """So many letters of a text, two thirds of them its first; a letter is not parted from its marks."""
+    """Return so many letters of a text, two thirds of them its first; a letter is not parted from its marks."""
     head, tail = kept - kept // 3, len(text) - kept // 3
     while head > 0 and _is_mark(text[head]):
         head -= 1
@@ -93,14 +76,14 @@ def _is_mark(letter):
 
 
 def width(text, size):
-    """Inches that a line of text takes, in points of `size`."""
+    """Measure a line of text, in inches; its font has `size` points."""
     font = font_manager.FontProperties(family=families(text), size=size)
-    with _quiet():
+    with quiet():
         return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
 
 
 def families(text):
-    """The font families for a text: Matplotlib's own, then such of this machine as have the letters it lacks."""
+    """Return the font families for a text: Matplotlib's own, then such of this machine as have the letters it lacks."""
     chosen = matplotlib.rcParams["font.family"]
     own = font_manager.findfont(font_manager.FontProperties(family=chosen))
     missing = np.setdiff1d([ord(each) for each in text if each != "\n"], _letters(own))
@@ -109,7 +92,7 @@ def families(text):
 
 @functools.lru_cache(maxsize=1024)
 def _with_letters(missing):
-    """The families of few fonts that have such letters, as far as there are any."""
+    """Return the families of few fonts that have such letters, as far as there are any."""
     chosen = []
     for name, path in _fonts() if missing else ():
         rest = np.setdiff1d(missing, _letters(path))
@@ -123,7 +106,7 @@ def _with_letters(missing):
 
 @functools.cache
 def _fonts():
-    """(family, path) of the upright fonts of usual weight, the one with most letters first.
+    """Return (family, path) of the upright fonts of usual weight, the one with most letters first.
 
     One font for all of a script's letters looks better than several.
     """
@@ -134,19 +117,19 @@ def _fonts():
     ):
         with contextlib.suppress(Exception):  # of damaged fonts, any
             manager.addfont(path)
-    found = {
+    paths = {
         each.name: each.fname
         for each in manager.ttflist
         # "Last Resort" has a box for every letter.
         if each.style == "normal" and each.weight in (400, "normal", "regular", "book")
         if "resort" not in each.name.lower()
     }
-    return sorted(found.items(), key=lambda item: (-len(_letters(item[1])), item[0]))
+    return sorted(paths.items(), key=lambda item: (-len(_letters(item[1])), item[0]))
 
 
 @functools.cache
 def _letters(path):
-    """The numbers of the letters that a font has, in order; none of a font that can't be read."""
+    """Return the numbers of the letters that a font has, in order; none of a font that can't be read."""
     try:
         return np.array(sorted(FT2Font(path).get_charmap()), np.int64)
     except (OSError, RuntimeError):
@@ -154,8 +137,8 @@ def _letters(path):
 
 
 @contextlib.contextmanager
-def _quiet():
-    """Without a warning for each letter that no font of this machine has."""
+def quiet():
+    """Leave out the warnings of letters that no font of this machine has."""
     with warnings.catch_warnings():
         for message in ("Glyph .* missing", "Matplotlib currently does not support"):
             warnings.filterwarnings("ignore", message)
@@ -163,20 +146,28 @@ def _quiet():
 
 
 def save(figure, folder, name):
-    """Writes folder/name.png and .svg; the folder is made.
+    """Write folder/name.png and .svg; the folder is made.
 
     Names are drawn in fonts that have their letters, where this machine has such.
 
+    Args:
+        figure: of Matplotlib, or a chart of Altair.
+        folder: path.
+        name: of the files.
     Returns:
-        the two paths.
+        the two paths; none, said on stderr, where charts can't be drawn.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{suffix}" for suffix in ("png", "svg")]
+    if not isinstance(figure, Figure):
+        from cifar_jax.analysis.charts import vega
+
+        return vega.save(figure, *paths)
     for text in figure.findobj(Text):
         if not text.get_text().isascii():
             text.set_fontfamily(families(text.get_text()))
-    with _quiet():
+    with quiet():
         for path in paths:
             figure.savefig(path, dpi=DPI)
     return paths

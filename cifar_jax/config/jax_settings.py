@@ -72,7 +72,7 @@ WORDS = {
 
 
 def drop(environment, say):
-    """Takes the variables of DECISIVE settings out of an environment, before JAX reads it.
+    """Take the variables of DECISIVE settings out of an environment, before JAX reads it.
 
     Args:
         environment: dict, such as os.environ.
@@ -89,16 +89,16 @@ def drop(environment, say):
 
 
 def _means(text, default):
-    """Whether a variable's text is a setting's default."""
+    """Tell whether a variable's text is a setting's default."""
     words = WORDS[default] if isinstance(default, bool) else ("", str(default).lower())
     return text.lower() in words
 
 
 @contextlib.contextmanager
 def pinned():
-    """Decisive settings are at their defaults within, for this thread; other threads of the program keep theirs.
+    """Keep decisive settings at their defaults within, for this thread and no other of the program.
 
-    A command's process has none others, see `drop`; this is for programs that call us.
+    A command's process has no other settings, see `drop`; this is for programs that call us.
 
     Raises:
         ConfigError: a setting that only the whole process can have.

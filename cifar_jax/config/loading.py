@@ -11,13 +11,17 @@ import textwrap
 import ml_collections
 from ml_collections import config_dict
 
-from cifar_jax.config import paths, renamed, rules
+from cifar_jax.config import paths, rules
 from cifar_jax.config.schema import SCHEMA, Field, fields
 from cifar_jax.errors import ConfigError, nearest, one_line
 
+# Earlier names of fields and values, as records have them and people type them: today's, None for what is gone.
+RENAMED = {"optimizer.decay": "optimizer.weight_decay_mode", "schedule.mode": None}
+RENAMED_VALUES = {("schedule.name", "piecewise"): "step"}
+
 
 def flatten(config, prefix=""):
-    """A nested dict or ConfigDict as a flat dict: "dataset.name" -> value."""
+    """Flatten a nested dict or ConfigDict: "dataset.name" -> value."""
     flat = {}
     for name in config:
         if not isinstance(name, str):
@@ -31,7 +35,7 @@ def flatten(config, prefix=""):
 
 
 def default():
-    """A ConfigDict with every field at its default; `check` refuses what does not belong in it."""
+    """Return a ConfigDict with every field at its default; `check` refuses what does not belong in it."""
 
     def build(schema):
         return {
@@ -47,7 +51,7 @@ def default():
 
 
 def load(path):
-    """What get_config() of a config file returns, checked and with defaults filled in.
+    """Load what get_config() of a config file returns, checked and with defaults filled in.
 
     Args:
         path: "FILE" or "FILE:VARIANT"; the variant is get_config's argument.
@@ -63,15 +67,15 @@ def load(path):
 
 
 def call(path, function):
-    """What a function of a config file returns; for the arguments and errors see `load`."""
+    """Call a function of a config file; for the arguments and errors see `load`."""
     file, _, variant = str(path).partition(":")
     if not pathlib.Path(file).is_file():
         raise ConfigError(f"no config file {file}")
     try:
-        found = runpy.run_path(file).get(function)
-        if found is None:
+        called = runpy.run_path(file).get(function)
+        if called is None:
             raise ConfigError(f"{file} has no function {function}()")
-        return found(variant) if variant else found()
+        return called(variant) if variant else called()
     except ConfigError:
         raise
     except SyntaxError as error:
@@ -83,24 +87,24 @@ def call(path, function):
 
 
 def variant_of(variants, name):
-    """The entry of a config file's table of variants; ConfigError, with the nearest name, where it has none."""
+    """Return the entry of a config file's table of variants; ConfigError, with the nearest name, where it has none."""
     if name not in variants:
         raise ConfigError(f"there is no variant {name!r}; {nearest(name, variants)}")
     return variants[name]
 
 
 def check_name(name):
-    """Raises ConfigError where `name` ("dataset.name") is no field."""
+    """Raise ConfigError where `name` ("dataset.name") is no field."""
     known = fields()
-    if name in renamed.FIELDS:
-        raise ConfigError(f"config.{name} is now called {renamed.FIELDS[name]}")
+    if new := RENAMED.get(name):
+        raise ConfigError(f"config.{name} is now called {new}")
     sections = {field.rsplit(".", 1)[0] for field in known if "." in field}
     if name not in known and name not in sections:
         raise ConfigError(f"config has no field `{name}`; {nearest(name, known)}")
 
 
 def check(config):
-    """The config with defaults filled in, as a plain nested dict's ConfigDict.
+    """Return the config with defaults filled in, as a plain nested dict's ConfigDict.
 
     Args:
         config: ConfigDict or nested dict.
@@ -111,13 +115,21 @@ def check(config):
     """
     if not isinstance(config, (dict, ml_collections.ConfigDict)):
         raise ConfigError(f"a config is a dict of fields, not {config!r}")
-    known = fields()
-    given = flatten(config)
-    complete = default()
-    for name, value in given.items():
-        check_name(name)
+    return _from_flat(flatten(config))
+
+
+def of_record(config):
+    """Check a config that an earlier version recorded."""
+    return _from_flat(_by_todays_names(config))
+
+
+def _from_flat(flat):
+    """Check a flat config and fill in the defaults."""
+    known, complete = fields(), default()
+    for name, value in flat.items():
         field = known.get(name)
         if field is None:
+            check_name(name)
             raise ConfigError(f"config.{name} is a section of fields, not a value: {value!r}")
         if value is None and field.optional:
             continue
@@ -128,7 +140,7 @@ def check(config):
 
 
 def _checked(name, value, field):
-    """The value in its field's type; ConfigError where it does not fit."""
+    """Return the value in its field's type; ConfigError where it does not fit."""
     if field.kind is tuple and isinstance(value, (tuple, list)):
         return tuple(
             _one_checked(f"{name}[{i}]", x, field, field.element) for i, x in enumerate(value)
@@ -146,7 +158,7 @@ def _one_checked(name, value, field, kind):
         )
     if field.path:
         paths.local(value)
-    if new := renamed.VALUES.get((name, value)):
+    if new := RENAMED_VALUES.get((name, value)):
         raise ConfigError(f"config.{name} = {value!r} is now called {new!r}")
     if field.choices and value not in field.choices:
         raise ConfigError(f"config.{name} = {value!r}: {nearest(value, field.choices)}")
@@ -160,7 +172,7 @@ def _one_checked(name, value, field, kind):
 
 
 def differing(old, new):
-    """Fields in which two configs would give different results: [(name, old value, new value)].
+    """List the fields in which two configs would give different results: [(name, old value, new value)].
 
     A field that one of them does not have yet is at its default there.
     """
@@ -169,7 +181,7 @@ def differing(old, new):
     # JSON has lists for tuples.
     old, new = (
         {name: tuple(value) if isinstance(value, list) else value for name, value in all_of.items()}
-        for all_of in (defaults | renamed.of_record(flatten(each)) for each in (old, new))
+        for all_of in (defaults | _by_todays_names(each) for each in (old, new))
     )
     return [
         (name, old.get(name), new.get(name))
@@ -178,17 +190,21 @@ def differing(old, new):
     ]
 
 
-def of_record(config):
-    """`check` of a config that an earlier version recorded."""
-    nested = {}
-    for name, value in renamed.of_record(flatten(config)).items():
-        section, _, leaf = name.rpartition(".")
-        (nested.setdefault(section, {}) if section else nested)[leaf] = value
-    return check(nested)
+def _by_todays_names(config):
+    """Flatten a config of any version, with the fields and values called as they are today."""
+    flat = {RENAMED.get(name, name): value for name, value in flatten(config).items()}
+    flat.pop(None, None)
+    for (name, old), new in RENAMED_VALUES.items():
+        if flat.get(name) == old:
+            flat[name] = new
+    # Milestones went with what was called `step`, which takes none today.
+    if flat.get("schedule.name") == "step" and flat.get("schedule.milestones"):
+        flat["schedule.name"] = "multistep"
+    return flat
 
 
 def describe():
-    """Every field with its default and meaning, as text for `--help`."""
+    """Describe every field with its default and meaning, for `--help`."""
     lines = []
     for name, field in fields().items():
         indent = " " * 8

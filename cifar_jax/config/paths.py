@@ -1,4 +1,4 @@
-"""Paths are of this machine: whatever name its file systems take is taken, and URLs are refused at the door."""
+"""Paths of this machine: any name that its file systems take is taken, and URLs are refused at the door."""
 
 import os
 import re
@@ -10,7 +10,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(/|$)")
 
 
 def local(path):
-    """The path as it was given.
+    """Return the path as it was given.
 
     Raises:
         UserError: it is a URL, of which pathlib would make a folder of this machine.

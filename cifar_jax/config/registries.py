@@ -9,7 +9,7 @@ ROOMS = pathlib.Path(__file__).parents[1]
 
 @functools.cache
 def names(file, registry, having=""):
-    """Keys of a registry, in order: a tuple.
+    """Return the keys of a registry, in order.
 
     Args:
         file: below cifar_jax/, such as "train/losses.py".

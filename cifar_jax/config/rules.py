@@ -8,13 +8,13 @@ WITH_MOMENTUM = registries.names("train/optimizers.py", "OPTIMIZERS", having="ta
 
 
 def check_consistency(config):
-    """Raises ConfigError for the first contradiction in a config whose values are each in order."""
+    """Raise ConfigError for the first contradiction in a config whose values are each in order."""
     for check in (_validation, _augment, _early_stopping, _optimizer, _schedule, _parallel):
         check(config)
 
 
 def _validation(config):
-    """What needs a validation set, and what has no use for one."""
+    """Refuse what needs a validation set where there is none, and one that nothing uses."""
     if config.selection == "test":
         if config.dataset.validation_fraction > 0:
             raise ConfigError(
@@ -86,7 +86,7 @@ def _schedule(config):
 
 
 def _parallel(config):
-    """What looks at the whole batch does not go with a step that is written for a part of it."""
+    """Refuse what looks at the whole batch in a step that is written for a part of it."""
     parallel = config.parallel
     if parallel.backend == "pmap":
         if config.augment.mixup_alpha or config.augment.cutmix_alpha:
@@ -99,13 +99,12 @@ def _parallel(config):
         if config.dataset.residency == "stream":
             raise ConfigError("dataset.residency=stream goes with parallel.backend=jit")
     if config.loss.class_weights:
-        for name, plain in (
-            ("parallel.backend", "jit"),
-            ("parallel.batch_norm", "global"),
-            ("accumulate_steps", 1),
+        for name, value, plain in (
+            ("parallel.backend", parallel.backend, "jit"),
+            ("parallel.batch_norm", parallel.batch_norm, "global"),
+            ("accumulate_steps", config.accumulate_steps, 1),
         ):
-            section, _, leaf = name.rpartition(".")
-            if (config[section] if section else config)[leaf] != plain:
+            if value != plain:
                 raise ConfigError(
                     "loss.class_weights makes the loss a mean by the weights of the whole batch: set "
                     f"{name}={plain}"

@@ -197,7 +197,7 @@ SCHEMA = {
 
 
 def fields(schema=None, prefix=""):
-    """The schema as a flat dict: "dataset.name" -> Field, in order."""
+    """Flatten the schema: "dataset.name" -> Field, in order."""
     flat = {}
     for name, entry in (SCHEMA if schema is None else schema).items():
         if isinstance(entry, Field):

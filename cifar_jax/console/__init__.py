@@ -1,1 +1,1 @@
-"""What command lines share: flags, endings, progress, tables."""
+"""The parts that command lines share: flags, endings, progress, tables."""

@@ -1,9 +1,10 @@
-"""How the command lines end: exit codes, one message, no traceback.
+"""The ends of command lines: exit codes, one message, no traceback.
 
 This imports little, so that Ctrl-C is understood before JAX is there.
 """
 
 import contextlib
+import errno
 import functools
 import os
 import signal
@@ -13,13 +14,14 @@ import traceback
 
 from cifar_jax.config import jax_settings
 from cifar_jax.console import home
-from cifar_jax.errors import UserError, one_line
+from cifar_jax.errors import StorageError, UserError, one_line
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # errors of a write, which name no file
 GOES_ON = "interrupted; the same command goes on from the last checkpoint, if any"
 
 
 def printable(text):
-    """Text that can't move a terminal's cursor or fake a line: what is not printable is escaped."""
+    """Escape what is not printable, so that a text can't move a terminal's cursor or fake a line."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text
@@ -27,20 +29,20 @@ def printable(text):
 
 
 def run(main):
-    """Calls main(sys.argv), which trains, and ends the process; see `guarded`."""
+    """Call main(sys.argv), which trains, and end the process; see `guarded`."""
     sys.exit(guarded(main, GOES_ON)(sys.argv))
 
 
 def guarded(main, interrupted="interrupted"):
-    """A decorator: how a command line ends.
+    """Decorate a main: give it the end of a command line.
 
     Args:
         main: takes the arguments of a command line, if any.
         interrupted: what Ctrl-C and SIGTERM are answered with.
     Returns:
         main with an exit code: its own or 0, that of a UserError, whose message goes to stderr, 2 where the
-        system refuses a path, 130 after Ctrl-C, 143 after SIGTERM, or 141 (SIGPIPE's) where nobody reads what
-        is printed; where rich notices that first, it exits with 1.
+        system refuses a path, 4 where a disk is full, 130 after Ctrl-C, 143 after SIGTERM, or 141 (SIGPIPE's)
+        where nobody reads what is printed; where rich notices that first, it exits with 1.
     """
 
     @functools.wraps(main)
@@ -54,9 +56,9 @@ def guarded(main, interrupted="interrupted"):
                     return _exit_code(main, arguments, interrupted)
             finally:  # argparse's SystemExit comes by, too
                 sys.stdout.flush()
-        except BrokenPipeError:  # such as `--help | head`
+        except OSError as error:  # of what is printed, such as `--help | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 128 + 13
+            return 128 + 13 if isinstance(error, BrokenPipeError) else _full(error)
 
     return guarded_main
 
@@ -76,7 +78,7 @@ def _exit_code(main, arguments, interrupted):
         raise
     except OSError as error:  # such as a name that is too long, or a folder that may not be read
         if not isinstance(error.filename, (str, bytes, os.PathLike)):
-            raise
+            return _full(error)
         path = printable(os.fsdecode(error.filename)[:200])
         print(f"error: can't use {path} ({error.strerror}); give another path", file=sys.stderr)
         return UserError.exit_code
@@ -93,12 +95,20 @@ def _exit_code(main, arguments, interrupted):
         return 128 + signal.SIGTERM
 
 
+def _full(error):
+    """Say that a disk is full or failing and return the exit code; raise an OSError of another kind again."""
+    if error.errno not in FULL:
+        raise error
+    print(f"error: a disk can't be written ({error.strerror}); see to it", file=sys.stderr)
+    return StorageError.exit_code
+
+
 def _remark(line):
     print(printable(line), file=sys.stderr)
 
 
 def _of_the_environment(error):
-    """What of the process's environment an error of Python's or JAX's is about, and what to do; "" for another."""
+    """Say what of the process's environment an error of Python's or JAX's is about, and what to do; "" for another."""
     text = one_line(error)
     if text.startswith("Could not determine home directory"):  # pathlib's
         caller = [each for each in _files(error) if "/pathlib" not in each][-1]
@@ -113,7 +123,7 @@ def _of_the_environment(error):
 
 
 def _files(error):
-    """Where an error was raised, and through which files it came."""
+    """List the files that an error came through, to the one that raised it."""
     return [
         frame.filename.replace(os.sep, "/") for frame in traceback.extract_tb(error.__traceback__)
     ]
@@ -125,7 +135,7 @@ class _Terminated(BaseException):
 
 @contextlib.contextmanager
 def _signals_unwind(interrupted):
-    """Lets SIGTERM unwind the program as Ctrl-C does, where it would end it without a word.
+    """Let SIGTERM unwind the program as Ctrl-C does, where SIGTERM would end it without a word.
 
     While a module is imported both end it at once: a C extension that an exception reaches at its start may crash.
     """

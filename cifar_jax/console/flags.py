@@ -27,25 +27,25 @@ RUN_ARGUMENTS = {
 
 class _Parser(argparse.ArgumentParser):
     def parse_args(self, args=None, namespace=None):
-        found = super().parse_args(args, namespace)
+        arguments = super().parse_args(args, namespace)
         for action in self._actions:
             # argparse takes `--name=--` for a list without elements, from Python 3.13 on for a value.
-            if action.nargs is None and getattr(found, action.dest, None) in ([], "--"):
+            if action.nargs is None and getattr(arguments, action.dest, None) in ([], "--"):
                 self.error(f"argument {'/'.join(action.option_strings)}: expected one argument")
             if action.metavar in PATHS:
-                given = getattr(found, action.dest)
+                given = getattr(arguments, action.dest)
                 for path in given if isinstance(given, list) else filter(None, [given]):
                     paths.local(path)
-        return found
+        return arguments
 
     def error(self, message):
         super().error(endings.printable(message))
 
 
 def make_parser(name, description, **options):
-    """An argparse.ArgumentParser of `python -m cifar_jax.NAME`, with the description's own lines.
+    """Make an argparse.ArgumentParser of `python -m cifar_jax.NAME`, with the description's own lines.
 
-    Its arguments with one of PATHS as metavar take no URL: parse_args raises UserError.
+    Arguments with one of PATHS as metavar take no URL: parse_args raises UserError.
     """
     return _Parser(
         f"python -m cifar_jax.{name}",
@@ -56,13 +56,13 @@ def make_parser(name, description, **options):
 
 
 def add_run_arguments(parser, *names):
-    """Adds arguments of RUN_ARGUMENTS to a parser."""
+    """Add arguments of RUN_ARGUMENTS to a parser."""
     for name in names:
         parser.add_argument(name, **RUN_ARGUMENTS[name])
 
 
 def read_flags(argv, define=None):
-    """Reads --config, --workdir and the flags of a command's own.
+    """Read --config, --workdir and the flags of a command's own.
 
     Args:
         argv: list of str, the program's name first.
@@ -101,12 +101,12 @@ def read_flags(argv, define=None):
 
 
 def overridden(argv):
-    """The fields that --config.FIELD=VALUE names in a command line: a list."""
-    return [found[1] for found in map(OVERRIDE.match, argv[1:]) if found]
+    """List the fields that --config.FIELD=VALUE names in a command line."""
+    return [match[1] for match in map(OVERRIDE.match, argv[1:]) if match]
 
 
 def override(config, rest, known=("config", "workdir")):
-    """The config with the values of --config.FIELD=VALUE, checked.
+    """Return the config with the values of --config.FIELD=VALUE, checked.
 
     Args:
         config: ConfigDict.
@@ -131,7 +131,7 @@ def override(config, rest, known=("config", "workdir")):
 
 @contextlib.contextmanager
 def _refusals(known):
-    """Turns what absl raises into ConfigErrors."""
+    """Turn what absl raises into ConfigErrors."""
     from absl import flags
 
     try:

@@ -1,5 +1,7 @@
-"""Where a user's caches go, also without a home: a container's user often has neither HOME nor an entry in passwd, or
-`/` for a home, and on some clusters the home can't be written.
+"""The folder of a user's caches, also without a home.
+
+A container's user often has neither HOME nor an entry in passwd, or `/` for a home, and on some clusters the home can't
+be written.
 """
 
 import contextlib
@@ -12,9 +14,11 @@ import tempfile
 
 from cifar_jax.errors import UserError
 
+_user = getattr(os, "geteuid", int)  # Windows has no number of a user
+
 
 def folder():
-    """The user's home; None where nothing tells it."""
+    """Return the user's home; None where nothing tells it."""
     try:
         return pathlib.Path.home()
     except RuntimeError:
@@ -22,14 +26,14 @@ def folder():
 
 
 def usual(variable, name):
-    """The folder that a variable names, else that of this name in the home; None without a home."""
+    """Return the folder that a variable names, else that of this name in the home; None without a home."""
     if given := os.environ.get(variable):
         return pathlib.Path(given)
     return folder() and folder() / name
 
 
 def caches():
-    """The folder of the user's caches: the usual one, or `private` where that can't be written.
+    """Return the folder of the user's caches: the usual one, or `private` where that can't be written.
 
     Raises:
         UserError: as of `private`.
@@ -41,7 +45,7 @@ def caches():
 
 
 def settle():
-    """Tells the libraries and children of a command's process where caches go, where the usual places are none.
+    """Tell the libraries and children of a command's process where caches go, where the usual places are none.
 
     Matplotlib by itself would make a folder anew each time, in two lines, or end the process.
 
@@ -67,7 +71,7 @@ def settle():
 
 @contextlib.contextmanager
 def lent():
-    """HOME is a folder within, for a library that asks for the home when it is imported and has no need of one."""
+    """Set HOME to a folder within, for a library that asks for the home when it is imported and does not need it."""
     if folder() is not None:
         yield
         return
@@ -80,7 +84,7 @@ def lent():
 
 @functools.cache
 def private(why):
-    """A temporary folder of the user's own, the same for all his processes if nobody else has taken its name.
+    """Make a temporary folder of the user's own, the same for all his processes if nobody else has taken its name.
 
     Args:
         why: the usual place is none, for the line that says so.
@@ -88,7 +92,7 @@ def private(why):
         UserError: no folder for temporary files can be written.
     """
     try:
-        chosen = pathlib.Path(tempfile.gettempdir()) / f"cifar_jax_{os.geteuid()}"
+        chosen = pathlib.Path(tempfile.gettempdir()) / f"cifar_jax_{_user()}"
         with contextlib.suppress(FileExistsError):
             chosen.mkdir(mode=0o700)
         if not is_own(chosen):  # what is loaded from a cache is run
@@ -103,14 +107,14 @@ def private(why):
 
 
 def is_own(path):
-    """Whether this is a folder of the user's, no link to one, and closed to everybody else."""
-    found = path.lstat()
-    closed = not stat.S_IMODE(found.st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and closed
+    """Tell whether this is a folder of the user's, no link to one, and closed to everybody else."""
+    status = path.lstat()
+    closed = not stat.S_IMODE(status.st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == _user() and closed
 
 
 def writable(path):
-    """Whether files can be made in a folder, or it can be made where it does not exist."""
+    """Tell whether files can be made in a folder, or it can be made where it does not exist."""
     # Not Path.exists, which raises in a folder that is closed to this user.
     while not os.path.exists(path) and path != path.parent:
         path = path.parent

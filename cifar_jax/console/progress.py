@@ -1,14 +1,13 @@
-"""What the user sees: a progress bar on a terminal, plain lines elsewhere, a table at the end."""
+"""The display of a training: a progress bar on a terminal, plain lines elsewhere, a table at the end."""
 
 import shlex
 import time
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from cifar_jax.console.endings import printable
+from cifar_jax.console.tables import Table, to_rich
 
 PLAIN_SECONDS = 10.0  # least time between two lines within an epoch
 
@@ -44,15 +43,15 @@ class Display:
             self._bar.stop()
 
     def _is_wide(self):
-        """Whether a line holds all in full words; else the same figures in fewer columns."""
+        """Tell whether a line holds all in full words, rather than the same figures in fewer columns."""
         return self.console.width >= 150
 
     def say(self, text):
-        """One line of text."""
+        """Print one line of text."""
         self.console.print(text, markup=False, soft_wrap=True)
 
     def interval(self, step, epoch, loss, accuracy, learning_rate, images_per_second):
-        """After each log interval; `epoch` counts from 1, `accuracy` is a fraction."""
+        """Show the figures of a log interval; `epoch` counts from 1, `accuracy` is a fraction."""
         text = (
             f"epoch {epoch}/{self._epochs}  loss {loss:.4f}  accuracy {accuracy:.2%}  "
             f"learning rate {learning_rate:.3g}  {images_per_second:,.0f} images/s"
@@ -69,7 +68,7 @@ class Display:
             self._last_line = time.monotonic()
 
     def epoch(self, epoch, train, validation, seconds):
-        """After each epoch; `train` and `validation` are dicts with loss and accuracy, or None."""
+        """Print the figures of an epoch; `train` and `validation` are dicts with loss and accuracy, or None."""
         text = (
             f"epoch {epoch}/{self._epochs}  train loss {train['loss']:.4f} "
             f"accuracy {train['accuracy']:.2%}"
@@ -82,36 +81,34 @@ class Display:
         self._last_line = time.monotonic()
 
     def stopped_early(self, epoch, reason):
-        """Once, where training ends before its last epoch; `reason` in words."""
+        """Print that training ends before its last epoch, and the `reason`, in words."""
         if self._bar:
             self._bar.update(self._task, total=self._bar.tasks[self._task].completed)
         self.say(f"stopped early after epoch {epoch}/{self._epochs}: {reason}")
 
 
 def print_summary(console, summary, class_names):
-    """The tables at the end of a run."""
+    """Print the tables at the end of a run."""
     reported = summary["config"]["reported"]
-    table = Table(title=f"{summary['config']['model']['name']} on {summary['dataset']}")
-    for column in ("checkpoint", "step", "validation accuracy", "test accuracy"):
-        table.add_column(column, justify="left" if column == "checkpoint" else "right")
-    for name, result in summary["checkpoints"].items():
-        chosen = " (the result)" if name == summary["selected"] else ""
-        validation = result["validation"]
-        table.add_row(
-            name + chosen,
+    checkpoints = [
+        (
+            name + (" (the result)" if name == summary["selected"] else ""),
             str(result["step"]),
-            f"{validation['accuracy']:.2%}" if validation else "-",
+            f"{result['validation']['accuracy']:.2%}" if result["validation"] else "-",
             f"{result['test']['accuracy']:.2%}",
         )
-    console.print(table)
+        for name, result in summary["checkpoints"].items()
+    ]
+    columns = ("checkpoint", "step", "validation accuracy", "test accuracy")
+    title = f"{summary['config']['model']['name']} on {summary['dataset']}"
+    console.print(to_rich(Table(title, columns, checkpoints)))
 
-    accuracies = Table()
-    accuracies.add_column("class")
-    accuracies.add_column("test accuracy", justify="right")
     per_class = summary["per_class_test_accuracy"]
-    for name, accuracy in zip(class_names, per_class, strict=True):
-        accuracies.add_row(Text(printable(name)), "-" if accuracy is None else f"{accuracy:.2%}")
-    console.print(accuracies)
+    classes = [
+        (printable(name), "-" if accuracy is None else f"{accuracy:.2%}")
+        for name, accuracy in zip(class_names, per_class, strict=True)
+    ]
+    console.print("", to_rich(Table("", ("class", "test accuracy"), classes)), "")
 
     on_test = summary["config"]["selection"] == "test"
     lines = [
@@ -133,7 +130,7 @@ def print_summary(console, summary, class_names):
 
 
 def next_commands(folder, config, summary):
-    """Where to look next."""
+    """Return the lines that say where to look next."""
     lines = [
         "",
         f"Results:      {folder}/summary.json, {folder}/metrics.jsonl, {folder}/checkpoints",

@@ -7,19 +7,20 @@ WORST = 10  # classes shown of more
 
 
 class Table(NamedTuple):
-    """Text in cells. The first column is of words, the others of figures."""
+    """Text in cells. The columns `left` are of words, the others of figures."""
 
     title: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
+    left: tuple[int, ...] = (0,)
 
 
 def to_rich(table):
-    """A Table for rich.console.Console.print."""
+    """Turn a Table into one for rich.console.Console.print."""
     from rich.markup import escape
     from rich.table import Table as RichTable
 
-    found = RichTable(
+    shown = RichTable(
         title=escape(table.title),
         title_justify="left",
         title_style="bold",
@@ -27,48 +28,47 @@ def to_rich(table):
         pad_edge=False,
     )
     for i, column in enumerate(table.columns):
-        found.add_column(
-            escape(column), justify="right" if i else "left", overflow="fold", header_style="dim"
-        )
+        justify = "left" if i in table.left else "right"
+        shown.add_column(escape(column), justify=justify, overflow="fold", header_style="dim")
     for row in table.rows:
-        found.add_row(*map(escape, row))
-    return found
+        shown.add_row(*map(escape, row))
+    return shown
 
 
 def in_markdown(text):
-    """Text for a cell of a table in Markdown: `|` would end it, and `$` begins mathematics for some readers."""
+    """Escape text for a cell of a table in Markdown: `|` would end it, and `$` begins mathematics for some readers."""
     return " ".join(text.replace("|", r"\|").replace("$", r"\$").split())
 
 
 def to_markdown(table):
-    """A Table as lines of Markdown, a heading first."""
+    """Write a Table as lines of Markdown, a heading first."""
 
     def line(cells):
         return f"| {' | '.join(map(in_markdown, cells))} |"
 
-    rule = "|".join(["---", *["---:"] * (len(table.columns) - 1)])
+    rule = "|".join("---" if i in table.left else "---:" for i in range(len(table.columns)))
     return "\n".join(
         [f"## {table.title}", "", line(table.columns), f"|{rule}|", *map(line, table.rows)]
     )
 
 
 def percent(fraction, digits=2):
-    """As "61.53 %"; "-" for None."""
+    """Write a fraction as "61.53 %"; "-" for None."""
     return "-" if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
 def percent_range(interval, digits=2):
-    """As "60.57 to 62.48"; "-" for None."""
+    """Write two fractions as "60.57 to 62.48"; "-" for None."""
     return "-" if interval is None else " to ".join(f"{100 * end:.{digits}f}" for end in interval)
 
 
 def confidence(probability):
-    """As "98.4 %"; what would round to 100 is "> 99.9 %"."""
+    """Write a probability as "98.4 %"; what would round to 100 is "> 99.9 %"."""
     return "> 99.9 %" if probability > 0.9995 else percent(probability, 1)
 
 
 def of_evaluation(evaluation):
-    """All tables of an evaluation, as of result.evaluate: a list of Table."""
+    """List all tables of an evaluation, as of result.evaluate."""
     names = evaluation["dataset"]["class_names"]
     tables = [_overall(evaluation), _classes(evaluation)]
     if len(names) <= FEW_CLASSES:
@@ -85,8 +85,8 @@ def _overall(evaluation):
         ("cross entropy, nats", f"{evaluation['loss']:.4f}"),
     ]
     for mean in ("macro", "weighted"):
-        found = evaluation[mean]
-        text = " / ".join(f"{100 * found[name]:.2f}" for name in ("precision", "recall", "f1"))
+        means = evaluation[mean]
+        text = " / ".join(f"{100 * means[name]:.2f}" for name in ("precision", "recall", "f1"))
         rows.append((f"precision / recall / F1, {mean}", f"{text} %"))
     rows.append(("calibration error (15 bins)", percent(evaluation["calibration"]["error"])))
     rows.append(("mean confidence", percent(evaluation["calibration"]["confidence"])))
@@ -165,7 +165,7 @@ def _cost(evaluation):
 
 
 def confused_pairs(evaluation):
-    """The most confused pairs in words: a list such as ["cat taken for dog: 17.0 %"]."""
+    """Say the most confused pairs in words, such as ["cat taken for dog: 17.0 %"]."""
     names = evaluation["dataset"]["class_names"]
     return [
         f"{names[each['true']]} taken for {names[each['predicted']]}: {percent(each['fraction'], 1)}"
@@ -174,7 +174,7 @@ def confused_pairs(evaluation):
 
 
 def of_comparison(comparison):
-    """All tables of a comparison, as of comparison.compare: a list of Table.
+    """List all tables of a comparison, as of comparison.compare.
 
     The first is report 001's Table VII: precision, recall and F1, means over the classes.
     """
@@ -191,8 +191,8 @@ def of_comparison(comparison):
     ]
     by_class = zip(*(run["per_class"] for run in runs), strict=True)
     classes = [
-        (mine[0]["name"], *("-" if each["accuracy"] is None else f"{100 * each['accuracy']:.2f}" for each in mine))
-        for mine in by_class
+        (row[0]["name"], *("-" if each["accuracy"] is None else f"{100 * each['accuracy']:.2f}" for each in row))
+        for row in by_class
     ]  # fmt: skip
     tests = [
         (
@@ -218,12 +218,12 @@ def of_comparison(comparison):
 
 
 def p_value(p):
-    """As "0.0131"; "< 0.0001" for the smallest."""
+    """Write p as "0.0131"; "< 0.0001" for the smallest."""
     return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
 def remarks(comparison):
-    """What the tables of a comparison leave unsaid: a list of lines."""
+    """List the lines that say what the tables of a comparison leave unsaid."""
     lines = []
     for run in comparison["runs"]:
         chosen = f"{run['name']}: {run['model']['name']}, checkpoint {run['checkpoint']}, step {run['step']:,}"

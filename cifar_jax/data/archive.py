@@ -18,7 +18,7 @@ import numpy as np
 
 from cifar_jax.data import pickles
 from cifar_jax.data.images import SHAPE
-from cifar_jax.data.layouts import LAYOUTS, PICKLED_LABELS, Layout
+from cifar_jax.data.layouts import LAYOUTS, PICKLED_LABELS, TOTALS, Layout
 from cifar_jax.errors import DataError
 
 PIXELS = int(np.prod(SHAPE))
@@ -32,7 +32,7 @@ REFUSED = f"It was refused; {OFFICIAL}."
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """What an archive holds.
+    """The content of an archive.
 
     name: "cifar10" or "cifar100".
     label_names: {label key: names in the order of their numbers}.
@@ -67,16 +67,16 @@ def read(path, name="", log=print) -> Records:
             {key: labels[:, column] for column, key in enumerate(layout.label_keys)},
             np.concatenate([part[1] for part in parts]),
         )
-        if len(labels) != layout.totals[split]:
+        if len(labels) != TOTALS[split]:
             log(
                 f"{path} has {len(labels):,} {split} examples; "
-                f"the official archive has {layout.totals[split]:,}."
+                f"the official archive has {TOTALS[split]:,}."
             )
     return Records(layout.name, label_names, splits)
 
 
 def digest(path, name="") -> str:
-    """SHA-256, in hex, of an archive: of the file, or of the batch files in a folder.
+    """Return the SHA-256, in hex, of an archive: of the file, or of the batch files in a folder.
 
     Raises:
       DataError: if there is no such archive.
@@ -95,7 +95,7 @@ def digest(path, name="") -> str:
 
 
 def _files(path: Path, name: str) -> tuple[Layout, dict[str, bytes]]:
-    """The layout and the content of its files, by file name."""
+    """Read an archive: its layout, and file name -> content."""
     if path.is_dir():
         folder, layout = _locate(path, name)
         present = [file for file in layout.files if (folder / file).is_file()]
@@ -114,13 +114,13 @@ def _files(path: Path, name: str) -> tuple[Layout, dict[str, bytes]]:
 
 
 def _layout(names) -> Layout | None:
-    """The layout of which most files are there; None if none is."""
+    """Return the layout of which most files are there; None if none is."""
     best = max(LAYOUTS, key=lambda layout: sum(name in names for name in layout.files))
     return best if any(name in names for name in best.files) else None
 
 
 def _locate(path: Path, name: str) -> tuple[Path, Layout]:
-    """The folder of batches that is `path` or lies in it; one of `name` before any other."""
+    """Return the folder of batches that is `path` or lies in it, one of `name` before any other."""
     layouts = sorted(LAYOUTS, key=lambda layout: layout.name != name)
     for folder in (path, *(path / layout.folder for layout in layouts)):
         if folder.is_dir():
@@ -131,7 +131,7 @@ def _locate(path: Path, name: str) -> tuple[Path, Layout]:
 
 
 def _unpack(path: Path) -> dict[str, bytes]:
-    """The content of the batch files of a tar archive, by file name.
+    """Read the batch files of a tar archive: file name -> content.
 
     No member is written anywhere, yet an archive with links or with paths that lead outside is not
     the official one, and is refused.
@@ -166,9 +166,9 @@ class _Bounded:
 
     def read(self, size):
         self._check(self.tell() + size if size > 1 << 20 else 0)
-        found = self._stream.read(size)
+        data = self._stream.read(size)
         self._check(self.tell())
-        return found
+        return data
 
     def seek(self, position):
         self._check(position)
@@ -195,7 +195,7 @@ def _members(path: Path, tar: tarfile.TarFile, wanted: set) -> Iterator[tuple[st
 
 
 def _batch(layout: Layout, name: str, data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """(labels uint8 [N, L], images uint8 [N, 32, 32, 3]) of one batch file."""
+    """Parse one batch file: (labels uint8 [N, L], images uint8 [N, 32, 32, 3])."""
     parse = _pickled_batch if layout.pickled else _binary_batch
     labels, pixels = parse(layout, name, data)
     for column, count in enumerate(layout.label_counts):
@@ -243,12 +243,12 @@ def _pickled_batch(layout, name, data) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _names(layout: Layout, files: dict, key: str) -> list[str]:
-    """The class names of a label, in the order of their numbers."""
+    """Read the class names of a label, in the order of their numbers."""
     file, pickled = layout.names[key]
     if pickled:
-        found = pickles.loads(files[file], file).get(pickled)
-        found = found if isinstance(found, list) else []
-        names = [n.decode("latin1") if isinstance(n, bytes) else n for n in found]
+        values = pickles.loads(files[file], file).get(pickled)
+        values = values if isinstance(values, list) else []
+        names = [n.decode("latin1") if isinstance(n, bytes) else n for n in values]
         names = [n for n in names if isinstance(n, str)]
     else:
         names = [name for name in files[file].decode("latin1").splitlines() if name.strip()]

@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def write(home: Path, facts: dict, examples: dict) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
         with temporary_folder(home) as scratch:
-            new = scratch / folders.CACHE_NAME
+            new = Path(scratch, folders.CACHE_NAME)
             new.mkdir()
             arrays = {
                 split: _write_split(new, split, *examples[split], len(facts["class_names"]))
@@ -62,7 +61,7 @@ def write(home: Path, facts: dict, examples: dict) -> Path:
             content["fingerprint"] = fingerprint(arrays)
             manifest = {"content": content, "sha256": _content_digest(content)}
             (new / folders.CACHE_MARK).write_text(json.dumps(manifest, indent=1))
-            _swap_in(new, home / folders.CACHE_NAME, scratch / "old")
+            swap_in(new, home / folders.CACHE_NAME, Path(scratch, "old"))
     except OSError as error:
         raise DataError(
             f"Could not write the decoded images into {home}: {error}. Free some space there, or "
@@ -72,7 +71,7 @@ def write(home: Path, facts: dict, examples: dict) -> Path:
 
 
 def read_manifest(folder: Path) -> dict:
-    """The manifest's content, with every array's shape and type checked against its file.
+    """Read the manifest's content, with every array's shape and type checked against its file.
 
     Raises:
       Damaged: if anything is missing or differs.
@@ -112,29 +111,38 @@ def read_split(folder: Path, content: dict, split: str) -> tuple[np.ndarray, np.
 
 
 def describe(array: np.ndarray) -> dict:
-    """What the manifest says of an array: shape, type and SHA-256 of its data."""
+    """Describe an array as the manifest does: shape, type and SHA-256 of its data."""
     return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest(array)}
 
 
 def digest(array: np.ndarray) -> str:
-    """SHA-256, in hex, of an array's bytes in C order."""
+    """Return the SHA-256, in hex, of an array's bytes in C order."""
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def fingerprint(arrays: dict) -> str:
-    """One SHA-256 for images and labels of all splits: that of their SHA-256s in a fixed order."""
+    """Return one SHA-256 for images and labels of all splits: that of their SHA-256s in a fixed order."""
     digests = [arrays[split][kind]["sha256"] for split in SPLITS for kind in KINDS]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-@contextlib.contextmanager
 def temporary_folder(parent: Path):
-    """A folder in `parent` (so that a rename out of it is atomic) that is gone on every exit."""
-    scratch = Path(tempfile.mkdtemp(prefix=".cifar_jax_incomplete_", dir=parent))
+    """Make a folder in `parent` (so that a rename out of it is atomic) that is gone on every exit."""
+    return tempfile.TemporaryDirectory(
+        prefix=".cifar_jax_incomplete_", dir=parent, ignore_cleanup_errors=True
+    )
+
+
+def swap_in(new: Path, final: Path, old: Path) -> None:
+    """Put `new` at `final`. A folder cannot be renamed over a full one, so that one moves away."""
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(final, old)
     try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        os.rename(new, final)
+    except OSError:
+        # Another process that decoded the same set came first: its cache is as good as ours.
+        if not (final / folders.CACHE_MARK).is_file():
+            raise
 
 
 def _write_split(folder, split, count, examples, num_classes) -> dict:
@@ -163,9 +171,7 @@ def _write_split(folder, split, count, examples, num_classes) -> dict:
 def _open(folder: Path, split: str, kind: str, entry: dict) -> np.ndarray:
     try:
         array = np.load(folder / _file(split, kind), mmap_mode="r", allow_pickle=False)
-    except (
-        Exception
-    ) as error:  # A damaged header, which is Python source, raises any of many types.
+    except Exception as error:  # A damaged header, Python source, raises any of many types.
         raise Damaged(f"{_file(split, kind)} cannot be read ({error})") from error
     if list(array.shape) != entry["shape"] or str(array.dtype) != entry["dtype"]:
         raise Damaged(f"{_file(split, kind)} has another shape or type than the manifest says")
@@ -178,15 +184,3 @@ def _file(split: str, kind: str) -> str:
 
 def _content_digest(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _swap_in(new: Path, final: Path, old: Path) -> None:
-    """Put `new` at `final`. A folder cannot be renamed over a full one, so that one moves away."""
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(final, old)
-    try:
-        os.rename(new, final)
-    except OSError:
-        # Another process that decoded the same set came first: its cache is as good as ours.
-        if not (final / folders.CACHE_MARK).is_file():
-            raise

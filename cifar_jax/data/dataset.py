@@ -1,4 +1,4 @@
-"""What a loaded data set is: facts, and a way to its arrays."""
+"""A loaded data set: facts, and a way to its arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPLITS = ("train", "test")
 
 
 def from_facts(facts, fingerprint, read) -> Dataset:
-    """A Dataset out of `Dataset.facts` again.
+    """Build a Dataset out of `Dataset.facts` again.
 
     Raises:
       DataError: they are not what `Dataset.facts` gives.
@@ -62,7 +62,7 @@ class Dataset:
     read: Callable = dataclasses.field(repr=False, compare=False)
 
     def facts(self) -> dict:
-        """All but fingerprint and arrays, JSON-able: what a trained model still has to know of its data."""
+        """Return all but fingerprint and arrays, JSON-able: what a trained model still has to know of its data."""
         return {
             "name": self.name,
             "class_names": list(self.class_names),
@@ -72,7 +72,7 @@ class Dataset:
         }
 
     def split(self, name) -> tuple[np.ndarray, np.ndarray]:
-        """The arrays of one split; only that split's files are read.
+        """Return the arrays of one split; only that split's files are read.
 
         Args:
           name: "train" or "test".

@@ -25,17 +25,24 @@ TEST_SEED = 0
 
 
 def load(archive="") -> Dataset:
-    """The digits as a `Dataset`: 1,438 training and 359 test images in 10 classes.
+    """Load the digits as a `Dataset`: 1,438 training and 359 test images in 10 classes.
 
     Raises:
-      DataError: if an archive is given, or scikit-learn is not installed.
+      DataError: if an archive is given.
     """
     if archive:
         raise DataError(
             "The 'digits' data set is embedded and takes no archive. Leave dataset.archive empty, "
             "or set dataset.name to the archive's set."
         )
-    splits = arrays()
+    from PIL import Image
+
+    images, labels = _read()
+    # The set counts ink in 0..16; the whole range of a byte is used.
+    grey = np.rint(images * (255 / 16)).astype(np.uint8)
+    rgb = np.stack([fit(Image.fromarray(image)) for image in grey])
+    train, test = stratified_split(labels, TEST_FRACTION, TEST_SEED)
+    splits = {"train": (rgb[train], labels[train]), "test": (rgb[test], labels[test])}
     entries = {
         split: {"images": cache.describe(images), "labels": cache.describe(labels)}
         for split, (images, labels) in splits.items()
@@ -52,36 +59,13 @@ def load(archive="") -> Dataset:
     )
 
 
-def arrays() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Returns {"train": (images, labels), "test": (images, labels)}.
-
-    Images are uint8 [N, 32, 32, 3], labels int32 [N]; N is 1,438 and 359.
-
-    Raises:
-      DataError: if scikit-learn is not installed.
-    """
-    from PIL import Image
-
-    images, labels = _read()
-    # The set counts ink in 0..16; the whole range of a byte is used.
-    grey = np.rint(images * (255 / 16)).astype(np.uint8)
-    rgb = np.stack([fit(Image.fromarray(image)) for image in grey])
-    train, test = stratified_split(labels, TEST_FRACTION, TEST_SEED)
-    return {"train": (rgb[train], labels[train]), "test": (rgb[test], labels[test])}
-
-
 def _read():
-    """Returns ink [N, 8, 8] in 0..16 and labels int32 [N], from the file that scikit-learn's package brings.
+    """Read ink [N, 8, 8] in 0..16 and labels int32 [N] from the file that scikit-learn's package brings.
 
     To import scikit-learn takes as long as to import JAX; where it keeps the file elsewhere, it is asked.
     """
-    package = importlib.util.find_spec("sklearn")
-    if package is None:
-        raise DataError(
-            "The 'digits' data set comes with scikit-learn, which is not installed. "
-            "Install it: pip install scikit-learn"
-        )
-    path = pathlib.Path(package.origin).parent / "datasets/data/digits.csv.gz"
+    package = importlib.util.find_spec("sklearn").origin
+    path = pathlib.Path(package).parent / "datasets/data/digits.csv.gz"
     if path.exists():
         table = np.loadtxt(path, delimiter=",", dtype=np.int32)
     else:

@@ -18,23 +18,24 @@ CACHE_MARK = "manifest.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class Version:
     """A version of a data set on disk.
 
+    number: such as "3.0.2".
     prepared: the TFDS folder <root>/<name>/<version>, or None.
     cache: the folder of .npy files, or None.
     home: the version folder in which a cache may be written.
     """
 
-    version: str
+    number: str
     prepared: Path | None
     cache: Path | None
     home: Path
 
 
 def data_root(data_dir="") -> Path:
-    """`data_dir`, else the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets, which lies beside the caches of
-    who has no home.
+    """Return `data_dir`, else the environment's TFDS_DATA_DIR, else ~/tensorflow_datasets, which lies beside the
+    caches of who has no home.
 
     Raises:
       UserError: for a URL such as gs://..., which cannot be memory mapped.
@@ -46,7 +47,7 @@ def data_root(data_dir="") -> Path:
 
 
 def fallback_root(root: Path) -> Path:
-    """The user's own folder that stands in for a `root` that cannot be written.
+    """Return the user's own folder that stands in for a `root` that cannot be written.
 
     One per root, so that two data folders never share a cache.
     """
@@ -55,7 +56,7 @@ def fallback_root(root: Path) -> Path:
 
 
 def writable_root(root: Path, log) -> Path:
-    """`root`, or its fallback where it cannot be written (said in one line)."""
+    """Return `root`, or its fallback where it cannot be written (said in one line)."""
     if writable(root):
         return root
     other = fallback_root(root)
@@ -63,8 +64,8 @@ def writable_root(root: Path, log) -> Path:
     return other
 
 
-def find(root: Path, name: str) -> Found | None:
-    """The newest version of `name` that is prepared or cached under `root` or its fallback.
+def find(root: Path, name: str) -> Version | None:
+    """Find the newest version of `name` that is prepared or cached under `root` or its fallback.
 
     Args:
       root: a TFDS data folder.
@@ -78,23 +79,18 @@ def find(root: Path, name: str) -> Found | None:
         for path in (each / base).glob("*")
         if _order(path.name) and (wanted in ("", path.name))
     }
-    for version in sorted(versions, key=_order, reverse=True):
-        homes = [each / base / version for each in roots]
-        prepared = [home for home in homes if (home / PREPARED_MARK).is_file()]
+    for number in sorted(versions, key=_order, reverse=True):
+        homes = [each / base / number for each in roots]
         caches = [home / CACHE_NAME for home in homes]
-        caches = [cache for cache in caches if (cache / CACHE_MARK).is_file()]
-        if prepared or caches:
-            home = prepared[0] if prepared else caches[0].parent
-            return Found(
-                version=version,
-                prepared=prepared[0] if prepared else None,
-                cache=caches[0] if caches else None,
-                home=home if writable(home) else homes[1],
-            )
+        prepared = next((home for home in homes if (home / PREPARED_MARK).is_file()), None)
+        cache = next((each for each in caches if (each / CACHE_MARK).is_file()), None)
+        if prepared or cache:
+            home = prepared or cache.parent
+            return Version(number, prepared, cache, home if writable(home) else homes[1])
     return None
 
 
 def _order(version: str) -> tuple[int, ...]:
-    """(3, 0, 2) for "3.0.2"; () for what is no version."""
+    """Return (3, 0, 2) for "3.0.2"; () for what is no version."""
     parts = version.split(".")
     return tuple(map(int, parts)) if len(parts) == 3 and all(map(str.isdecimal, parts)) else ()

@@ -46,7 +46,7 @@ class Unreadable(UserError):
 
 
 def find(path) -> tuple[list[str], list[Unreadable], collections.Counter]:
-    """The pictures' files that a name stands for: itself, or all in a folder and the folders in it.
+    """Find the pictures' files that a name stands for: itself, or all in a folder and the folders in it.
 
     Of a folder, names with one of SUFFIXES, in any case, are taken, in the order of their paths. Names that
     begin with a dot are passed over, and links to folders are not followed.
@@ -61,7 +61,7 @@ def find(path) -> tuple[list[str], list[Unreadable], collections.Counter]:
     path = os.path.expanduser(os.fspath(path))
     if not os.path.isdir(path):
         return [path], [], collections.Counter()
-    found, refused, left_out = [], [], collections.Counter()
+    files, refused, left_out = [], [], collections.Counter()
 
     def refuse(error):
         refused.append(Unreadable(error.filename, f"can't be read ({error.strerror})"))
@@ -73,17 +73,17 @@ def find(path) -> tuple[list[str], list[Unreadable], collections.Counter]:
             elif each in folders:
                 left_out["links to folders"] += os.path.islink(os.path.join(folder, each))
             elif each.lower().endswith(SUFFIXES):
-                found.append(os.path.join(folder, each))
+                files.append(os.path.join(folder, each))
             else:
                 left_out[os.path.splitext(each)[1].lower() or "without a suffix"] += 1
         folders[:] = [each for each in folders if not each.startswith(".")]
-    if not (found or refused):
+    if not (files or refused):
         refused = [Unreadable(path, f"a folder without pictures ({', '.join(SUFFIXES)})")]
-    return sorted(found), refused, +left_out
+    return sorted(files), refused, +left_out
 
 
 def read(path) -> np.ndarray:
-    """The picture of a file as a camera or a painter meant it, brought to the models' shape by `images.fit`.
+    """Read the picture of a file as a camera or a painter meant it, brought to the models' shape by `images.fit`.
 
     It is turned as its EXIF says, and of several frames the first is taken. What is transparent becomes
     white. Grey, black and white, palettes, CMYK, YCbCr and CIELAB become RGB, of 12 or 16 bits the upper 8
@@ -123,7 +123,7 @@ def read(path) -> np.ndarray:
 
 
 def _check_file(path):
-    """Refuses what is no file of a bearable size: to open a pipe or a device may wait forever."""
+    """Refuse what is no file of a bearable size: to open a pipe or a device may wait forever."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -141,7 +141,7 @@ def _check_file(path):
 
 @functools.cache
 def _known():
-    """Those of FORMATS that Pillow reads here."""
+    """Return those of FORMATS that Pillow reads here."""
     from PIL import Image
 
     Image.init()
@@ -153,7 +153,7 @@ def _known():
 
 
 def _needed(path):
-    """What is missing here to read a file of a known kind; None of others."""
+    """Say what is missing here to read a file of a known kind; None of others."""
     from PIL import features
 
     try:
@@ -169,7 +169,7 @@ def _needed(path):
 
 
 def _decode(path):
-    """A `PIL.Image.Image` of mode RGB."""
+    """Decode a file into a `PIL.Image.Image` of mode RGB."""
     from PIL import Image, ImageOps
 
     with Image.open(path, formats=_known()) as image:
@@ -198,7 +198,7 @@ def _decode(path):
 
 
 def _upper_bits(image, tags):
-    """The upper 8 bits of grey pixels of 12 or 16, as RGB; Pillow would cut them off at 255."""
+    """Return the upper 8 bits of grey pixels of 12 or 16, as RGB; Pillow would cut them off at 255."""
     from PIL import Image
 
     deep = np.asarray(image).astype(np.int64)
@@ -211,7 +211,7 @@ def _upper_bits(image, tags):
 
 
 def _scale_transparency(image):
-    """Brings the one colour that a PNG calls transparent to 8 bits, as Pillow does with the pixels only."""
+    """Bring the one colour that a PNG calls transparent to 8 bits, as Pillow does with the pixels only."""
     clear = image.info.get("transparency")
     raw = image.tile[0][3] if image.tile else image.mode
     if isinstance(clear, int) and raw in ("1", "L;2", "L;4"):

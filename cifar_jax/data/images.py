@@ -9,7 +9,7 @@ SHAPE = (SIZE, SIZE, 3)
 
 
 def fit(image) -> np.ndarray:
-    """Grey becomes RGB, other sizes are resized bilinearly (antialiased when shrinking).
+    """Fit an image to SHAPE: grey becomes RGB, other sizes are resized bilinearly (antialiased when shrinking).
 
     Pillow resizes 8-bit images in fixed-point arithmetic, so the result is the same everywhere.
 

@@ -9,11 +9,13 @@ TFDS_SHA256 = {
     "cifar10": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
     "cifar100": "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
 }
+# Examples of an official archive.
+TOTALS = {"train": 50000, "test": 10000}
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How one archive is laid out.
+    """The layout of one archive.
 
     name: the TFDS name of its data set.
     folder: the folder it extracts to.
@@ -21,7 +23,6 @@ class Layout:
     label_keys: the labels of an example, in the order of the binary files.
     label_counts: how many classes each of them has.
     names: {label key: (file, key in that file's pickle, or "" for a text file)}.
-    totals: {split: examples} of the official archive.
     pickled: whether the files are pickles.
     """
 
@@ -31,7 +32,6 @@ class Layout:
     label_keys: tuple
     label_counts: tuple
     names: dict
-    totals: dict
     pickled: bool
 
     @property
@@ -40,60 +40,39 @@ class Layout:
         return list(dict.fromkeys([*self.batches["train"], *self.batches["test"], *named]))
 
 
-_CIFAR10 = {
-    "name": "cifar10",
-    "label_keys": ("label",),
-    "label_counts": (10,),
-    "totals": {"train": 50000, "test": 10000},
-}
-_CIFAR100 = {
-    "name": "cifar100",
-    "label_keys": ("coarse_label", "label"),
-    "label_counts": (20, 100),
-    "totals": {"train": 50000, "test": 10000},
-}
+def _cifar10(folder, suffix, names):
+    return Layout(
+        name="cifar10",
+        folder=folder,
+        batches={
+            "train": tuple(f"data_batch_{n}{suffix}" for n in range(1, 6)),
+            "test": (f"test_batch{suffix}",),
+        },
+        label_keys=("label",),
+        label_counts=(10,),
+        names={"label": names},
+        pickled=not suffix,
+    )
+
+
+def _cifar100(folder, suffix, coarse, fine):
+    return Layout(
+        name="cifar100",
+        folder=folder,
+        batches={"train": (f"train{suffix}",), "test": (f"test{suffix}",)},
+        label_keys=("coarse_label", "label"),
+        label_counts=(20, 100),
+        names={"coarse_label": coarse, "label": fine},
+        pickled=not suffix,
+    )
+
+
 LAYOUTS = (
-    Layout(
-        folder="cifar-10-batches-bin",
-        batches={
-            "train": tuple(f"data_batch_{n}.bin" for n in range(1, 6)),
-            "test": ("test_batch.bin",),
-        },
-        names={"label": ("batches.meta.txt", "")},
-        pickled=False,
-        **_CIFAR10,
-    ),
-    Layout(
-        folder="cifar-10-batches-py",
-        batches={
-            "train": tuple(f"data_batch_{n}" for n in range(1, 6)),
-            "test": ("test_batch",),
-        },
-        names={"label": ("batches.meta", "label_names")},
-        pickled=True,
-        **_CIFAR10,
-    ),
-    Layout(
-        folder="cifar-100-binary",
-        batches={"train": ("train.bin",), "test": ("test.bin",)},
-        names={
-            "coarse_label": ("coarse_label_names.txt", ""),
-            "label": ("fine_label_names.txt", ""),
-        },
-        pickled=False,
-        **_CIFAR100,
-    ),
-    Layout(
-        folder="cifar-100-python",
-        batches={"train": ("train",), "test": ("test",)},
-        names={
-            "coarse_label": ("meta", "coarse_label_names"),
-            "label": ("meta", "fine_label_names"),
-        },
-        pickled=True,
-        **_CIFAR100,
-    ),
-)
+    _cifar10("cifar-10-batches-bin", ".bin", ("batches.meta.txt", "")),
+    _cifar10("cifar-10-batches-py", "", ("batches.meta", "label_names")),
+    _cifar100("cifar-100-binary", ".bin", ("coarse_label_names.txt", ""), ("fine_label_names.txt", "")),
+    _cifar100("cifar-100-python", "", ("meta", "coarse_label_names"), ("meta", "fine_label_names")),
+)  # fmt: skip
 # The key of each label in a batch's pickle.
 PICKLED_LABELS = {
     "cifar10": {"label": "labels"},

@@ -13,7 +13,7 @@ PROXY_FAILURES = (407, 502, 503, 504)
 
 
 def unreachable(urls, timeout=5.0) -> dict[str, str]:
-    """Sends one HEAD request to each host of `urls`, all at once, through the usual proxies.
+    """Send one HEAD request to each host of `urls`, all at once, through the usual proxies.
 
     Every request runs in a daemon thread: a hanging name look-up, which no socket timeout covers,
     neither outlives `timeout` here nor keeps the process from ending.
@@ -44,7 +44,7 @@ def unreachable(urls, timeout=5.0) -> dict[str, str]:
 
 
 def _head(url: str, timeout: float) -> str:
-    """Why the host of `url` gave no answer; "" if it gave one, be it an error of its own."""
+    """Say why the host of `url` gave no answer; "" if it gave one, be it an error of its own."""
     request = urllib.request.Request(url, method="HEAD")
     try:
         # An opener of its own: the shared one keeps the proxies of its first use.

@@ -37,7 +37,7 @@ class Outliers:
 
 
 def uniform_noise(rng, count):
-    """Each value uniform in 0..255: uint8 [count, 32, 32, 3].
+    """Draw each value uniform in 0..255: uint8 [count, 32, 32, 3].
 
     Liang et al., ODIN, 2018, https://arxiv.org/abs/1706.02690
     """
@@ -45,7 +45,7 @@ def uniform_noise(rng, count):
 
 
 def gaussian_noise(rng, count):
-    """Each value of pixel / 255 normal with mean 0.5 and deviation 1, clipped: uint8 [count, 32, 32, 3].
+    """Draw each value of pixel / 255 normal with mean 0.5 and deviation 1, clipped: uint8 [count, 32, 32, 3].
 
     Liang et al., ODIN, 2018, https://arxiv.org/abs/1706.02690
     """
@@ -54,13 +54,13 @@ def gaussian_noise(rng, count):
 
 
 def constant_colour(rng, count):
-    """Each image one colour, uniform in RGB: uint8 [count, 32, 32, 3]."""
+    """Draw each image in one colour, uniform in RGB: uint8 [count, 32, 32, 3]."""
     colours = rng.integers(0, 256, (count, 1, 1, SHAPE[-1]), dtype=np.uint8)
     return np.tile(colours, (1, *SHAPE[:2], 1))
 
 
 def shuffled_patches(rng, images, patches=PATCHES):
-    """Each image cut into squares, put together in a random order that is not its own.
+    """Cut each image into squares and put them together in a random order that is not its own.
 
     Args:
         rng: numpy.random.Generator.
@@ -98,7 +98,7 @@ EMBEDDED = {
 
 
 def expand(names, trained_on):
-    """The names that a list stands for, without repetition, in its order.
+    """Return the names that a list stands for, without repetition, in its order.
 
     Args:
         names: list of str.
@@ -108,27 +108,27 @@ def expand(names, trained_on):
     Raises:
         DataError: no name, one that is nearly an embedded set's, or the run's own set.
     """
-    found = {}
+    expanded = {}
     for name in names:
         known = [*GROUPS, *EMBEDDED]
         # A name that is not here goes to TensorFlow Datasets, which names its own nearest.
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
         if near and name not in known:
             raise DataError(f"there is no OOD set {name!r}; did you mean {near[0]!r}?")
-        found |= dict.fromkeys(GROUPS.get(name, (name,)))
-    for name in found:
+        expanded |= dict.fromkeys(GROUPS.get(name, (name,)))
+    for name in expanded:
         if name.partition(":")[0] == trained_on.partition(":")[0]:
             raise DataError(
                 f"{name!r} is what the run was trained on, so none of its images is out of distribution"
             )
-    found = [name for name in found if name]
-    if not found:
+    expanded = [name for name in expanded if name]
+    if not expanded:
         raise DataError(f"name OOD sets: a set of TFDS, or {', '.join((*GROUPS, *EMBEDDED))}")
-    return found
+    return expanded
 
 
 def load(name, count, seed, dataset, test_images, data_dir="", log=print):
-    """Images of one set, in an order that `seed` decides.
+    """Load images of one set, in an order that `seed` decides.
 
     Args:
         name: of `expand`.
@@ -161,7 +161,7 @@ def load(name, count, seed, dataset, test_images, data_dir="", log=print):
 
 
 def overlap(dataset, other):
-    """What two sets have in common, in words; "" where nothing is known.
+    """Say in words what two sets have in common; "" where nothing is known.
 
     Args:
         dataset, other: data.Dataset.

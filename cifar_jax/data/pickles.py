@@ -139,7 +139,7 @@ def _reconstruct(array_type, *_) -> _Array:
 
 
 def _encode(text, encoding) -> bytes:
-    """How Python 3 writes bytes into a protocol 2 pickle."""
+    """Encode text to bytes: so Python 3 writes bytes into a protocol 2 pickle."""
     if encoding not in ("latin1", b"latin1") or not isinstance(text, str):
         raise _Refused(f"asks for the codec {encoding!r}")
     return text.encode("latin1")

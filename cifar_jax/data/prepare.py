@@ -32,7 +32,7 @@ exit status: 0 when the set is ready, 2 when something must be mended first.
 
 @endings.guarded
 def main(argv=None):
-    """Runs a command line and returns its exit code."""
+    """Run a command line and return its exit code."""
     parser = flags.make_parser("data.prepare", DESCRIPTION, epilog=EPILOG)
     parser.add_argument(
         "--archive", metavar="FILE", required=True, help="the archive, or its extracted folder"
@@ -53,11 +53,11 @@ def main(argv=None):
 
     name = from_archive.prepare(given.archive, folders.data_root(given.data_dir), given.name, say)
     dataset = load(name, given.data_dir, given.archive, say)
-    found = folders.find(folders.data_root(given.data_dir), name)
+    prepared = folders.find(folders.data_root(given.data_dir), name).prepared
     print(
         f"Ready: '{name}' with {dataset.sizes['train']:,} training and "
         f"{dataset.sizes['test']:,} test images of {len(dataset.class_names)} classes in "
-        f"{found.prepared}."
+        f"{prepared}."
     )
     print(f"Next: {_next_command(name, given.data_dir)}")
 

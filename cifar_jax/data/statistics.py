@@ -13,7 +13,7 @@ KNOWN = {
 
 
 def mean_and_std(name, images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The published constants where `name` has them, else computed from `images`.
+    """Return the published constants where `name` has them, else those computed from `images`.
 
     The sums are integer sums of a histogram, so the result does not depend on summation order, and the
     deviation of a channel that has one value is 0.

@@ -5,28 +5,41 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from cifar_jax.data import cache, folders, provenance
+from cifar_jax.data import cache, folders, from_archive, tfds
 from cifar_jax.data.archive import OFFICIAL
 from cifar_jax.data.dataset import SPLITS, Dataset
 from cifar_jax.errors import DataError
 
+DAMAGED = "The cache {} is damaged ({}); building it again."
+
 
 def load(name, data_dir, archive, log, fingerprint="") -> Dataset:
-    """`cifar_jax.data.load` for all that is not embedded; documented there."""
+    """Load all that is not embedded; documented at `cifar_jax.data.load`."""
     root = folders.data_root(data_dir)
-    folder, content = _open(name, root, archive, log, bool(fingerprint))
+
+    def decode(version):
+        """Decode the set into a cache, after obtaining the set where no version of it is prepared."""
+        if not (version and version.prepared):
+            version = _obtain(name, root, archive, log)
+        return _decode(name, version, log)
 
     def read(split):
         try:
             return cache.read_split(folder, content, split)
         except cache.Damaged as damage:
-            again, renewed = _renew(name, root, archive, folder, damage, log)
+            log(DAMAGED.format(folder, damage))
+        again, renewed = decode(folders.find(root, name))
         if renewed["fingerprint"] != content["fingerprint"]:
             raise DataError(
                 f"The data set '{name}' in {root} changed while it was in use. Start again."
             )
         return cache.read_split(again, renewed, split)
 
+    version = folders.find(root, name)
+    # A fingerprint vouches for the set in place of the archive.
+    if version and archive and not fingerprint:
+        from_archive.check_source(version, archive, name)
+    folder, content = _sound_cache(version, log) or decode(version)
     return Dataset(
         name=name,
         class_names=tuple(content["class_names"]),
@@ -38,40 +51,22 @@ def load(name, data_dir, archive, log, fingerprint="") -> Dataset:
     )
 
 
-def _open(name: str, root: Path, archive: str, log, is_known: bool) -> tuple[Path, dict]:
-    """The cache folder and its manifest's content, made where it is missing, stale or damaged.
-
-    `is_known`: by its fingerprint, so that the archive need not vouch for it.
-    """
-    found = folders.find(root, name)
-    if found is None:
-        return _decode(name, _obtain(name, root, archive, log), log)
-    if archive and not is_known:
-        provenance.check(found, archive, name)
-    if found.cache is None:
-        return _decode(name, found, log)
+def _sound_cache(version: folders.Version | None, log) -> tuple[Path, dict] | None:
+    """Return the cache folder of a version and its manifest's content; None where there is none to believe."""
+    if not (version and version.cache):
+        return None
     try:
-        content = cache.read_manifest(found.cache)
-        if found.prepared and content["source"]["prepared"] != _digest(found.prepared):
+        content = cache.read_manifest(version.cache)
+        if version.prepared and content["source"]["prepared"] != _digest(version.prepared):
             raise cache.Damaged("it was decoded from another prepared set")
     except cache.Damaged as damage:
-        return _renew(name, root, archive, found.cache, damage, log)
-    return found.cache, content
+        log(DAMAGED.format(version.cache, damage))
+        return None
+    return version.cache, content
 
 
-def _renew(name: str, root: Path, archive: str, folder: Path, damage, log) -> tuple[Path, dict]:
-    """Replace the cache in `folder`, which cannot be believed."""
-    log(f"The cache {folder} is damaged ({damage}); building it again.")
-    found = folders.find(root, name)
-    if found is None or found.prepared is None:
-        found = _obtain(name, root, archive, log)
-    return _decode(name, found, log)
-
-
-def _obtain(name: str, root: Path, archive: str, log) -> folders.Found:
+def _obtain(name: str, root: Path, archive: str, log) -> folders.Version:
     """Prepare the TFDS set, from the archive where one is given, else from the network."""
-    from cifar_jax.data import from_archive, tfds
-
     if archive:
         if not Path(archive).expanduser().exists():
             raise DataError(
@@ -84,39 +79,37 @@ def _obtain(name: str, root: Path, archive: str, log) -> folders.Found:
         # Before a folder is chosen: a name that is wrong is wrong in any folder.
         tfds.builder(name, root)
         tfds.download(tfds.builder(name, folders.writable_root(root, log)), log)
-    found = folders.find(root, name)
-    if found is None or found.prepared is None:
+    version = folders.find(root, name)
+    if not (version and version.prepared):
         raise DataError(
             f"TensorFlow Datasets made no complete set of '{name}' in {root}. "
             f"Remove {root / name.partition(':')[0]} and try again."
         )
-    return found
+    return version
 
 
-def _decode(name: str, found: folders.Found, log) -> tuple[Path, dict]:
+def _decode(name: str, version: folders.Version, log) -> tuple[Path, dict]:
     """Decode a prepared set into a cache, and read its manifest back."""
-    from cifar_jax.data import tfds
-
-    if found.home != found.prepared:
-        log(f"{found.prepared} is not writable; decoding into {found.home} instead.")
-    builder = tfds.prepared(found.prepared)
+    if version.home != version.prepared:
+        log(f"{version.prepared} is not writable; decoding into {version.home} instead.")
+    builder = tfds.prepared(version.prepared)
     examples = {split: tfds.examples(builder, split) for split in SPLITS}
     count = sum(number for number, _ in examples.values())
-    log(f"Decoding {count:,} images of '{name}' into {found.home / folders.CACHE_NAME} (once).")
+    log(f"Decoding {count:,} images of '{name}' into {version.home / folders.CACHE_NAME} (once).")
     facts = {
         "name": builder.name,
         "class_names": tfds.class_names(builder),
         "source": {
-            "prepared": _digest(found.prepared),
-            "version": found.version,
-            "archive": provenance.recorded(found.prepared),
+            "prepared": _digest(version.prepared),
+            "version": version.number,
+            "archive": from_archive.noted(version.prepared),
         },
     }
-    folder = cache.write(found.home, facts, examples)
+    folder = cache.write(version.home, facts, examples)
     return folder, cache.read_manifest(folder)
 
 
 def _digest(prepared: Path) -> str:
-    """Identifies a prepared set cheaply, by the file in which TFDS notes sizes and shards."""
+    """Identify a prepared set cheaply, by the file in which TFDS notes sizes and shards."""
     with (prepared / folders.PREPARED_MARK).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cifar_jax.data import folders, images, network
+from cifar_jax.data import folders, images
 from cifar_jax.errors import DataError
 
 # The sets most people mean, offered where no name is near.
@@ -27,7 +27,7 @@ COMMON = ("cifar10", "cifar100", "svhn_cropped", "mnist", "fashion_mnist", "digi
 
 @contextlib.contextmanager
 def tidied():
-    """What is put among temporary files within is gone after: TFDS leaves a folder there with each new builder."""
+    """Remove what is put among temporary files within: TFDS leaves a folder there with each new builder."""
     usual = tempfile.tempdir
     with tempfile.TemporaryDirectory() as folder:
         tempfile.tempdir = folder
@@ -38,7 +38,7 @@ def tidied():
 
 
 def builder(name: str, root: Path):
-    """The TFDS builder of `name` with `root` as its data folder, checked by `keys`.
+    """Open the TFDS builder of `name` with `root` as its data folder, checked by `keys`.
 
     Raises:
       DataError: if the name is unknown or the set is not of fixed-size images with one label.
@@ -47,7 +47,7 @@ def builder(name: str, root: Path):
 
     try:
         with tidied():
-            found = tfds.builder(name, data_dir=os.fspath(root))
+            opened = tfds.builder(name, data_dir=os.fspath(root))
     except tfds.core.DatasetNotFoundError as error:
         known = [*tfds.list_builders(with_community_datasets=False), "digits"]
         near = difflib.get_close_matches(name, known, n=4) or COMMON
@@ -60,12 +60,12 @@ def builder(name: str, root: Path):
             f"TensorFlow Datasets cannot open '{name}': {_first_line(error)}. Give a name such as "
             f"{', '.join(COMMON)}."
         ) from error
-    keys(found)
-    return found
+    keys(opened)
+    return opened
 
 
 def prepared(folder: Path):
-    """The builder of a set that lies prepared in `folder`, <data_dir>/<name>/<version>.
+    """Open the builder of a set that lies prepared in `folder`, <data_dir>/<name>/<version>.
 
     Raises:
       DataError: if it is damaged, or not of fixed-size images with one label.
@@ -73,54 +73,54 @@ def prepared(folder: Path):
     import tensorflow_datasets as tfds
 
     try:
-        found = tfds.builder_from_directory(os.fspath(folder))
+        opened = tfds.builder_from_directory(os.fspath(folder))
     except Exception as error:
         raise DataError(
             f"The prepared set in {folder} cannot be opened: {_first_line(error)}. "
             "Remove that folder and prepare the set again."
         ) from error
-    keys(found)
-    return found
+    keys(opened)
+    return opened
 
 
-def keys(found) -> tuple[str, str]:
-    """The names of the image and of the label in an example.
+def keys(builder) -> tuple[str, str]:
+    """Return the names of the image and of the label in an example.
 
     Raises:
       DataError: if the set is not of fixed-size 8-bit images with one class label each.
     """
     import tensorflow_datasets as tfds
 
-    features, supervised = found.info.features, found.info.supervised_keys or ()
+    features, supervised = builder.info.features, builder.info.supervised_keys or ()
     if len(supervised) != 2 or not all(isinstance(key, str) for key in supervised):
-        raise DataError(_wrong_kind(found, "it does not name one input and one label"))
+        raise DataError(_wrong_kind(builder, "it does not name one input and one label"))
     image, label = (features[key] for key in supervised)
     if not isinstance(image, tfds.features.Image):
-        raise DataError(_wrong_kind(found, f"its input '{supervised[0]}' is not an image"))
+        raise DataError(_wrong_kind(builder, f"its input '{supervised[0]}' is not an image"))
     if not isinstance(label, tfds.features.ClassLabel) or not label.num_classes:
-        raise DataError(_wrong_kind(found, f"its target '{supervised[1]}' is not a class label"))
+        raise DataError(_wrong_kind(builder, f"its target '{supervised[1]}' is not a class label"))
     if None in image.shape:
-        raise DataError(_wrong_kind(found, f"its images vary in size {list(image.shape)}"))
+        raise DataError(_wrong_kind(builder, f"its images vary in size {list(image.shape)}"))
     if image.shape[-1] not in (1, 3) or image.np_dtype != np.uint8:
         raise DataError(
-            _wrong_kind(found, f"its images are {list(image.shape)} of {image.np_dtype}")
+            _wrong_kind(builder, f"its images are {list(image.shape)} of {image.np_dtype}")
         )
     return tuple(supervised)
 
 
-def class_names(found) -> tuple[str, ...]:
-    """The label names in the order of their numbers."""
-    return tuple(found.info.features[keys(found)[1]].names)
+def class_names(builder) -> tuple[str, ...]:
+    """Return the label names in the order of their numbers."""
+    return tuple(builder.info.features[keys(builder)[1]].names)
 
 
-def examples(found, split: str) -> tuple[int, Iterator[tuple[np.ndarray, int]]]:
-    """The examples of a prepared set, in the order in which they lie on disk.
+def examples(builder, split: str) -> tuple[int, Iterator[tuple[np.ndarray, int]]]:
+    """Return the examples of a prepared set, in the order in which they lie on disk.
 
     TFDS shuffles once, when it writes, by a hash of each example's key: the order is not that of
     the original files, but it is the same on every machine.
 
     Args:
-      found: a builder whose set is prepared, in ArrayRecord, Parquet or TFRecord files.
+      builder: a builder whose set is prepared, in ArrayRecord, Parquet or TFRecord files.
       split: "train" or "test".
 
     Returns:
@@ -129,15 +129,15 @@ def examples(found, split: str) -> tuple[int, Iterator[tuple[np.ndarray, int]]]:
     Raises:
       DataError: if the set has no such split, or its files are missing or damaged.
     """
-    if split not in found.info.splits:
+    if split not in builder.info.splits:
         raise DataError(
-            f"The data set '{found.name}' has no split '{split}', only "
-            f"{', '.join(sorted(found.info.splits))}. Training needs 'train' and 'test'."
+            f"The data set '{builder.name}' has no split '{split}', only "
+            f"{', '.join(sorted(builder.info.splits))}. Training needs 'train' and 'test'."
         )
-    return found.info.splits[split].num_examples, _decoded(found, split)
+    return builder.info.splits[split].num_examples, _decoded(builder, split)
 
 
-def download(found, log) -> None:
+def download(builder, log) -> None:
     """Let TFDS download and prepare its set, after asking whether the hosts answer at all.
 
     Raises:
@@ -145,23 +145,27 @@ def download(found, log) -> None:
     """
     import tensorflow_datasets as tfds
 
-    urls = list(found.url_infos or {})
+    from cifar_jax.data import network  # whose urllib takes as long to import as all of this room
+
+    urls = list(builder.url_infos or {})
     silent = network.unreachable(urls)
     if silent:
         reasons = "; ".join(f"{host}: {reason}" for host, reason in silent.items())
-        raise DataError(how_to_get(found.name, found.data_dir_root, reasons))
-    _clear(Path(found.data_dir))
-    log(f"Downloading and preparing '{found.name}' in {found.data_dir} (once).")
+        raise DataError(how_to_get(builder.name, builder.data_dir_root, reasons))
+    _clear(Path(builder.data_dir))
+    log(f"Downloading and preparing '{builder.name}' in {builder.data_dir} (once).")
     _hide_gpus()
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     try:
-        found.download_and_prepare(download_config=config, file_format="array_record")
+        builder.download_and_prepare(download_config=config, file_format="array_record")
     except Exception as error:
-        raise DataError(how_to_get(found.name, found.data_dir_root, _first_line(error))) from error
+        raise DataError(
+            how_to_get(builder.name, builder.data_dir_root, _first_line(error))
+        ) from error
 
 
 def how_to_get(name: str, root: Path, reason: str) -> str:
-    """The message for a set that is not on disk and cannot be downloaded."""
+    """Write the message for a set that is not on disk and cannot be downloaded."""
     archive = {"cifar10": "cifar-10-binary.tar.gz", "cifar100": "cifar-100-binary.tar.gz"}.get(name)
     ways = [
         f"with network: run the same command on a machine that can download it, then copy {root}",
@@ -182,44 +186,44 @@ def how_to_get(name: str, root: Path, reason: str) -> str:
     )
 
 
-def _decoded(found, split) -> Iterator[tuple[np.ndarray, int]]:
+def _decoded(builder, split) -> Iterator[tuple[np.ndarray, int]]:
     from PIL import Image
 
-    image_key, label_key = keys(found)
+    image_key, label_key = keys(builder)
     try:
-        for example in _encoded(found, split, image_key):
+        for example in _encoded(builder, split, image_key):
             with Image.open(io.BytesIO(example[image_key])) as image:
                 yield images.fit(image), int(example[label_key])
     except DataError:
         raise
     except Exception as error:
         raise DataError(
-            f"The prepared set in {found.data_dir} cannot be read ({_first_line(error)}). "
+            f"The prepared set in {builder.data_dir} cannot be read ({_first_line(error)}). "
             "Remove that folder and prepare the set again."
         ) from error
 
 
-def _encoded(found, split, image_key) -> Iterator[dict]:
-    """Examples as dicts in which the image is still its PNG or JPEG bytes."""
+def _encoded(builder, split, image_key) -> Iterator[dict]:
+    """Yield examples as dicts in which the image is still its PNG or JPEG bytes."""
     import tensorflow_datasets as tfds
 
     skip = {image_key: tfds.decode.SkipDecoding()}
-    formats = {each.value for each in found.info.available_file_formats()}
+    formats = {each.value for each in builder.info.available_file_formats()}
     if formats & {"array_record", "parquet"}:
-        source = found.as_data_source(split, decoders=skip)
+        source = builder.as_data_source(split, decoders=skip)
         for start in range(0, len(source), 1024):
             yield from source.__getitems__(range(start, min(start + 1024, len(source))))
     elif "tfrecord" in formats:
         # What TFDS writes by default, so what most people have. Its own reader needs TensorFlow.
-        for path in found.info.splits[split].filepaths:
+        for path in builder.info.splits[split].filepaths:
             for record in _tfrecords(path):
-                yield found.info.features.deserialize_example_np(record, decoders=skip)
+                yield builder.info.features.deserialize_example_np(record, decoders=skip)
     else:
         raise ValueError(f"its files are {', '.join(sorted(formats)) or 'of no known format'}")
 
 
 def _tfrecords(path) -> Iterator[bytes]:
-    """The records of a TFRecord file: uint64 length, uint32 checksum, data, uint32 checksum."""
+    """Yield the records of a TFRecord file: uint64 length, uint32 checksum, data, uint32 checksum."""
     with open(path, "rb") as file:
         while header := file.read(12):
             (length,) = struct.unpack("<Q4x", header)
@@ -241,7 +245,7 @@ def _clear(version: Path) -> None:
 
 
 def _hide_gpus() -> None:
-    """TensorFlow would take all memory of a GPU that JAX needs."""
+    """Hide the GPUs from TensorFlow, which would take all memory of one that JAX needs."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         import tensorflow as tf
@@ -255,9 +259,9 @@ def _hide_gpus() -> None:
         tf.config.set_visible_devices([], "GPU")
 
 
-def _wrong_kind(found, why: str) -> str:
+def _wrong_kind(builder, why: str) -> str:
     return (
-        f"The data set '{found.name}' is not an image-classification set of fixed-size images: "
+        f"The data set '{builder.name}' is not an image-classification set of fixed-size images: "
         f"{why}. Sets that work: {', '.join(COMMON)}."
     )
 

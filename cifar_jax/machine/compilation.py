@@ -19,21 +19,20 @@ ONCE_OPTIONS = {"xla_backend_optimization_level": 1}
 
 @functools.cache
 def compiler_options():
-    """XLA's options for what a run spends its time in: CPU_OPTIONS, or none as of `usable` or CIFAR_JAX_TUNING=off."""
+    """Return XLA's options for what takes a run's time: CPU_OPTIONS; none as of `usable` or CIFAR_JAX_TUNING=off."""
     return {} if huge_pages.is_off(os.environ) else usable(CPU_OPTIONS)
 
 
 @functools.cache
 def once_options():
-    """XLA's options for a program that runs once: ONCE_OPTIONS, or none as of `usable`."""
+    """Return XLA's options for a program that runs once: ONCE_OPTIONS, or none as of `usable`."""
     return usable(ONCE_OPTIONS)
 
 
 def usable(options):
-    """The options of XLA's CPU compiler, or none of them.
+    """Return options of XLA's CPU compiler, or none of them.
 
-    None on accelerators, where the user's own XLA_FLAGS say something of them, and with another version of XLA that
-    does not know them.
+    None on accelerators, where the user's own XLA_FLAGS name one, and with a version of XLA that does not know one.
     """
     named = any(name in os.environ.get("XLA_FLAGS", "") for name in options)
     if jax.default_backend() != "cpu" or named:
@@ -46,10 +45,10 @@ def usable(options):
 
 
 def jit(function, **options):
-    """jax.jit with `compiler_options`."""
+    """Compile as jax.jit, with `compiler_options`."""
     return jax.jit(function, compiler_options=compiler_options(), **options)
 
 
 def jit_once(function, **options):
-    """jax.jit for a program that runs once, as initialisation does: optimised less, it computes the same bits."""
+    """Compile as jax.jit, for a program that runs once, such as initialisation: optimised less, with the same bits."""
     return jax.jit(function, compiler_options=once_options(), **options)

@@ -2,13 +2,12 @@
 
 import contextlib
 import csv
-import fcntl
 import json
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """A path to write to, of the same suffix, which then takes the place of `path`."""
+    """Yield a path to write to, of the same suffix, which then takes the place of `path`."""
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         yield partial
@@ -18,13 +17,13 @@ def replacing(path):
 
 
 def write_text(path, text):
-    """Writes text in UTF-8."""
+    """Write text in UTF-8."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path, value):
-    """Writes JSON.
+    """Write JSON.
 
     Raises:
         ValueError: NaN or infinity, which JSON does not have.
@@ -33,7 +32,7 @@ def write_json(path, value):
 
 
 def write_csv(path, columns, rows):
-    """Writes dicts as a table with a header line; None is an empty field, other keys are left out."""
+    """Write dicts as a table with a header line; None is an empty field, other keys are left out."""
     with replacing(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
@@ -42,9 +41,10 @@ def write_csv(path, columns, rows):
 
 @contextlib.contextmanager
 def locked(path, wait=False):
-    """Keeps other processes out, by a lock on a file that the kernel takes back however this process ends.
+    """Keep other processes out, by a lock that the system takes back however this process ends.
 
-    Where the file system has no locks, as some of a network, nobody is kept out.
+    The lock is on a second file, `path` with .held behind: Windows lets nobody read a locked one. Where the file
+    system has no locks, as some of a network, nobody is kept out.
 
     Args:
         path: of the file; made where missing, and left there.
@@ -54,11 +54,15 @@ def locked(path, wait=False):
     Raises:
         BlockingIOError: another process has it; what it wrote can be read in `path`.
     """
-    with path.open("a+") as file:
+    import filelock
+
+    held = path.with_name(f"{path.name}.held")
+    lock = filelock.FileLock(held, timeout=-1 if wait else 0, fallback_to_soft=False)
+    with path.open("a+") as file, contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise
+            stack.enter_context(lock)
+        except filelock.Timeout as error:
+            raise BlockingIOError(f"another process has {path}") from error
         except OSError:
             pass
         yield file

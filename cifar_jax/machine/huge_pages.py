@@ -1,4 +1,4 @@
-"""What makes JAX faster on a CPU, but has to stand before the process starts: where its memory comes from.
+"""Huge pages, which make JAX faster on a CPU, but have to be asked for before the process starts.
 
 Up to a third of a training step went into page faults: XLA allocates the arrays of each step anew, and glibc hands
 them out in pages of 4 KiB. In huge pages resnet18_dw took 305 instead of 474 ms a step (docs/performance.md). glibc
@@ -17,7 +17,7 @@ FIRST_GLIBC = (2, 35)  # with that tunable
 
 
 def restart():
-    """Replaces this process by itself with `settings`, where there are any.
+    """Replace this process by itself with `settings`, where there are any.
 
     Only for the `__main__` of a command line: whoever else calls would find his process started again.
     """
@@ -28,7 +28,7 @@ def restart():
 
 
 def settings(environment, useful):
-    """The environment variables to set: a dict, empty where all is as it should be.
+    """Return the environment variables to set: a dict, empty where all is as it should be.
 
     Args:
         environment: dict, the process's own.
@@ -42,12 +42,12 @@ def settings(environment, useful):
 
 
 def is_off(environment):
-    """Whether the user wants nothing of this kind."""
+    """Tell whether the user wants nothing of this kind."""
     return environment.get(SWITCH) == "off"
 
 
 def machine_has_use(root="/"):
-    """Whether the machine gives huge pages to who asks (not to all or none), and JAX will run on the CPU.
+    """Tell whether the machine gives huge pages to who asks (not to all or none), and JAX will run on the CPU.
 
     Args:
         root: folder of /sys and /dev.
@@ -68,6 +68,6 @@ def machine_has_use(root="/"):
 
 
 def remark(environment):
-    """What was set, in words for a line of the log; empty where nothing was."""
+    """Say what was set, for a line of the log; empty where nothing was."""
     setting = environment.get(SWITCH, "")
     return f"{TUNABLES}={setting} ({SWITCH}=off: without)" if "=" in setting else ""

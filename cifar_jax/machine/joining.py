@@ -1,4 +1,4 @@
-"""How the processes of a run find each other, and end together."""
+"""The processes of a run find each other, and end together."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ while IFS= read -r line; do words=$line; done
 
 @contextlib.contextmanager
 def joined(where):
-    """Makes this process one of a run of several, from here to the end, which comes to all of them.
+    """Make this process one of a run of several, from here to the end, which comes to all of them.
 
     Has to come before anything touches a device. All but the first process have no standard output from then on. An
     error that all processes meet is raised. After one of this process's own, or the loss of another one, the process
@@ -88,7 +88,7 @@ def _initialize(where):
 
 
 def _meet():
-    """The first collective, in which gloo greets; then only the first process keeps its standard output."""
+    """Run the first collective, in which gloo greets; from then on only the first process has a standard output."""
     from jax.experimental import multihost_utils
 
     sys.stdout.flush()
@@ -130,7 +130,7 @@ def _all_arrive(name, seconds):
 
 
 def is_loss(error):
-    """Whether an error, or what it came from, is the loss of another process."""
+    """Tell whether an error, or one that it came from, is the loss of another process."""
     while error is not None:
         if not isinstance(error, UserError) and LOST.search(str(error)):
             return True
@@ -139,7 +139,7 @@ def is_loss(error):
 
 
 def _report(error):
-    """Prints an error as the command line does; returns the exit code."""
+    """Print an error as the command line does and return the exit code."""
     if is_loss(error):
         error = LostProcess(
             f"{_name()} lost another one, which was killed or ended with an error of its own. The same command goes on "
@@ -157,19 +157,17 @@ def _report(error):
 
 
 def _exit(code):
-    """Ends the process at once: at a normal end it would wait for those that are gone."""
+    """End the process at once: at a normal end it would wait for those that are gone."""
     sys.stdout.flush()
     sys.stderr.flush()
-    if (
-        processes.is_first()
-    ):  # it is whom JAX asks for the others: without it, JAX would end them unheard
+    if processes.is_first():  # JAX asks it for the others, and would end them unheard without it
         time.sleep(LINGER_SECONDS)
     os._exit(code)
 
 
 @contextlib.contextmanager
 def _last_words():
-    """Yields a function that takes a line to be printed to stderr should this process end within the context.
+    """Yield a function that takes a line to be printed to stderr should this process end within the context.
 
     However it ends: JAX aborts a process that misses another one, with a page of C++ and no way to catch it.
     """

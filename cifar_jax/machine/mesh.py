@@ -9,19 +9,19 @@ AXIS = "data"
 
 
 def data_mesh():
-    """A mesh of all devices with the one axis `data`."""
+    """Make a mesh of all devices with the one axis `data`."""
     return Mesh(jax.devices(), (AXIS,))
 
 
 def replicated(mesh):
-    """Sharding of an array that every device holds whole."""
+    """Return the sharding of an array that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def put(tree, sharding):
-    """A pytree of arrays, the same in every process, onto the devices of a sharding.
+    """Put a pytree of arrays, the same in every process, onto the devices of a sharding.
 
-    Where those are of several processes, jax.device_put would send everything around to compare it.
+    Where the devices are of several processes, jax.device_put would send everything around to compare it.
     """
     if sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
@@ -36,7 +36,7 @@ def put(tree, sharding):
 
 
 def on_host(tree):
-    """A pytree of arrays as NumPy arrays, whole in every process, though parts of them may be on others' devices."""
+    """Return a pytree of arrays as NumPy arrays, whole in every process, also where parts are on others' devices."""
 
     def whole(leaf):
         if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
@@ -47,10 +47,10 @@ def on_host(tree):
 
 
 def over_devices(mesh):
-    """Sharding of arrays whose leading axis is a multiple of the devices: images, or the runs of a sweep."""
+    """Return the sharding of arrays whose leading axis is a multiple of the devices: images, or the runs of a sweep."""
     return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
 def padded(array, mesh):
-    """A [N, ...] array with zeros behind, up to a multiple of the devices."""
+    """Pad a [N, ...] array with zeros behind, up to a multiple of the devices."""
     return np.pad(array, [(0, -len(array) % mesh.size)] + [(0, 0)] * (array.ndim - 1))

@@ -1,4 +1,4 @@
-"""Where a process stands among those of its run: what flags and the environment say.
+"""Where a process stands among those of its run: as flags and the environment tell.
 
 Without flags, and where the environment tells of one process only, nothing is imported.
 """
@@ -19,7 +19,7 @@ class Place:
 
 
 def define_flags(values):
-    """Defines --coordinator, --processes, --process and --distributed in absl's FlagValues."""
+    """Define --coordinator, --processes, --process and --distributed in absl's FlagValues."""
     from absl import flags
 
     flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.", flag_values=values)
@@ -29,7 +29,7 @@ def define_flags(values):
 
 
 def place(flags, environment):
-    """The Place that flags or the environment give; None for a run of one process.
+    """Return the Place that flags or the environment give; None for a run of one process.
 
     Args:
         flags: absl FlagValues with the flags of `define_flags`.
@@ -58,9 +58,9 @@ def place(flags, environment):
 
 
 def tells_of_several(environment):
-    """Whether Slurm's srun, Open MPI's mpirun or GKE's TPU pods started this process beside others.
+    """Tell whether Slurm's srun, Open MPI's mpirun or GKE's TPU pods started this process beside others.
 
-    Those are what JAX detects by the environment alone. TPU VMs and Kubernetes have to be asked over the network, as
+    JAX detects these by the environment alone. TPU VMs and Kubernetes have to be asked over the network, as
     --distributed does.
     """
 

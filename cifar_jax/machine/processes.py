@@ -13,20 +13,20 @@ _barriers = itertools.count()
 
 
 def several():
-    """Whether the run has several processes."""
+    """Tell whether the run has several processes."""
     jax = sys.modules.get("jax")
     return bool(jax) and jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_first():
-    """Whether this process is the one that writes."""
+    """Tell whether this process is the one that writes."""
     return not several() or sys.modules["jax"].process_index() == 0
 
 
 def in_turns(function):
-    """Calls a function in every process: in the first, then in the first of every other host, then in the rest.
+    """Call a function in every process: in the first, then in the first of every other host, then in the rest.
 
-    So what it puts on a disk is put there once, whether the hosts share the disk or not; who comes later finds it.
+    So what the function puts on a disk is put there once, whether the hosts share the disk or not.
 
     Returns:
         what the function does in this process.
@@ -37,9 +37,9 @@ def in_turns(function):
         return function()
     import jax
 
-    mine, result, failure = turn(_hosts(), jax.process_index()), None, None
+    my_turn, result, failure = turn(_hosts(), jax.process_index()), None, None
     for each in range(3):
-        if each == mine:
+        if each == my_turn:
             try:
                 result = function()
             except UserError as error:
@@ -51,7 +51,7 @@ def in_turns(function):
 
 
 def turn(hosts, process):
-    """When a process has its turn: 0, 1 or 2, see `in_turns`.
+    """Return a process's turn: 0, 1 or 2, see `in_turns`.
 
     Args:
         hosts: a list with what tells each process's host from others.
@@ -63,23 +63,23 @@ def turn(hosts, process):
 
 
 def signal_of_any(caught):
-    """The first signal in `caught`, or in that of the first process that caught one: the same in all; 0 for none.
+    """Return the first signal in `caught`, or that of the first process that caught one, in all processes; 0 for none.
 
     Args:
         caught: list of int, as of runtime.catch_signals.
     """
-    mine = caught[0] if caught else 0
+    own = caught[0] if caught else 0
     if not several():
-        return mine
+        return own
     import numpy as np
     from jax.experimental import multihost_utils
 
-    numbers = multihost_utils.process_allgather(np.int32(mine))
+    numbers = multihost_utils.process_allgather(np.int32(own))
     return int(next((number for number in numbers if number), 0))
 
 
 def of_first(tree):
-    """The first process's values of a pytree of arrays, in all processes."""
+    """Return the first process's values of a pytree of arrays, in all processes."""
     if not several():
         return tree
     from jax.experimental import multihost_utils
@@ -88,7 +88,7 @@ def of_first(tree):
 
 
 def wait(name, seconds):
-    """Returns when all processes have come here.
+    """Return when all processes have come here.
 
     Args:
         name: of the place, the same in all of them.

@@ -5,7 +5,6 @@ import importlib.metadata
 import os
 import pathlib
 import platform
-import resource
 import signal
 import sys
 import threading
@@ -19,12 +18,12 @@ PACKAGES = ("cifar-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "
 
 
 def cache_folder():
-    """The user's cache folder of this package."""
+    """Return the user's cache folder of this package."""
     return home.caches() / "cifar_jax"
 
 
 def enable_compilation_cache(setting):
-    """Keeps XLA's compiled programs on disk, so that a second start compiles nothing.
+    """Keep XLA's compiled programs on disk, so that a second start compiles nothing.
 
     Args:
         setting: config.compilation_cache: "auto", "off" or a folder. A folder that the user set
@@ -38,9 +37,8 @@ def enable_compilation_cache(setting):
     elif not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
     folder = jax.config.jax_compilation_cache_dir
-    if "://" not in folder and not home.writable(
-        pathlib.Path(folder)
-    ):  # such as that of who trained
+    # Such as the folder of who trained.
+    if "://" not in folder and not home.writable(pathlib.Path(folder)):
         print(f"{folder} can't be written: compiled programs are not kept", file=sys.stderr)
         # JAX would warn of every program. What takes less time is not written, though read.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)
@@ -52,16 +50,16 @@ def enable_compilation_cache(setting):
 
 
 def versions():
-    """Versions of Python and the packages that decide a run's numbers."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and the packages that decide a run's numbers."""
+    numbers = {"python": platform.python_version()}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
+            numbers[package] = importlib.metadata.version(package)
+    return numbers
 
 
 def processor():
-    """The processor's name, as far as the system tells it."""
+    """Return the processor's name, as far as the system tells it."""
     with contextlib.suppress(OSError):
         for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -70,7 +68,7 @@ def processor():
 
 
 def hardware():
-    """The devices in words, such as "1 x NVIDIA H200" or "AMD EPYC, 2 cores"."""
+    """Describe the devices in words, such as "1 x NVIDIA H200" or "AMD EPYC, 2 cores"."""
     devices, processes = jax.devices(), jax.process_count()
     hosts = f" of {processes} processes" if processes > 1 else ""
     if devices[0].platform != "cpu":
@@ -82,20 +80,26 @@ def hardware():
 
 
 def peak_memory_bytes():
-    """Peak memory: of the accelerator where it tells, else of this process."""
+    """Return the peak memory: of the accelerator where it tells, else of this process; 0 where nothing tells."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return int(stats["peak_bytes_in_use"])
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def available_bytes():
-    """Memory for arrays: most of that of this process's devices, or half of the host's where they don't tell."""
+    """Return the memory for arrays: most of that of this process's devices, or half of the host's (Windows: 4 GiB)."""
     devices = jax.local_devices()
     limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
     if devices[0].platform != "cpu" and all(limits):
         return 0.9 * min(limits) * len(devices)  # the rest is XLA's, for what no estimate knows
+    if not hasattr(os, "sysconf"):
+        return 4 * 2**30
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
 
 
@@ -109,7 +113,7 @@ class Interrupted(UserError):
 
 @contextlib.contextmanager
 def catch_signals():
-    """Notes the first SIGTERM or SIGINT instead of acting on it; the second one ends the process.
+    """Note the first SIGTERM or SIGINT instead of acting on it; the second one ends the process.
 
     Outside the main thread, where Python allows no handlers, nothing is caught.
 

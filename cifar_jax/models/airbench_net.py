@@ -13,14 +13,14 @@ import jax.numpy as jnp
 from cifar_jax.models.layers import (
     BatchNorm,
     Conv,
-    Linear,
     Named,
-    conv,
+    classify,
     max_pool,
     pool_pixels,
     storage_dtype,
     uniform_fan_in,
 )
+from cifar_jax.models.ops import choice
 
 GROUPS = (64, 256, 256)
 # Of the whitening: the side of a patch, and what keeps directions without variance finite.
@@ -61,18 +61,12 @@ class AirbenchNet(nn.Module):
             x = layer(features, name=f"group{group}_conv2")(x)
             x = gelu(norm(name=f"group{group}_bn2")(x, train), f"group{group}_gelu2")
         x = pool_pixels(jnp.max, x)
-        head = Linear(
-            self.num_classes,
-            use_bias=False,
-            dtype=self.dtype,
-            kernel_init=unit_deviation,
-            name="fc",
-        )
-        return head(x).astype(storage_dtype(self.dtype)) / x.shape[-1]
+        head = {"use_bias": False, "kernel_init": unit_deviation}
+        return classify(x, self.num_classes, dtype=self.dtype, **head) / x.shape[-1]
 
 
 def gelu(x, name):
-    """x times the chance that a normal variable is below it, as a layer of that name.
+    """Multiply x by the chance that a normal variable is below x, as a layer of that name.
 
     By the error function itself, PyTorch's default.
     """
@@ -97,12 +91,12 @@ class Whitening(nn.Module):
             "batch_stats", "kernel", lambda: draw(self.make_rng("params"), shape, dtype)
         )
         bias = self.param("bias", draw, shape[-1:], dtype)
-        y = conv(x.astype(self.dtype), kernel.value.astype(self.dtype))
+        y = choice.conv(x.astype(self.dtype), kernel.value.astype(self.dtype))
         return y + bias.astype(self.dtype)
 
 
 def identity(key, shape, dtype=jnp.float32):
-    """A kernel whose first outputs are the inputs (Dirac); what more outputs there are, PyTorch's default."""
+    """Draw a kernel whose first outputs are the inputs (Dirac); further outputs have PyTorch's default."""
     size, _, depth, features = shape
     drawn = uniform_fan_in(size * size * depth)(key, shape, dtype)
     same = jnp.eye(depth, features, dtype=dtype)
@@ -111,13 +105,13 @@ def identity(key, shape, dtype=jnp.float32):
 
 
 def unit_deviation(key, shape, dtype=jnp.float32):
-    """PyTorch's default, divided by the deviation of what was drawn."""
+    """Draw PyTorch's default, and divide by the deviation of the numbers drawn."""
     drawn = uniform_fan_in(shape[0])(key, shape, dtype)
     return drawn / jnp.std(drawn, ddof=1)
 
 
 def whitening_kernel(images):
-    """The kernel whose outputs have covariance 1 on these images, in every direction and its opposite.
+    """Compute the kernel whose outputs have covariance 1 on these images, in every direction and its opposite.
 
     Its filters are the eigenvectors of the patches' second moments, divided by the root of their
     eigenvalue, from the least on, and then their negatives. A mean colour is not taken off: the images
@@ -147,5 +141,5 @@ def whitening_kernel(images):
 
 
 def statistics(images):
-    """What the model takes from the data, for `registry.Entry.from_data`."""
+    """Compute what the model takes from the data, for `registry.Entry.from_data`."""
     return {"whiten": {"kernel": whitening_kernel(images)}}

@@ -17,14 +17,14 @@ USUAL_BATCH = 64
 
 
 def attend(query, key, value):
-    """softmax(query key^T) value, the softmax over keys: [B, N, D], [B, N, D], [B, N, C] -> [B, N, C]."""
+    """Return softmax(query key^T) value, the softmax over keys: [B, N, D], [B, N, D], [B, N, C] -> [B, N, C]."""
     scores = jnp.einsum("bqd,bkd->bqk", query, key)
     weights = nn.softmax(scores.astype(storage_dtype(scores.dtype)))
     return jnp.einsum("bqk,bkc->bqc", weights.astype(value.dtype), value)
 
 
 def blocked_attend(query, key, value, max_scores=MAX_SCORES):
-    """`attend` to as many queries at a time as keeps B x queries x N within max_scores, where one can.
+    """Do as `attend`, by as many queries at a time as keep B x queries x N within max_scores, where possible.
 
     The gradient computes the scores of a block again instead of remembering them. Queries are split,
     and not images, because a batch may be spread over devices. Of an exported program's batch the size is

@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cifar_jax.models.layers import Conv, Linear, max_pool, relu, storage_dtype
+from cifar_jax.models.layers import Conv, Linear, classify, max_pool, relu
 
 
 class BasicNet(nn.Module):
@@ -31,5 +31,4 @@ class BasicNet(nn.Module):
         x = x.reshape(x.shape[0], -1)
         x = relu(Linear(120, dtype=self.dtype, name="fc1")(x), "fc1_relu")
         x = relu(Linear(84, dtype=self.dtype, name="fc2")(x), "fc2_relu")
-        logits = Linear(self.num_classes, dtype=self.dtype, name="fc3")(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return classify(x, self.num_classes, "fc3", self.dtype)

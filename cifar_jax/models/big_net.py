@@ -6,15 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cifar_jax.models.layers import (
-    BatchNorm,
-    Conv,
-    Dropout,
-    Linear,
-    max_pool,
-    relu,
-    storage_dtype,
-)
+from cifar_jax.models.layers import BatchNorm, Conv, Dropout, Linear, classify, max_pool, relu
 
 
 class BigNet(nn.Module):
@@ -67,5 +59,4 @@ class BigNet(nn.Module):
         if self.batch_norm:
             x = BatchNorm(dtype=self.dtype, name="bn")(x, train)
         x = Dropout(self.dropout)(relu(x, "fc1_relu"), train)
-        logits = Linear(self.num_classes, name="fc2", **options)(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return classify(x, self.num_classes, "fc2", **options)

@@ -1,29 +1,30 @@
-"""What a model costs: multiply-adds and the memory of its activations, by tracing it, without running it."""
+"""The cost of a model: multiply-adds and the memory of its activations, by tracing it, without running it."""
 
 import jax
 import jax.numpy as jnp
 from jax.extend.core import jaxprs_in_params
 
-from cifar_jax.models import layers, registry
+from cifar_jax.models import registry
+from cifar_jax.models.ops import choice
 
 CONTRACTIONS = ("conv_general_dilated", "dot_general")
 
 
 def multiply_adds(name, num_classes=None):
-    """Multiply-adds of the convolutions and matrix products of one image's evaluation.
+    """Count the multiply-adds of the convolutions and matrix products of one image's evaluation.
 
-    Counted by XLA's cost analysis, operation by operation, in XLA's own formulation. It does not count
-    products with the zeros of a convolution's padding, as papers' formulas do: 0.48e9 for resnet18, which
-    they put at 0.56e9. Biases, activations, normalisation and pooling are no multiply-adds here.
+    XLA's cost analysis counts, operation by operation, in XLA's own formulation, but no products with the zeros of a
+    convolution's padding, as papers' formulas do: 0.48e9 for resnet18, where these say 0.56e9. Biases, activations,
+    normalisation and pooling are no multiply-adds here.
     """
     model, variables, images = _traced(name, num_classes, 1)
-    with layers.plain_formulations():
+    with choice.plain_formulations():
         traced = jax.make_jaxpr(model.apply)(variables, images)
     return round(_flops(traced.jaxpr) / 2)
 
 
 def activation_bytes(name, batch, num_classes=None):
-    """Bytes, in float32, that a training step keeps from the forward pass for the backward pass.
+    """Count the bytes, in float32, that a training step keeps from the forward pass for the backward pass.
 
     What automatic differentiation saves, in XLA's own formulation; XLA may then keep less, by computing
     again, and needs working space beside it. Parameters are not in it.
@@ -52,7 +53,7 @@ def _saved_bytes(name, num_classes, batch):
 
         return jax.vjp(forward, params)[1]  # A pytree of what it remembers.
 
-    with layers.plain_formulations():
+    with choice.plain_formulations():
         saved = jax.eval_shape(
             backward, variables["params"], variables.get("batch_stats", {}), images
         )
@@ -60,7 +61,7 @@ def _saved_bytes(name, num_classes, batch):
 
 
 def _flops(jaxpr):
-    """Of all contractions of a jaxpr and the jaxprs inside it."""
+    """Add up the operations of all contractions of a jaxpr and the jaxprs inside."""
     total = 0.0
     for equation in jaxpr.eqns:
         if equation.primitive.name in CONTRACTIONS:
@@ -72,7 +73,7 @@ def _flops(jaxpr):
 
 
 def _flops_of(equation):
-    """XLA's count for one equation, as a program of its own."""
+    """Return XLA's count for one equation, as a program of its own."""
     arguments = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in equation.invars]
     lowered = jax.jit(lambda *x: equation.primitive.bind(*x, **equation.params)).lower(*arguments)
     return lowered.cost_analysis()["flops"]

@@ -25,7 +25,7 @@ STAGES = {
 
 
 def conv_batch_norm(imagenet: bool, dtype) -> partial:
-    """The convolution of either form, with batch norm and ReLU: ImageNet's has no bias, and another epsilon."""
+    """Return the convolution of either form, with batch norm and ReLU: ImageNet's has no bias, another epsilon."""
     epsilon = 1e-3 if imagenet else 1e-5
     return partial(ConvBatchNorm, use_bias=not imagenet, epsilon=epsilon, dtype=dtype)
 

@@ -35,7 +35,7 @@ GRID_8 = {  # Fig. 7.
 
 
 def grid_17(width):
-    """Fig. 6, with `width` features inside the branches."""
+    """Return the branches of Fig. 6, with `width` features inside."""
     row, column = (width, (1, 7)), (width, (7, 1))
     return {
         "1x1": [(192, 1)],

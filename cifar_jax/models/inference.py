@@ -1,4 +1,4 @@
-"""All that a finished model needs to judge images: its input, and the views of an image that it looks at."""
+"""All that a finished model needs to judge images: normalisation, and the views of an image."""
 
 import dataclasses
 from typing import Any
@@ -25,11 +25,11 @@ class Inference:
         return normalize(images, self.mean, self.std, self.dtype)
 
     def logits(self, variables, images):
-        """The logits that an image is judged by: the model's, or a weighted mean over its views.
+        """Return the logits that an image is judged by: the model's, or a weighted mean over views of the image.
 
-        With `flip` those of an image are the mean of its own and its mirror image's. With `translate` half the weight
-        is theirs, and a quarter each that of the image moved by so many pixels down and to the right, and up and to
-        the left, what comes in being reflected.
+        With `flip` a view's logits are the mean of its own and its mirror image's. With `translate` the image has half
+        the weight, and a quarter each the image moved by so many pixels down and to the right, and up and to the
+        left, where reflected pixels come in.
 
         Args:
             variables: of the model.
@@ -56,7 +56,7 @@ class Inference:
 
 
 def of_run(config, dataset):
-    """The Inference of a run.
+    """Build the Inference of a run.
 
     Args:
         config: checked ConfigDict.
@@ -83,7 +83,7 @@ def of_run(config, dataset):
 
 
 def normalization(config, dataset):
-    """(mean, std) that images are normalised with: one value a channel, of pixels of 0 to 1."""
+    """Return (mean, std) that images are normalised with: one value a channel, of pixels of 0 to 1."""
     if config.dataset.normalization == "half":
         return ((0.5,) * len(dataset.mean),) * 2
     if config.dataset.normalization == "zerocenter":
@@ -92,7 +92,7 @@ def normalization(config, dataset):
 
 
 def normalize(images, mean, std, dtype=jnp.float32):
-    """(pixel / 255 - mean) / std, computed in float32.
+    """Return (pixel / 255 - mean) / std, computed in float32.
 
     Args:
         images: uint8 [..., C].

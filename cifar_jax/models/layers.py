@@ -2,12 +2,9 @@
 
 Images and feature maps are [B, H, W, C]. `dtype` is the type a layer computes in. Parameters and batch statistics
 are kept in float32 (float64 when `dtype` is float64), so bfloat16 costs no precision in the update.
-The mathematics is in `convolution`, `pooling` and `normalization`; here it gets parameters, and the formulation
-that is fast on the platform.
+The mathematics is in `ops`; here it gets parameters, and the formulation that `ops.choice` takes for the platform.
 """
 
-import contextlib
-import contextvars
 import math
 from collections.abc import Callable
 from functools import partial
@@ -18,112 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cifar_jax.models.ops import few_channels
-from cifar_jax.models.ops.convolution import (
-    banded_conv,
-    depthwise_conv,
-    patches_conv,
-    pointwise_conv,
-    strided_conv,
-    xla_conv,
-)
-from cifar_jax.models.ops.materialize import materialize_once
+from cifar_jax.models.ops import choice, few_channels
 from cifar_jax.models.ops.normalization import batch_norm, normalize
 from cifar_jax.models.ops.pooling import sliced_max_pool, xla_max_pool
-from cifar_jax.models.ops.winograd import winograd_conv
-
-# Measured on two cores, value and both gradients together (docs/performance.md): up to so many channels in and out
-# banded_conv is faster than XLA's convolution, up to so many images of so many pixels patches_conv, and with strides
-# strided_conv from so many channels on, and winograd_conv from so many, in and out, and pixels for each of them.
-FEW_CHANNELS = 12, 16
-FEW_IMAGES, FEW_PIXELS = 16, 16
-MANY_CHANNELS = 64
-WINOGRAD_CHANNELS, WINOGRAD_PIXELS = 192, 2
 
 # Those a model can be asked for by name, and what they do below zero; the leaky one's is PyTorch's default.
 SLOPES = {"relu": 0.0, "leaky_relu": 0.01}
 
 
-_cpu = contextvars.ContextVar("cpu", default=None)  # None: as the process's own platform
-
-
-def on_cpu() -> bool:
-    """Whether to trace the CPU's formulations: every choice of one is made by this.
-
-    `lax.platform_dependent` would choose at lowering instead, but its gradient carries the residuals of
-    every branch. A program put on the CPU of a machine with an accelerator is right either way.
-    """
-    chosen = _cpu.get()
-    return jax.default_backend() == "cpu" if chosen is None else chosen
-
-
-@contextlib.contextmanager
-def _set(variable, value):
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        variable.reset(token)
-
-
-def plain_formulations():
-    """What is traced inside uses XLA's own convolution and pooling: accelerators', whose operations can be counted."""
-    return _set(_cpu, False)
-
-
-def cpu_formulations():
-    """What is traced inside uses the CPU's formulations, whatever the machine that traces it."""
-    return _set(_cpu, True)
-
-
-def conv(x, kernel, stride=1, padding=0, groups=1):
-    """2-D convolution in the formulation that is fastest here; see `convolution` for the arguments.
-
-    Here alone the kernel may be a rectangle, and `padding` then (rows, columns): XLA's own takes those.
-    """
-    size, width, depth, features = kernel.shape
-    if on_cpu() and size == width:
-        if groups == features == x.shape[-1] > 1:
-            return depthwise_conv(x, kernel, stride, padding)
-        if groups > 1:
-            pairs = zip(jnp.split(x, groups, -1), jnp.split(kernel, groups, -1), strict=True)
-            return jnp.concatenate([conv(x, k, stride, padding) for x, k in pairs], axis=-1)
-        if groups == size == 1 and padding == 0:
-            return pointwise_conv(x, kernel, stride)
-        if depth <= FEW_CHANNELS[0] and features <= FEW_CHANNELS[1]:
-            return banded_conv(x, kernel, stride, padding)
-        if _is_small(x.shape, size):
-            return patches_conv(x, kernel, stride, padding)
-        x = materialize_once(x)
-        if depth >= MANY_CHANNELS and stride > 1:
-            return strided_conv(x, kernel, stride, padding)
-        if size == 3 and stride == 1 and padding <= 2 and _is_large(x, features):
-            return winograd_conv(x, kernel, padding)
-    return xla_conv(x, kernel, stride, padding, groups)
-
-
-def _is_small(shape, size):
-    """Whether XLA is slow for so small images, above all for those that are smaller than the kernel."""
-    batch, height, width, _ = shape
-    # An export's batch may be of any size, and is no number then.
-    few = isinstance(batch, int) and batch <= FEW_IMAGES
-    return size > min(height, width) or (few and height * width <= FEW_PIXELS)
-
-
-def _is_large(x, features):
-    """Whether Winograd's savings are more than what its transforms cost, of the kernel above all."""
-    *pixels, depth = x.shape
-    known = all(isinstance(n, int) for n in pixels)  # An export's batch isn't.
-    return (
-        min(depth, features) >= WINOGRAD_CHANNELS
-        and known
-        and math.prod(pixels) >= WINOGRAD_PIXELS * max(depth, features)
-        and jnp.finfo(x.dtype).bits >= 32  # Its sums would lose digits of a shorter one.
-    )
-
-
 def max_pool(x, window=2, stride=None, padding=0, ceil=False):
-    """Max pooling over window x window squares, [B, H, W, C]; see `pooling` for the size that results.
+    """Take maxima over window x window squares, [B, H, W, C]; see `pooling` for the size that results.
 
     Args:
       stride: distance between squares, at most `window`; None = the window: side by side.
@@ -136,17 +37,17 @@ def max_pool(x, window=2, stride=None, padding=0, ceil=False):
         beyond = [-(size + 2 * padding - window) % stride if ceil else 0 for size in x.shape[1:3]]
         sides = [(0, 0), *((padding, padding + extra) for extra in beyond), (0, 0)]
         x = jnp.pad(x, sides, constant_values=-jnp.inf)
-    return (sliced_max_pool if on_cpu() else xla_max_pool)(x, window, stride)
+    return (sliced_max_pool if choice.on_cpu() else xla_max_pool)(x, window, stride)
 
 
 def avg_pool(x, window=2, stride=None, padding=0):
-    """Mean over window x window squares, [B, H, W, C]; pixels of the padding count, as zeros."""
+    """Take means over window x window squares, [B, H, W, C]; pixels of the padding count, as zeros."""
     stride = stride or window
     return nn.avg_pool(x, (window,) * 2, (stride,) * 2, [(padding, padding)] * 2)
 
 
 def adaptive_avg_pool(x, size):
-    """Means of size x size cells that share out the image evenly, [B, H, W, C] -> [B, size, size, C].
+    """Take means of size x size cells that share out the image evenly, [B, H, W, C] -> [B, size, size, C].
 
     PyTorch's: cell i of n pixels has the pixels floor(i n / size) to ceil((i + 1) n / size), so cells
     overlap where `size` does not divide n, and repeat pixels where n is less.
@@ -163,12 +64,12 @@ def adaptive_avg_pool(x, size):
 
 
 def storage_dtype(dtype):
-    """The type of parameters, statistics and logits for a compute type: float32, or float64 for float64."""
+    """Return the type of parameters, statistics and logits for a compute type: float32, or float64 for float64."""
     return jnp.promote_types(dtype, jnp.float32)
 
 
 def uniform_fan_in(fan_in: int):
-    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for weights and biases of conv and linear layers.
+    """Return the initializer U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for conv and linear layers.
 
     PyTorch writes it as kaiming_uniform(a=sqrt(5)): the bound sqrt(6 / ((1 + a^2) fan_in)) is 1/sqrt(fan_in).
     """
@@ -207,16 +108,17 @@ class Conv(nn.Module):
         default, dtype = uniform_fan_in(math.prod(shape[:-1])), storage_dtype(self.dtype)
         kernel = self.param("kernel", self.kernel_init or default, shape, dtype)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        y = conv(x, kernel, self.stride, self.padding, self.groups)
+        y = choice.conv(x, kernel, self.stride, self.padding, self.groups)
         if self.use_bias:
             bias = self.param("bias", self.bias_init or default, (self.features,), dtype)
-            add = few_channels.add if on_cpu() and few_channels.is_narrow(y) else jnp.add
+            as_rows = choice.on_cpu() and few_channels.has_few(y)
+            add = few_channels.add if as_rows else jnp.add
             y = add(y, bias.astype(self.dtype))
         return y
 
 
 def DepthwiseConv(channels: int, kernel_size: int, **options) -> Conv:
-    """One filter per channel, [B, H, W, C] -> [B, H', W', C]: `Conv` with as many groups as channels."""
+    """Return a `Conv` with as many groups as channels: one filter per channel, [B, H, W, C] -> [B, H', W', C]."""
     return Conv(channels, kernel_size, groups=channels, **options)
 
 
@@ -247,8 +149,8 @@ class Linear(nn.Module):
 class Named(nn.Module):
     """A function without parameters as a layer, so that what it gives has a name in the model.
 
-    It adds no operation and no variable. Whatever is called as a layer can be looked at and moved by its
-    name, see `cifar_jax.analysis.activations`; a bare function can't.
+    It adds no operation and no variable. A layer can be looked at and moved by its name, see
+    `cifar_jax.analysis.activations`; a bare function can't.
     """
 
     function: Callable
@@ -259,12 +161,12 @@ class Named(nn.Module):
 
 
 def relu(x, name):
-    """max(x, 0) as a layer of that name."""
+    """Apply max(x, 0) as a layer of that name."""
     return Named(nn.relu, name=name)(x)
 
 
 def pool_pixels(reduce, x):
-    """`reduce` (jnp.mean or jnp.max) over the pixels as a layer "pool", [B, H, W, C] -> [B, C]."""
+    """Apply `reduce` (jnp.mean or jnp.max) over the pixels as a layer "pool", [B, H, W, C] -> [B, C]."""
     return Named(partial(reduce, axis=(1, 2)), name="pool")(x)
 
 
@@ -282,17 +184,8 @@ class Dropout(nn.Module):
         if not train or (isinstance(self.rate, float | int) and self.rate == 0):
             return x
         keep = 1.0 - self.rate
-        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, x.shape)
-        return jnp.where(kept, x / jnp.asarray(keep, x.dtype), 0)
-
-
-# The axis of devices over which batch statistics are taken; None: over what the program sees.
-_statistics_axis = contextvars.ContextVar("statistics_axis", default=None)
-
-
-def statistics_over(axis):
-    """Batch norm that is traced inside, in a program for one device's share, is over all devices of a named axis."""
-    return _set(_statistics_axis, axis)
+        mask = jax.random.bernoulli(self.make_rng("dropout"), keep, x.shape)
+        return jnp.where(mask, x / jnp.asarray(keep, x.dtype), 0)
 
 
 class BatchNorm(nn.Module):
@@ -327,9 +220,11 @@ class BatchNorm(nn.Module):
         x, slope = x.astype(self.dtype), self.slope if self.relu else None
         if not train:
             running = mean.value, var.value
-            return normalize(x, scale, bias, *running, self.epsilon, slope, on_cpu())
-        axis = _statistics_axis.get()
-        y, batch_mean, batch_var = batch_norm(x, scale, bias, self.epsilon, slope, axis, on_cpu())
+            return normalize(x, scale, bias, *running, self.epsilon, slope, choice.on_cpu())
+        axis = choice.statistics_axis()
+        y, batch_mean, batch_var = batch_norm(
+            x, scale, bias, self.epsilon, slope, axis, choice.on_cpu()
+        )
         if not self.is_initializing():
             count = x.size // x.shape[-1] * (1 if axis is None else jax.lax.axis_size(axis))
             unbiased = batch_var * (count / max(count - 1, 1))
@@ -359,27 +254,26 @@ class ConvBatchNorm(nn.Module):
         size, padding = self.kernel_size, self.padding
         if padding is None:
             padding = size // 2 if isinstance(size, int) else tuple(n // 2 for n in size)
-        x = Conv(
-            self.features,
-            size,
-            self.stride,
-            padding=padding,
-            groups=self.groups,
-            use_bias=self.use_bias,
-            dtype=self.dtype,
-            name="conv",
-        )(x)
+        conv = partial(Conv, groups=self.groups, use_bias=self.use_bias, dtype=self.dtype)
         norm = BatchNorm(relu=self.relu, epsilon=self.epsilon, dtype=self.dtype, name="bn")
-        return norm(x, train)
+        return norm(conv(self.features, size, self.stride, padding, name="conv")(x), train)
+
+
+def classify(x, num_classes, name="fc", dtype=jnp.float32, **options):
+    """Apply a last linear layer, [B, C] -> logits [B, num_classes] of the parameters' type.
+
+    Called, as `average_and_classify`, in a module's `__call__`, whose layers these become.
+    """
+    logits = Linear(num_classes, dtype=dtype, name=name, **options)(x)
+    return logits.astype(storage_dtype(dtype))
 
 
 def average_and_classify(x, train, num_classes, dropout=None, dtype=jnp.float32):
     """Average over the pixels "pool" -> dropout -> linear "fc", [B, H, W, C] -> logits [B, num_classes].
 
-    Called in a module's `__call__`, whose layers these become; without a rate there is no dropout layer.
+    Without a rate there is no dropout layer.
     """
     x = pool_pixels(jnp.mean, x)
     if dropout is not None:
         x = Dropout(dropout)(x, train)
-    logits = Linear(num_classes, dtype=dtype, name="fc")(x)
-    return logits.astype(storage_dtype(dtype))
+    return classify(x, num_classes, dtype=dtype)

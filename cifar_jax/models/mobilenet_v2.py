@@ -10,7 +10,7 @@ from cifar_jax.models.layers import ConvBatchNorm, Named, average_and_classify
 
 
 def conv_norm_relu(x, train, relu6, name, **options):
-    """`ConvBatchNorm` of the given arguments, its ReLU held below 6, a layer of its own, where `relu6` says so."""
+    """Apply `ConvBatchNorm`; with `relu6` the ReLU is held below 6, and a layer of its own."""
     x = ConvBatchNorm(relu=not relu6, name=name, **options)(x, train)
     return Named(nn.relu6, name=f"{name}_relu6")(x) if relu6 else x
 

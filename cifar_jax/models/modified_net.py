@@ -11,9 +11,9 @@ from cifar_jax.models.layers import (
     DepthwiseConv,
     Dropout,
     Linear,
+    classify,
     max_pool,
     relu,
-    storage_dtype,
 )
 
 
@@ -42,8 +42,7 @@ class OriginNet(nn.Module):
         x = x.reshape(x.shape[0], -1)
         x = relu(Linear(120, dtype=self.dtype, name="fc1")(x), "fc1_relu")
         x = relu(Linear(84, dtype=self.dtype, name="fc2")(x), "fc2_relu")
-        logits = Linear(self.num_classes, dtype=self.dtype, name="fc3")(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return classify(x, self.num_classes, "fc3", self.dtype)
 
 
 class ModifiedNet(nn.Module):
@@ -85,8 +84,7 @@ class ModifiedNet(nn.Module):
             if self.separable:
                 x = BatchNorm(dtype=self.dtype, name=f"fc{layer}_bn")(x, train)
             x = Dropout(self.dropout)(relu(x, f"fc{layer}_relu"), train)
-        logits = Linear(self.num_classes, dtype=self.dtype, name="fc3")(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return classify(x, self.num_classes, "fc3", self.dtype)
 
     def _conv(self, x, features, name):
         if not self.separable:

@@ -13,8 +13,8 @@ from cifar_jax.models.layers import (
     Dropout,
     Linear,
     Named,
+    classify,
     max_pool,
-    storage_dtype,
 )
 from cifar_jax.models.ops.normalization import rectify
 
@@ -66,5 +66,4 @@ class PlainCNN(nn.Module):
         x = dropout(activation(Linear(512, dtype=self.dtype, name="fc1")(x), "fc1"), train)
         x = dropout(activation(Linear(128, dtype=self.dtype, name="fc2")(x), "fc2"), train)
         x = activation(Linear(32, dtype=self.dtype, name="fc3")(x), "fc3")
-        logits = Linear(self.num_classes, dtype=self.dtype, name="fc4")(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return classify(x, self.num_classes, "fc4", self.dtype)

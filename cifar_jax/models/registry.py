@@ -167,14 +167,14 @@ REGISTRY = {
 
 
 def names() -> list[str]:
-    """The registered names, in the order of the registry."""
+    """List the registered names, in the order of the registry."""
     return list(REGISTRY)
 
 
 def create(
     name, num_classes=None, dtype=jnp.float32, dropout=None, *, activation=None
 ) -> nn.Module:
-    """Builds a model: float images [B, H, W, 3], already normalised -> logits [B, num_classes].
+    """Build a model: float images [B, H, W, 3], already normalised -> logits [B, num_classes].
 
     Args:
       name: one of `names()`; its entry in `REGISTRY` has the shape of the images.
@@ -194,25 +194,30 @@ def create(
     entry = lookup(name)
     options = {"num_classes": num_classes or entry.num_classes, "dtype": dtype}
     if entry.dropout is not None:
-        options["dropout"] = entry.dropout if dropout is None else _checked_rate(dropout)
+        rate = entry.dropout if dropout is None else dropout
+        if not 0 <= rate < 1:
+            raise ConfigError(f"dropout must be in [0, 1), not {rate}")
+        options["dropout"] = float(rate)
     elif dropout:
         raise ConfigError(f"model {name!r} has no dropout layer, so no rate can be set: {dropout}")
     if entry.activation is not None:
-        options["activation"] = _checked_activation(activation or entry.activation)
+        options["activation"] = activation or entry.activation
+        if options["activation"] not in SLOPES:
+            raise _unknown("activation", activation, SLOPES)
     elif activation:
         raise ConfigError(f"model {name!r} leaves no choice of its activation: {activation!r}")
     return entry.build(**options)
 
 
 def shapes(name, num_classes=None, dtype=jnp.float32):
-    """The variables of a model as jax.ShapeDtypeStruct: its initialisation, traced but not run."""
+    """Return the variables of a model as jax.ShapeDtypeStruct: its initialisation, traced but not run."""
     treedef, leaves = _traced_shapes(name, num_classes, jnp.dtype(dtype), jax.config.jax_enable_x64)
     return jax.tree.unflatten(treedef, leaves)  # dicts that belong to the caller
 
 
 @cache
 def _traced_shapes(name, num_classes, dtype, _in_64_bits):
-    """Once for a process: of a deep model it takes a second, and several answers need it."""
+    """Trace `shapes` once for a process: of a deep model it takes a second, and several answers need it."""
     images = jax.ShapeDtypeStruct((1, *lookup(name).input_shape), dtype)
     shapes = jax.eval_shape(create(name, num_classes, dtype).init, jax.random.key(0), images)
     leaves, treedef = jax.tree.flatten(shapes)
@@ -220,13 +225,13 @@ def _traced_shapes(name, num_classes, dtype, _in_64_bits):
 
 
 def count_params(name, num_classes=None) -> int:
-    """Number of trainable parameters."""
+    """Count the trainable parameters."""
     leaves = jax.tree.leaves(shapes(name, num_classes)["params"])
     return sum(math.prod(leaf.shape) for leaf in leaves)
 
 
 def check_images(name, shape):
-    """Raises ConfigError where the model is made for images of another shape than `shape`, [H, W, C]."""
+    """Raise ConfigError where the model is made for images of another shape than `shape`, [H, W, C]."""
     wanted = lookup(name).input_shape
     if tuple(shape) != wanted:
         raise ConfigError(
@@ -236,24 +241,12 @@ def check_images(name, shape):
 
 
 def lookup(name) -> Entry:
-    """The entry of that name; ConfigError, with the nearest one, where there is none."""
+    """Return the entry of that name; ConfigError, with the nearest one, where there is none."""
     if name in REGISTRY:
         return REGISTRY[name]
     raise _unknown("model", name, REGISTRY)
 
 
-def _checked_rate(rate) -> float:
-    if not 0 <= rate < 1:
-        raise ConfigError(f"dropout must be in [0, 1), not {rate}")
-    return float(rate)
-
-
-def _checked_activation(name) -> str:
-    if name not in SLOPES:
-        raise _unknown("activation", name, SLOPES)
-    return name
-
-
-def _unknown(what, name, known) -> ConfigError:
+def _unknown(kind, name, known) -> ConfigError:
     nearest = difflib.get_close_matches(str(name), known) or list(known)
-    return ConfigError(f"unknown {what} {name!r}; did you mean {' or '.join(nearest)}?")
+    return ConfigError(f"unknown {kind} {name!r}; did you mean {' or '.join(nearest)}?")

@@ -2,11 +2,13 @@
 
 from typing import NamedTuple
 
+from cifar_jax.models import cost, registry
+
 BATCH = 128
 
 
 class Reported(NamedTuple):
-    """What a report states of a model's size."""
+    """A model's size as a report states it."""
 
     params: int
     megabytes: float | None
@@ -33,7 +35,7 @@ REPORTED = {
 
 
 def describe(name):
-    """What is known of a model without running it, as JSON-able values.
+    """Describe a model without running it, as JSON-able values.
 
     Returns:
         dict: `name`, `params`, `num_classes`, `input_shape` ([H, W, C]), `parameter_bytes`, `multiply_adds`
@@ -42,11 +44,7 @@ def describe(name):
     Raises:
         ConfigError: unknown model.
     """
-    from cifar_jax import models
-    from cifar_jax.models import cost
-
-    entry = models.REGISTRY[name]
-    params = models.count_params(name)
+    entry, params = registry.lookup(name), registry.count_params(name)
     return {
         "name": name,
         "params": params,

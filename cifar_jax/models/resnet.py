@@ -26,16 +26,11 @@ class DepthwiseSeparableConv(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
+        options = {"use_bias": False, "dtype": self.dtype}
         x = DepthwiseConv(
-            x.shape[-1],
-            3,
-            stride=self.stride,
-            padding=1,
-            use_bias=False,
-            dtype=self.dtype,
-            name="depthwise",
+            x.shape[-1], 3, stride=self.stride, padding=1, name="depthwise", **options
         )(x)
-        x = Conv(self.features, 1, use_bias=False, dtype=self.dtype, name="pointwise")(x)
+        x = Conv(self.features, 1, name="pointwise", **options)(x)
         return BatchNorm(relu=True, dtype=self.dtype, name="bn")(x, train)
 
 

@@ -6,14 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cifar_jax.models.layers import (
-    ConvBatchNorm,
-    Linear,
-    Named,
-    max_pool,
-    pool_pixels,
-    storage_dtype,
-)
+from cifar_jax.models.layers import ConvBatchNorm, Named, classify, max_pool, pool_pixels
 
 
 class ResNet9(nn.Module):
@@ -43,6 +36,4 @@ class ResNet9(nn.Module):
                 y = layer(features, name=f"stage{stage}_residual2")(y, train)
                 x = Named(jnp.add, name=f"stage{stage}_sum")(x, y)
         x = pool_pixels(jnp.max, x)
-        x = Linear(self.num_classes, use_bias=False, dtype=self.dtype, name="fc")(x)
-        logits = x.astype(storage_dtype(self.dtype))
-        return logits / 8
+        return classify(x, self.num_classes, dtype=self.dtype, use_bias=False) / 8

@@ -11,10 +11,10 @@ from cifar_jax.models.layers import (
     Conv,
     Dropout,
     Linear,
+    classify,
     max_pool,
     pool_pixels,
     relu,
-    storage_dtype,
 )
 
 
@@ -87,5 +87,4 @@ class SelectiveKernelNet(nn.Module):
         x = relu(Linear(128, dtype=self.dtype, name="fc1")(x), "fc1_relu")
         x = BatchNorm(dtype=self.dtype, name="bn")(x, train)
         x = Dropout(self.dropout)(x, train)
-        logits = Linear(self.num_classes, dtype=self.dtype, name="fc2")(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return classify(x, self.num_classes, "fc2", self.dtype)

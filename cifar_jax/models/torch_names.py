@@ -15,15 +15,15 @@ class Convention(NamedTuple):
     rename: Callable[[str], str]  # our name of a layer, its path joined by dots -> theirs
 
 
-def substitutions(*rules):
-    """A rename that applies re.sub(pattern, replacement) for each rule in turn."""
+def convention(name, *rules):
+    """Return the Convention that renames a layer by re.sub(pattern, replacement) for each rule in turn."""
 
     def rename(layer):
         for pattern, replacement in rules:
             layer = re.sub(pattern, replacement, layer)
         return layer
 
-    return rename
+    return Convention(name, rename)
 
 
 def _block_of_stage(match):
@@ -37,75 +37,63 @@ RESNET = (
     (r"\.conv(\d)\.conv$", r".conv\1"),
     (r"\.conv(\d)\.bn$", r".bn\1"),
 )
-KUANGLIU_RESNET = Convention(
+KUANGLIU_RESNET = convention(
     "kuangliu",
-    substitutions(
-        *RESNET,
-        (r"shortcut\.conv$", "shortcut.0"),
-        (r"shortcut\.bn$", "shortcut.1"),
-        ("^fc$", "linear"),
-    ),
+    *RESNET,
+    (r"shortcut\.conv$", "shortcut.0"),
+    (r"shortcut\.bn$", "shortcut.1"),
+    ("^fc$", "linear"),
 )
-TORCHVISION_RESNET = Convention(
+TORCHVISION_RESNET = convention(
     "torchvision",
-    substitutions(
-        *RESNET,
-        (r"shortcut\.conv$", "downsample.0"),
-        (r"shortcut\.bn$", "downsample.1"),
-    ),
+    *RESNET,
+    (r"shortcut\.conv$", "downsample.0"),
+    (r"shortcut\.bn$", "downsample.1"),
 )
-KUANGLIU_PREACT_RESNET = Convention(
+KUANGLIU_PREACT_RESNET = convention(
     "kuangliu",
-    substitutions(
-        ("^stem$", "conv1"),
-        (r"^stage(\d)_block(\d+)", _block_of_stage),
-        ("shortcut$", "shortcut.0"),
-        ("^fc$", "linear"),
-    ),
+    ("^stem$", "conv1"),
+    (r"^stage(\d)_block(\d+)", _block_of_stage),
+    ("shortcut$", "shortcut.0"),
+    ("^fc$", "linear"),
 )
 
 
 def _place_in_sequential(match):
-    """branch2_conv2.bn -> b2.4: a convolution, batch norm and ReLU after the other; branch 4 begins with a pool."""
+    """Name branch2_conv2.bn b2.4: a convolution, batch norm and ReLU after the other; branch 4 begins with a pool."""
     branch, conv, layer = int(match[1]), int(match[2]), match[3]
     return f"b{branch}.{3 * (conv - 1) + (layer == 'bn') + (branch == 4)}"
 
 
-KUANGLIU_GOOGLENET = Convention(
+KUANGLIU_GOOGLENET = convention(
     "kuangliu",
-    substitutions(
-        (r"^stem\.conv$", "pre_layers.0"),
-        (r"^stem\.bn$", "pre_layers.1"),
-        (r"^inception(\d)(\w)", r"\2\1"),
-        (r"branch(\d)_conv(\d)\.(conv|bn)$", _place_in_sequential),
-        ("^fc$", "linear"),
-    ),
+    (r"^stem\.conv$", "pre_layers.0"),
+    (r"^stem\.bn$", "pre_layers.1"),
+    (r"^inception(\d)(\w)", r"\2\1"),
+    (r"branch(\d)_conv(\d)\.(conv|bn)$", _place_in_sequential),
+    ("^fc$", "linear"),
 )
-TORCHVISION_GOOGLENET = Convention(
+TORCHVISION_GOOGLENET = convention(
     "torchvision",
-    substitutions(
-        ("branch1_conv1", "branch1"),
-        ("branch4_conv1", "branch4.1"),
-        (r"branch(\d)_conv(\d)", lambda match: f"branch{match[1]}.{int(match[2]) - 1}"),
-    ),
+    ("branch1_conv1", "branch1"),
+    ("branch4_conv1", "branch4.1"),
+    (r"branch(\d)_conv(\d)", lambda match: f"branch{match[1]}.{int(match[2]) - 1}"),
 )
-TORCHVISION_INCEPTION_V3 = Convention(
+TORCHVISION_INCEPTION_V3 = convention(
     "torchvision",
-    substitutions(
-        ("^conv_3b", "Conv2d_3b_1x1"),
-        (r"^conv_(\w\w)", r"Conv2d_\1_3x3"),
-        ("^mixed", "Mixed"),
-        ("_double", "dbl"),
-        ("branch7x7_3x3", "branch7x7x3"),
-        (r"^auxiliary\.conv1x1", "auxiliary.conv0"),
-        (r"^auxiliary\.conv5x5", "auxiliary.conv1"),
-        ("^auxiliary", "AuxLogits"),
-    ),
+    ("^conv_3b", "Conv2d_3b_1x1"),
+    (r"^conv_(\w\w)", r"Conv2d_\1_3x3"),
+    ("^mixed", "Mixed"),
+    ("_double", "dbl"),
+    ("branch7x7_3x3", "branch7x7x3"),
+    (r"^auxiliary\.conv1x1", "auxiliary.conv0"),
+    (r"^auxiliary\.conv5x5", "auxiliary.conv1"),
+    ("^auxiliary", "AuxLogits"),
 )
 
 
 def _vgg16_features(layers_per_conv):
-    """A rule that counts VGG-16's layers: `layers_per_conv` for a convolution, one for the pool after a stage."""
+    """Return the rule that counts VGG-16's layers, `layers_per_conv` a convolution and one for a stage's pool."""
 
     def position(match):
         stage, conv = int(match[1]) - 1, int(match[2]) - 1
@@ -115,66 +103,56 @@ def _vgg16_features(layers_per_conv):
     return r"^stage(\d)_conv(\d)(\.conv|\.bn)?$", position
 
 
-KUANGLIU_VGG16_BN = Convention(
-    "kuangliu", substitutions(_vgg16_features(layers_per_conv=3), ("^fc$", "classifier"))
+KUANGLIU_VGG16_BN = convention(
+    "kuangliu", _vgg16_features(layers_per_conv=3), ("^fc$", "classifier")
 )
-TORCHVISION_VGG16 = Convention(
+TORCHVISION_VGG16 = convention(
     "torchvision",
-    substitutions(
-        _vgg16_features(layers_per_conv=2),
-        ("^fc1$", "classifier.0"),
-        ("^fc2$", "classifier.3"),
-        ("^fc3$", "classifier.6"),
-    ),
+    _vgg16_features(layers_per_conv=2),
+    ("^fc1$", "classifier.0"),
+    ("^fc2$", "classifier.3"),
+    ("^fc3$", "classifier.6"),
 )
-KUANGLIU_DENSENET = Convention(
+KUANGLIU_DENSENET = convention(
     "kuangliu",
-    substitutions(
-        ("^stem$", "conv1"),
-        (r"^block(\d)_layer(\d+)", lambda match: f"dense{match[1]}.{int(match[2]) - 1}"),
-        (r"^transition(\d)", r"trans\1"),
-        ("^fc$", "linear"),
-    ),
+    ("^stem$", "conv1"),
+    (r"^block(\d)_layer(\d+)", lambda match: f"dense{match[1]}.{int(match[2]) - 1}"),
+    (r"^transition(\d)", r"trans\1"),
+    ("^fc$", "linear"),
 )
-TORCHVISION_DENSENET = Convention(
+TORCHVISION_DENSENET = convention(
     "torchvision",
-    substitutions(
-        (r"\bbn", "norm"),
-        (r"^stem\.(conv|norm)$", r"features.\g<1>0"),
-        (r"^block(\d)_layer(\d+)", r"features.denseblock\1.denselayer\2"),
-        (r"^transition(\d)", r"features.transition\1"),
-        ("^norm$", "features.norm5"),
-        ("^fc$", "classifier"),
-    ),
+    (r"\bbn", "norm"),
+    (r"^stem\.(conv|norm)$", r"features.\g<1>0"),
+    (r"^block(\d)_layer(\d+)", r"features.denseblock\1.denselayer\2"),
+    (r"^transition(\d)", r"features.transition\1"),
+    ("^norm$", "features.norm5"),
+    ("^fc$", "classifier"),
 )
-KUANGLIU_MOBILENET_V2 = Convention(
+KUANGLIU_MOBILENET_V2 = convention(
     "kuangliu",
-    substitutions(
-        (r"^block(\d+)", lambda match: f"layers.{int(match[1]) - 1}"),
-        (r"shortcut\.conv$", "shortcut.0"),
-        (r"shortcut\.bn$", "shortcut.1"),
-        (r"(^stem|expand)\.(conv|bn)$", r"\g<2>1"),
-        (r"(^head|depthwise)\.(conv|bn)$", r"\g<2>2"),
-        (r"project\.(conv|bn)$", r"\g<1>3"),
-        ("^fc$", "linear"),
-    ),
+    (r"^block(\d+)", lambda match: f"layers.{int(match[1]) - 1}"),
+    (r"shortcut\.conv$", "shortcut.0"),
+    (r"shortcut\.bn$", "shortcut.1"),
+    (r"(^stem|expand)\.(conv|bn)$", r"\g<2>1"),
+    (r"(^head|depthwise)\.(conv|bn)$", r"\g<2>2"),
+    (r"project\.(conv|bn)$", r"\g<1>3"),
+    ("^fc$", "linear"),
 )
-TORCHVISION_MOBILENET_V2 = Convention(
+TORCHVISION_MOBILENET_V2 = convention(
     "torchvision",
-    substitutions(
-        # The first block has no expand layer, so what follows it comes one earlier.
-        (r"^block1\.depthwise", "features.1.conv.0"),
-        (r"^block1\.project\.conv$", "features.1.conv.1"),
-        (r"^block1\.project\.bn$", "features.1.conv.2"),
-        (r"^block(\d+)", r"features.\1.conv"),
-        (r"expand", "0"),
-        (r"depthwise", "1"),
-        (r"project\.conv$", "2"),
-        (r"project\.bn$", "3"),
-        ("^stem", "features.0"),
-        ("^head", "features.18"),
-        (r"\.conv$", ".0"),
-        (r"\.bn$", ".1"),
-        ("^fc$", "classifier.1"),
-    ),
+    # The first block has no expand layer, so what follows it comes one earlier.
+    (r"^block1\.depthwise", "features.1.conv.0"),
+    (r"^block1\.project\.conv$", "features.1.conv.1"),
+    (r"^block1\.project\.bn$", "features.1.conv.2"),
+    (r"^block(\d+)", r"features.\1.conv"),
+    (r"expand", "0"),
+    (r"depthwise", "1"),
+    (r"project\.conv$", "2"),
+    (r"project\.bn$", "3"),
+    ("^stem", "features.0"),
+    ("^head", "features.18"),
+    (r"\.conv$", ".0"),
+    (r"\.bn$", ".1"),
+    ("^fc$", "classifier.1"),
 )

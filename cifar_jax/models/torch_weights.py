@@ -13,9 +13,9 @@ import numpy as np
 
 from cifar_jax.errors import ConfigError
 from cifar_jax.models.registry import lookup, shapes
-from cifar_jax.models.torch_names import Convention
+from cifar_jax.models.torch_names import convention
 
-OURS = Convention("cifar_jax", lambda layer: layer)
+OURS = convention("cifar_jax")
 
 LEAVES = {
     "kernel": "weight",
@@ -38,7 +38,7 @@ NUMBERS = (jnp.floating, jnp.integer, jnp.bool_)
 
 
 def from_torch(name, state_dict, num_classes=None):
-    """The variables of a model with the weights of a PyTorch state dict.
+    """Return the variables of a model with the weights of a PyTorch state dict.
 
     Args:
       name: of the model.
@@ -61,7 +61,7 @@ def from_torch(name, state_dict, num_classes=None):
 
 
 def carry(name, tree, state_dict):
-    """`from_torch` for variables of the shapes in `tree`, where the model is built with other widths."""
+    """Do as `from_torch` for variables of the shapes in `tree`, where the model is built with other widths."""
     arrays = _weights(state_dict)
     tables = (_table(tree, each) for each in _conventions(name))
     convention, table = max(tables, key=lambda table: len(table[1].keys() & arrays.keys()))
@@ -71,15 +71,15 @@ def carry(name, tree, state_dict):
             f"this state dict, read with the names of {convention.name}, is not one of {name!r}:\n  "
             + "\n  ".join(wrong)
         )
-    taken = {
+    leaves = {
         path: _from_torch_layout(arrays[key], _flattened(name, path))
         for key, (path, _) in table.items()
     }
-    return jax.tree_util.tree_map_with_path(lambda path, _: taken[_keys(path)], tree)
+    return jax.tree_util.tree_map_with_path(lambda path, _: leaves[_keys(path)], tree)
 
 
 def to_torch(name, variables, names=None):
-    """The state dict that `from_torch` reads: its inverse.
+    """Return the state dict that `from_torch` reads: its inverse.
 
     Args:
       name: of the model.
@@ -108,12 +108,12 @@ def to_torch(name, variables, names=None):
 
 
 def _conventions(name):
-    """Those of a model; our own last, so that it is the default where there is no other."""
+    """Return the conventions of a model; our own last, so that it is the default where there is no other."""
     return (*lookup(name).torch_names, OURS)
 
 
 def _weights(state_dict):
-    """name -> array of the weights in a state dict, or in a checkpoint that holds one, without wrappers' names.
+    """Return name -> array of the weights in a state dict, or in a checkpoint that holds one, without wrappers' names.
 
     Raises:
       ConfigError: two entries are one name then.
@@ -133,7 +133,7 @@ def _weights(state_dict):
 
 
 def _array(value):
-    """An array, or a PyTorch tensor, as NumPy's: it can't ask for one that has a gradient or is of bfloat16."""
+    """Return an array, or a PyTorch tensor, as NumPy's, which can't ask for one with a gradient or of bfloat16."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float() if "bfloat16" in str(value.dtype) else value
@@ -141,7 +141,7 @@ def _array(value):
 
 
 def _keys(path):
-    """("params", "conv1", "kernel") of a path of jax.tree_util."""
+    """Return ("params", "conv1", "kernel") of a path of jax.tree_util."""
     return tuple(key.key for key in path)
 
 
@@ -151,14 +151,14 @@ def _torch_name(path, convention):
 
 
 def _table(tree, convention):
-    """The convention, and its name -> (path, shape here) of every leaf."""
+    """Return the convention, and its name -> (path, shape here) of every leaf."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     paths = ((_keys(path), leaf.shape) for path, leaf in leaves)
     return convention, {_torch_name(path, convention): (path, shape) for path, shape in paths}
 
 
 def _differences(table, arrays):
-    """What keeps `arrays` from being a state dict of the table, as parts of a message."""
+    """List why `arrays` is no state dict of the table, as parts of a message."""
     wrong = []
     if missing := [key for key in table if key not in arrays]:
         wrong.append(f"missing: {', '.join(missing)}")
@@ -180,12 +180,12 @@ def _torch_shape(shape, path):
 
 
 def _flattened(name, path):
-    """The feature map [H, W, C] whose pixels are the inputs of the kernel at `path`; None for the others."""
+    """Return the feature map [H, W, C] whose pixels are the inputs of the kernel at `path`; None for others."""
     return lookup(name).flattened if path[-2:] == ("fc1", "kernel") else None
 
 
 def _from_torch_layout(value, flattened):
-    """A PyTorch tensor's array as a Flax leaf; `flattened` as of _flattened."""
+    """Return a PyTorch tensor's array as a Flax leaf; `flattened` as of _flattened."""
     value = np.asarray(value, np.promote_types(value.dtype, np.float32))
     if value.ndim == 4:
         return np.ascontiguousarray(value.transpose(2, 3, 1, 0))
@@ -196,7 +196,7 @@ def _from_torch_layout(value, flattened):
 
 
 def _to_torch_layout(value, flattened):
-    """The inverse of _from_torch_layout."""
+    """Return a Flax leaf as a PyTorch tensor's array: the inverse of _from_torch_layout."""
     if value.ndim == 4:
         return np.ascontiguousarray(value.transpose(3, 2, 0, 1))
     if value.ndim == 2 and flattened is not None:

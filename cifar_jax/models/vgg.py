@@ -12,9 +12,9 @@ from cifar_jax.models.layers import (
     Dropout,
     Linear,
     adaptive_avg_pool,
+    classify,
     max_pool,
     relu,
-    storage_dtype,
 )
 
 
@@ -55,9 +55,7 @@ class VGG(nn.Module):
                 x = self._conv(x, min(64 * 2**stage, 512), name, train)
             x = max_pool(x)
         x = self._hidden(x, train) if self.imagenet else x.reshape(x.shape[0], -1)
-        last = "fc3" if self.imagenet else "fc"
-        logits = Linear(self.num_classes, dtype=self.dtype, name=last)(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return classify(x, self.num_classes, "fc3" if self.imagenet else "fc", self.dtype)
 
     def _conv(self, x, features, name, train):
         if self.imagenet:

@@ -4,14 +4,18 @@ import hashlib
 import pathlib
 import zipfile
 
+import jax.numpy as jnp
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files
+from cifar_jax.models.torch_weights import from_torch
 
 
 def read(path):
-    """The arrays of a .safetensors or .npz file.
+    """Read the arrays of a .safetensors or .npz file.
 
     Returns:
         name -> NumPy array.
@@ -25,20 +29,15 @@ def read(path):
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
                 return dict(file)
-        from safetensors import safe_open
-
         with safe_open(path, framework="numpy") as file:
-            return {name: _array(file, name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            # bfloat16 is no type of NumPy's own, but ml_dtypes', which JAX imports.
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, SafetensorError) as error:
         raise UserError(f"{path} can't be read as a {path.suffix} file: {error}") from error
-    except Exception as error:  # safetensors has a type of its own for damage
-        if type(error).__name__ != "SafetensorError":
-            raise
-        raise UserError(f"{path} can't be read as a .safetensors file: {error}") from error
 
 
 def write(path, arrays):
-    """Writes name -> NumPy array to a .safetensors or .npz file, whole or not at all.
+    """Write name -> NumPy array to a .safetensors or .npz file, whole or not at all.
 
     Arrays may be transposed, sliced or of another byte order. NumPy has no bfloat16: in a .npz it is float32.
 
@@ -49,45 +48,43 @@ def write(path, arrays):
     try:
         with files.replacing(path) as partial:
             if path.suffix == ".npz":
-                np.savez(
-                    partial, **{name: _in_numpys_types(array) for name, array in arrays.items()}
-                )
+                known = {
+                    name: each.astype(np.float32) if each.dtype == jnp.bfloat16 else each
+                    for name, each in arrays.items()
+                }
+                np.savez(partial, **known)
             else:
-                from safetensors.numpy import save
-
-                # It takes the memory as it lies, whatever the strides say of it.
+                # `save` takes the memory as it lies, whatever the strides say of it.
                 ordered = {name: np.asarray(each, order="C") for name, each in arrays.items()}
-                # Its own errors of files are none of Python's, and it knows names only in UTF-8.
+                # safetensors' own errors of files are none of Python's, and it knows names only in UTF-8.
                 partial.write_bytes(save(ordered))
     except OSError as error:
         raise UserError(f"can't write {path} ({error.strerror})") from error
 
 
 def load(path, name, num_classes=None):
-    """The variables of a model from a file; see `models.from_torch`.
+    """Read the variables of a model from a file; see `models.from_torch`.
 
     Raises:
         UserError: as `read` and `models.from_torch`, naming the file; or a value is NaN or infinite.
     """
-    from cifar_jax import models
-
     arrays = read(path)
     try:
         for key, array in arrays.items():
-            if _is_floating(array) and not np.isfinite(array).all():
+            if jnp.issubdtype(array.dtype, jnp.floating) and not np.isfinite(array).all():
                 raise UserError(f"{key} has values that are NaN or infinite")
-        return models.from_torch(name, arrays, num_classes)
+        return from_torch(name, arrays, num_classes)
     except UserError as error:
         raise type(error)(f"{path}: {error}") from error
 
 
 def is_gone(path):
-    """Whether there is no such file; not where `path` is "", none."""
+    """Return whether there is no such file; not where `path` is "", none."""
     return bool(path) and not _checked_kind(path).is_file()
 
 
 def digest(path):
-    """SHA-256 of the content of a file of weights, hex digits; None where there is no file.
+    """Return the SHA-256 of the content of a file of weights, hex digits; None where there is no file.
 
     Raises:
         UserError: another kind of file.
@@ -108,21 +105,3 @@ def _checked_kind(path):
     if path.suffix not in (".safetensors", ".npz"):
         raise UserError(f"{path} is neither a .safetensors nor a .npz file")
     return path
-
-
-def _in_numpys_types(array):
-    return array.astype(np.float32) if array.dtype.kind == "V" and _is_floating(array) else array
-
-
-def _is_floating(array):
-    """Whether an array has real numbers, those of ml_dtypes too, such as bfloat16."""
-    import jax.numpy as jnp
-
-    return jnp.issubdtype(array.dtype, jnp.floating)
-
-
-def _array(file, name):
-    """A tensor; NumPy itself has no bfloat16, which JAX brings."""
-    if file.get_slice(name).get_dtype() == "BF16":
-        import ml_dtypes  # noqa: F401  Gives NumPy the type's name.
-    return file.get_tensor(name)

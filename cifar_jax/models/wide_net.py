@@ -11,10 +11,10 @@ from cifar_jax.models.layers import (
     Conv,
     Dropout,
     Linear,
+    classify,
     max_pool,
     pool_pixels,
     relu,
-    storage_dtype,
 )
 
 
@@ -62,5 +62,4 @@ class WideNet(nn.Module):
             x = Dropout(self.dropout)(x, train)
         x = relu(Linear(120, dtype=self.dtype, name="fc1")(x), "fc1_relu")
         x = relu(Linear(84, dtype=self.dtype, name="fc2")(x), "fc2_relu")
-        logits = Linear(self.num_classes, dtype=self.dtype, name="fc3")(x)
-        return logits.astype(storage_dtype(self.dtype))
+        return classify(x, self.num_classes, "fc3", self.dtype)

@@ -19,7 +19,7 @@ import orbax.checkpoint as ocp
 import tensorstore as ts
 
 from cifar_jax import __version__
-from cifar_jax.errors import StorageError, UserError, one_line
+from cifar_jax.errors import StorageError, UserError
 from cifar_jax.machine import processes
 from cifar_jax.machine.local_path import LocalPath
 from cifar_jax.runs import checksums, damage, quiet_orbax
@@ -35,11 +35,11 @@ LONGEST = f"{'0' * 12}.orbax-checkpoint-tmp/state.orbax-checkpoint-tmp/ocdbt.pro
 
 
 class Manager(ocp.CheckpointManager):
-    """Orbax's, in a folder of any name, which knows what of its writing was read back."""
+    """Orbax's manager, in a folder of any name, which knows which checkpoints were read back."""
 
-    unread = None  # (step, state as jax.ShapeDtypeStructs) of what was written since
+    unread = None  # (step, state as jax.ShapeDtypeStructs) of the one written since
     read_back = None  # the step of the newest checkpoint that was read
-    keys = None  # what is stored in one that was read whole
+    keys = None  # of `_keys`, of one that was read whole
 
     def __init__(self, folder, options):
         self.folder, self._alias, path = folder, None, folder
@@ -50,6 +50,10 @@ class Manager(ocp.CheckpointManager):
             path.symlink_to(folder)
         super().__init__(LocalPath(path), options=options)
 
+    def at(self, step):
+        """Return the folder of a checkpoint."""
+        return self.folder / str(step)
+
     def close(self):
         super().close()
         if self._alias:
@@ -57,7 +61,7 @@ class Manager(ocp.CheckpointManager):
 
 
 def _has_alias(folder):
-    """Whether TensorStore would go to another folder than this: it takes UTF-8 only, \\ for / and :/ for a URL."""
+    """Return whether TensorStore would go to another folder: it takes UTF-8 only, \\ for / and :/ for a URL."""
     try:
         return any(each in f"{folder}/".encode() for each in (b"\\", b":/"))
     except UnicodeEncodeError:
@@ -65,7 +69,7 @@ def _has_alias(folder):
 
 
 def open_manager(folder, read_only=False):
-    """The checkpoints in a folder, each named by its step.
+    """Open the checkpoints in a folder, each named by its step.
 
     Kept are the last one and the one with the greatest `score` (of equals, the later).
 
@@ -98,15 +102,14 @@ def open_manager(folder, read_only=False):
         for step in damage.steps_in(folder):
             if wrong := checksums.wrong_file(folder / str(step)):
                 raise damage.left_to_the_user(damage.Damaged(folder / str(step), wrong)) from error
-        why = f"{type(error).__name__}: {one_line(error, 200)}"
         raise UserError(
-            f"the checkpoints in {folder} can't be read here ({why}); nothing in them was changed"
+            f"the checkpoints in {folder} can't be read here ({damage.described(error)}); nothing in them was changed"
         ) from error
 
 
 @contextlib.contextmanager
 def opened(folder, say):
-    """The checkpoints of a training, of which there may be damaged ones.
+    """Open the checkpoints of a training, of which there may be damaged ones.
 
     Args:
         folder: made where missing.
@@ -145,12 +148,12 @@ def _set_aside_unreadable(folder, say):
 
 
 def save(manager, state, record, about, score=None):
-    """Starts writing a checkpoint and returns; the arrays are copied first.
+    """Start writing a checkpoint and return; the arrays are copied first.
 
     Args:
         manager: of open_manager.
         state: a dataclass of pytrees with an integer `step`: TrainState, or a sweep's Stack.
-        record: JSON-able dict that belongs to the state (what the host has to know to go on).
+        record: JSON-able dict that belongs to the state: all else that the host needs to go on.
         about: JSON-able dict that tells where the checkpoint is from: config, versions, data.
         score: greater is better; None for a checkpoint that has not been evaluated.
     Raises:
@@ -160,7 +163,7 @@ def save(manager, state, record, about, score=None):
     wait(manager, whole=False)
     step, metrics = int(state.step), None if score is None else {"score": float(score)}
     about = about | {"format": FORMAT}
-    sums = checksums.of_state(state) | {
+    sha256 = checksums.of_state(state) | {
         "structure": checksums.of_structure(state),
         "host": checksums.of_json([record, about, metrics]),
     }
@@ -170,7 +173,7 @@ def save(manager, state, record, about, score=None):
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(state),
                 record=ocp.args.JsonSave(record),
-                about=ocp.args.JsonSave(about | {"sha256": sums}),
+                about=ocp.args.JsonSave(about | {"sha256": sha256}),
             ),
             metrics=metrics,
             force=True,
@@ -180,7 +183,7 @@ def save(manager, state, record, about, score=None):
 
 
 def wait(manager, whole=True):
-    """Returns when the checkpoint that is being written, if any, is complete and was read back.
+    """Wait until the checkpoint that is being written, if any, is complete and was read back.
 
     Then all but the best and the last are deleted, also those that a training left which was killed before it did.
 
@@ -192,7 +195,7 @@ def wait(manager, whole=True):
     Raises:
         OSError: it couldn't be written.
         UserError: it can't be read back.
-        StorageError: what is read back is not what was written.
+        StorageError: other bytes are read back than were written.
     """
     with _os_errors():
         manager.wait_until_finished()
@@ -200,7 +203,7 @@ def wait(manager, whole=True):
         step, shapes = manager.unread
         if whole or not _is_like_one_that_was_read(manager, step):
             _read_back(manager, step, shapes)
-        _note(manager.folder / str(step))
+        _note(manager.at(step))
         manager.unread, manager.read_back = None, step
     if manager.read_back is not None and manager.read_back == manager.latest_step():
         for step in set(manager.all_steps()) - {manager.read_back, manager.best_step()}:
@@ -208,14 +211,14 @@ def wait(manager, whole=True):
 
 
 def _is_like_one_that_was_read(manager, step):
-    """Whether a checkpoint's JSON is such and its index has the keys that it should have; no array is read."""
-    if checksums.wrong_file(manager.folder / str(step)):
+    """Return whether a checkpoint's JSON is whole and its index has the keys that it should have; reads no array."""
+    if checksums.wrong_file(manager.at(step)):
         return False
     return manager.keys is not None and _keys(manager, step) == manager.keys
 
 
 def _keys(manager, step):
-    """The names of all that is stored in a checkpoint's arrays, sorted; None where its index can't be read."""
+    """List the names of all that is stored of a checkpoint's arrays, sorted; None where its index can't be read."""
     base = {"driver": "file", "path": f"{manager.directory / str(step) / 'state'}/"}
     try:
         stored = ts.KvStore.open({"driver": "ocdbt", "base": base}).result()
@@ -225,8 +228,8 @@ def _keys(manager, step):
 
 
 def _read_back(manager, step, shapes):
-    """Reads all that was written, into the host's memory."""
-    folder = manager.folder / str(step)
+    """Read all that was written, into the host's memory."""
+    folder = manager.at(step)
     on_host = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), shapes)
     try:
         _read(manager, step, ocp.args.StandardRestore(on_host))
@@ -236,7 +239,7 @@ def _read_back(manager, step, shapes):
             "same command then goes on from the last checkpoint that is whole."
         ) from error
     except Exception as error:  # Orbax raises many types
-        why = [f"{type(error).__name__}: {one_line(error, 200)}", *quiet_orbax.unmerged]
+        why = [damage.described(error), *quiet_orbax.unmerged]
         raise UserError(
             f"the checkpoint {folder} was written, but can't be read back ({'; '.join(why)}); older ones are kept"
         ) from error
@@ -244,25 +247,25 @@ def _read_back(manager, step, shapes):
 
 
 def _note(folder):
-    """Lists the files of a checkpoint that was read, so that damage can be told from all else."""
+    """List the files of a checkpoint that was read, so that damage can be told from all else."""
     if processes.is_first() and not checksums.has_list(folder):
         checksums.write_list(folder)
 
 
 @contextlib.contextmanager
 def _os_errors():
-    """Turns what TensorStore raises where the system refuses to write, a ValueError, into the OSError that it was."""
+    """Turn TensorStore's ValueError of a system that refuses to write into the OSError that it was."""
     try:
         yield
     except ValueError as error:
-        if not (found := re.search(r"os_error_code='(\d+)'", str(error))):
+        if not (code := re.search(r"os_error_code='(\d+)'", str(error))):
             raise
-        number = int(found[1])
+        number = int(code[1])
         raise OSError(number, os.strerror(number)) from error
 
 
 def restore_newest(manager, template, say):
-    """The newest checkpoint that is whole; what is newer and damaged is moved aside.
+    """Read the newest checkpoint that is whole; newer ones, which are damaged, are moved aside.
 
     Args:
         manager: of `opened`.
@@ -276,7 +279,7 @@ def restore_newest(manager, template, say):
     """
     while (step := manager.latest_step()) is not None:
         try:
-            found = restore(manager, template, step)
+            newest = restore(manager, template, step)
             break
         except damage.Damaged as error:
             damaged = manager.folder, step, error.why, say
@@ -294,13 +297,13 @@ def restore_newest(manager, template, say):
                 f"{error}, and it was the best one. Move that folder away to go on from step {step:,} with the best "
                 "of the later ones, or start anew in another --workdir."
             ) from error
-    _note(manager.folder / str(step))
+    _note(manager.at(step))
     manager.read_back = step
-    return found
+    return newest
 
 
 def restore(manager, template, step):
-    """Reads a checkpoint onto this process's devices, whichever devices wrote it.
+    """Read a checkpoint onto this process's devices, whichever devices wrote it.
 
     Args:
         manager: of open_manager.
@@ -309,7 +312,7 @@ def restore(manager, template, step):
     Returns:
         (state, record, about), as given to `save`.
     Raises:
-        Damaged: it is not what was saved.
+        Damaged: its bytes are not those that were saved.
         UserError: it can't be read for another reason, such as other fields of its state.
     """
     abstract = jax.tree.map(
@@ -318,40 +321,37 @@ def restore(manager, template, step):
     try:
         return _read(manager, step, ocp.args.StandardRestore(abstract))
     except Exception as error:  # Orbax raises many types
-        raise damage.refusal(manager.folder / str(step), error, template) from error
+        raise damage.refusal(manager.at(step), error, template) from error
 
 
 def _read(manager, step, state):
-    """(state, record, about) of a checkpoint; raises whatever Orbax does, and what `check` does."""
-    record, about, sums = read_host(manager, step)
+    """Read (state, record, about) of a checkpoint; raises whatever Orbax and damage.check do."""
+    record, about, sha256 = read_host(manager, step)
     state = manager.restore(step, args=ocp.args.Composite(state=state)).state
-    damage.check(checksums.of_state(state), sums)
+    damage.check(checksums.of_state(state), sha256)
     return state, record, about
 
 
 def read_host(manager, step):
-    """What a checkpoint holds beside arrays.
+    """Read what a checkpoint holds beside arrays.
 
     Returns:
-        (record, about, checksums for `check`).
+        (record, about, checksums for damage.check).
     Raises:
-        Exception: for `refusal`.
+        Exception: for damage.refusal.
     """
     about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
-    _check_format(
-        manager.folder / str(step), about
-    )  # what lies beside it in a later one, nobody knows
+    # First, as nobody knows what lies beside `about` in a later format.
+    _check_format(manager.at(step), about)
     record = manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore())).record
-    sums = about.pop("sha256", None)  # None: of a version that wrote none
-    if not sums and (wrong := checksums.wrong_file(manager.folder / str(step))):
-        raise damage.OtherSums(wrong)
-    damage.check({"host": checksums.of_json([record, about, manager.metrics(step)])}, sums)
+    sha256 = about.pop("sha256", {})
+    damage.check({"host": checksums.of_json([record, about, manager.metrics(step)])}, sha256)
     about.pop("format", None)
-    return record, about, sums
+    return record, about, sha256
 
 
 def _check_format(folder, about):
-    """Refuses a checkpoint of a later format; `about` as it was read.
+    """Refuse a checkpoint of a later format; `about` as it was read.
 
     Raises:
         UserError: naming the version that wrote it.

@@ -16,12 +16,12 @@ import numpy as np
 from cifar_jax.machine import files
 
 LIST = "cifar_jax_files.json"
-# What can be seen to be damaged in a checkpoint without the list, as there were none in earlier versions.
+# Files that can be seen to be damaged in a checkpoint without the list, as before it was read back.
 JSON_FILES = ("_CHECKPOINT_METADATA", "metrics/metrics", "about/metadata", "record/metadata")
 
 
 def of_state(state):
-    """{field: checksum of its arrays} of a dataclass of pytrees, such as TrainState.
+    """Compute {field: checksum of its arrays} of a dataclass of pytrees, such as TrainState.
 
     Every process of several must hold its arrays whole, as replicated ones are.
     """
@@ -29,7 +29,7 @@ def of_state(state):
 
 
 def of_tree(tree):
-    """Of the types, shapes and bytes of a pytree's arrays: hex digits."""
+    """Digest the types, shapes and bytes of a pytree's arrays: hex digits."""
     digest = hashlib.sha256()
     for leaf in map(np.asarray, jax.tree.leaves(tree)):
         digest.update(f"{leaf.dtype} {leaf.shape}".encode())
@@ -38,39 +38,39 @@ def of_tree(tree):
 
 
 def of_json(value):
-    """Of a JSON-able value, the same before and after it was written: hex digits."""
+    """Digest a JSON-able value, the same before and after it was written: hex digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def of_structure(tree):
-    """Of the names, types and shapes of a pytree's arrays: hex digits."""
+    """Digest the names, types and shapes of a pytree's arrays: hex digits."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return of_json([[jax.tree_util.keystr(p), str(x.dtype), list(x.shape)] for p, x in leaves])
 
 
 def write_list(folder):
-    """Notes sizes and checksums of a checkpoint's files in it.
+    """Write a list of a checkpoint's files, their sizes and checksums, into its folder.
 
     Raises:
         OSError: it can't be written.
     """
     folder = pathlib.Path(folder)
-    found = {
+    listed = {
         str(path.relative_to(folder)): [path.stat().st_size, _of_file(path)]
         for path in sorted(folder.rglob("*"))
         # Hidden ones are of the system, which takes them away again, or partial.
         if path.is_file() and path.name != LIST and not path.name.startswith(".")
     }
-    files.write_json(folder / LIST, {"files": found, "sha256": of_json(found)})
+    files.write_json(folder / LIST, {"files": listed, "sha256": of_json(listed)})
 
 
 def has_list(folder):
-    """Whether a checkpoint has a list of its files, and one that can be believed."""
+    """Return whether a checkpoint has a list of its files that can be believed."""
     return _listed(pathlib.Path(folder)) is not None
 
 
 def wrong_file(folder):
-    """Which of a checkpoint's files is shown to be other than it was written, and how: words; "" where none is."""
+    """Say which of a checkpoint's files is shown to be other than it was written, and how; "" where none is."""
     folder = pathlib.Path(folder)
     if (listed := _listed(folder)) is None:
         return next((f"{name} is no JSON" for name in JSON_FILES if _is_no_json(folder / name)), "")
@@ -92,10 +92,10 @@ def wrong_file(folder):
 
 
 def _listed(folder):
-    """{file: (size, checksum)}; None where there is no list, or a damaged one."""
+    """Read {file: (size, checksum)}; None where there is no list, or a damaged one."""
     try:
-        found = json.loads((folder / LIST).read_text())
-        return found["files"] if found["sha256"] == of_json(found["files"]) else None
+        content = json.loads((folder / LIST).read_text())
+        return content["files"] if content["sha256"] == of_json(content["files"]) else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

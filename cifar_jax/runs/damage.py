@@ -13,13 +13,17 @@ class Damaged(UserError):
     """A checkpoint is not what was written."""
 
     def __init__(self, folder, why):
-        why = why if isinstance(why, str) else f"{type(why).__name__}: {one_line(why, 200)}"
         super().__init__(f"the checkpoint {folder} is damaged ({why})")
         self.why = why
 
 
 class OtherSums(Exception):
-    """What was read of a checkpoint has other checksums than what was saved."""
+    """A checkpoint's content has other checksums than when it was saved."""
+
+
+def described(error):
+    """Say in one line what a library raised."""
+    return f"{type(error).__name__}: {one_line(error, 200)}"
 
 
 def left_to_the_user(error):
@@ -27,17 +31,17 @@ def left_to_the_user(error):
 
 
 def steps_in(folder):
-    """The steps that have a checkpoint, whole or not."""
+    """List the steps that have a checkpoint, whole or not."""
     return sorted(int(each.name) for each in folder.glob("*") if each.name.isdecimal())
 
 
 def unreadable_part(folder):
-    """Which part of a checkpoint, that Orbax has to read before it opens any, can't be read: words; "" for none."""
+    """Name the part, of those that Orbax reads before it opens any checkpoint, that can't be read; "" for none."""
     parts = {
-        "its score": ("metrics/metrics", lambda found: found["score"] + 0.0),
+        "its score": ("metrics/metrics", lambda metrics: metrics["score"] + 0.0),
         "its date": (
             "_CHECKPOINT_METADATA",
-            lambda found: datetime.datetime.fromtimestamp(found["commit_timestamp_nsecs"] / 1e9),
+            lambda dates: datetime.datetime.fromtimestamp(dates["commit_timestamp_nsecs"] / 1e9),
         ),
     }
     for name, (file, read) in parts.items():
@@ -51,46 +55,46 @@ def unreadable_part(folder):
 
 
 def set_aside(folder, step, why, say):
-    """Renames a damaged checkpoint and says so, unless another process has."""
+    """Rename a damaged checkpoint and say so, unless another process has."""
     if not (folder / str(step)).exists():
         return
-    number, kept = 1, folder / f"{step}.damaged"
-    while kept.exists():
+    number, aside = 1, folder / f"{step}.damaged"
+    while aside.exists():
         number += 1
-        kept = folder / f"{step}.damaged-{number}"
+        aside = folder / f"{step}.damaged-{number}"
     damaged = Damaged(folder / str(step), why)
-    (folder / str(step)).rename(kept)
-    say(f"{damaged}; it is kept as {kept.name}")
+    (folder / str(step)).rename(aside)
+    say(f"{damaged}; it is kept as {aside.name}")
 
 
-def check(found, sums):
-    """Compares checksums by name; `sums` is None in checkpoints of before there were any.
+def check(checksums, saved):
+    """Compare checksums with those that were saved, by name.
 
     Raises:
         Exception: for `refusal`: they differ.
     """
-    if sums and (other := [name for name in found if found[name] != sums.get(name)]):
+    if other := [name for name in checksums if checksums[name] != saved.get(name)]:
         raise OtherSums(f"{', '.join(other)}: other checksums than when it was written")
 
 
 def refusal(folder, error, template=None):
-    """Why a checkpoint can't be read, by what its files show.
+    """Say why a checkpoint can't be read, by what its files show.
 
     Args:
         folder: of the checkpoint.
-        error: what was raised, or a part's name.
+        error: the exception that was raised, or a part's name.
         template: the state that was asked for; None where it does not matter.
     Returns:
         Damaged where its bytes are shown to be wrong, else UserError.
     """
-    listed, sums = checksums.has_list(folder), isinstance(error, OtherSums)
+    listed, differs = checksums.has_list(folder), isinstance(error, OtherSums)
     if wrong := checksums.wrong_file(folder):
-        return Damaged(folder, str(error) if sums else wrong)
-    if sums and not listed:
+        return Damaged(folder, str(error) if differs else wrong)
+    if differs and not listed:
         return Damaged(folder, str(error))
     if isinstance(error, UserError):
         return error
-    why = error if isinstance(error, str) else f"{type(error).__name__}: {one_line(error, 200)}"
+    why = error if isinstance(error, str) else described(error)
     bytes_are = "its bytes are as they were written" if listed else "its bytes may be whole"
     return UserError(
         f"the checkpoint {folder} can't be read here ({why}); {bytes_are}, and nothing was changed. "
@@ -99,14 +103,14 @@ def refusal(folder, error, template=None):
 
 
 def _of_another_version(folder, template):
-    """What is known of the versions that wrote a checkpoint, a sentence with a blank behind it; "" for nothing."""
+    """Say which other versions wrote a checkpoint: a sentence with a blank behind it; "" where nothing is known."""
     try:
         about = json.loads((pathlib.Path(folder) / "about/metadata").read_text())
-        theirs, structure = dict(about.get("versions", {})), about["sha256"]["structure"]
+        writers, structure = dict(about.get("versions", {})), about["sha256"]["structure"]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return ""
     if template is not None and structure != checksums.of_structure(template):
         return "Its state has other fields: it is of another version of cifar_jax. "
-    mine = runtime.versions()
-    other = [f"{name} {theirs[name]}" for name in theirs if theirs[name] != mine.get(name)]
+    here = runtime.versions()
+    other = [f"{name} {each}" for name, each in writers.items() if each != here.get(name)]
     return f"It was written with {', '.join(other)}, other than here. " if other else ""

@@ -36,7 +36,7 @@ def main(folder, step, calls):
 
 
 def write_events(folder, calls):
-    """Does what it is told until there is no more."""
+    """Make the calls until there are no more."""
     from clu.metric_writers import SummaryWriter
 
     writer = SummaryWriter(str(folder))
@@ -51,9 +51,9 @@ def write_events(folder, calls):
 
 
 def drop_events_after(folder, step):
-    """Leaves of the event files in a folder what a run that goes on from `step` will not write again.
+    """Leave of the event files in a folder what a run that goes on from `step` will not write again.
 
-    That is nothing where it starts anew, and else all up to that step but the final evaluation.
+    Nothing is left where the run starts anew, else all up to that step but the final evaluation.
     """
     paths = sorted(folder.glob("events.out.tfevents.*"))
     if not step:
@@ -69,7 +69,7 @@ def drop_events_after(folder, step):
 
 
 def stays(record, step):
-    """Whether an event is from before `step`, or of that step and not of the final evaluation."""
+    """Return whether an event is from before `step`, or of that step and not of the final evaluation."""
     from tensorflow.compat.v1 import Event
 
     event = Event.FromString(record)
@@ -77,7 +77,7 @@ def stays(record, step):
 
 
 def read_records(path):
-    """The records of an event file, bytes; one cut short by a kill is none."""
+    """Read the records of an event file, bytes; one cut short by a kill is none."""
     from tensorflow import errors
     from tensorflow.compat.v1.io import tf_record_iterator
 

@@ -11,7 +11,7 @@ unmerged = collections.deque(maxlen=1)
 
 
 def install():
-    """Mutes them in this process, from now on."""
+    """Mute Orbax in this process, from now on."""
     # Orbax tells of every save in some ten lines at INFO, of harmless defaults at WARNING, and at ERROR, with
     # tracebacks, of what it raises all the same.
     for name in ("orbax", "absl"):
@@ -22,20 +22,20 @@ def install():
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     sys.excepthook = _unless(lambda _, e, __: str(e) == "Event loop is closed", sys.excepthook)
     sys.unraisablehook = _unless(
-        lambda found: (
-            str(found.exc_value) == "Event loop is closed"
-            or "orbax" in getattr(getattr(found.object, "cr_code", None), "co_filename", "")
+        lambda unraisable: (
+            str(unraisable.exc_value) == "Event loop is closed"
+            or "orbax" in getattr(getattr(unraisable.object, "cr_code", None), "co_filename", "")
         ),
         sys.unraisablehook,
     )
 
 
 def _keep(record):
-    """Whether a record is printed."""
+    """Return whether a record is printed."""
     if "merge" in str(record.msg) and record.levelno == logging.WARNING:
         unmerged.append(" ".join(record.getMessage().split()))
     return record.levelno >= logging.CRITICAL
 
 
 def _unless(dropped, hook):
-    return lambda *found: None if dropped(*found) else hook(*found)
+    return lambda *raised: None if dropped(*raised) else hook(*raised)

@@ -1,4 +1,4 @@
-"""What a run's model is evaluated with, read from its checkpoints as NumPy arrays."""
+"""The arrays that a run's model is evaluated with, read from its checkpoints into NumPy."""
 
 import contextlib
 import pathlib
@@ -13,7 +13,7 @@ from cifar_jax.runs import checkpoints, checksums, damage
 
 
 def read_run(workdir, which):
-    """What a run's model is evaluated with, and where it is from.
+    """Read what a run's model is evaluated with, and where it is from.
 
     Args:
         workdir: folder of the run.
@@ -39,7 +39,7 @@ def read_run(workdir, which):
 
 
 def find_step(manager, which):
-    """The step of "best", of "last", or of an integer that has a checkpoint.
+    """Find the step of "best", of "last", or of an integer that has a checkpoint.
 
     Raises:
         UserError: there is none.
@@ -56,7 +56,7 @@ def find_step(manager, which):
 
 
 def read_variables(manager, step):
-    """What a checkpoint's model is evaluated with, as NumPy arrays: no optimizer, no device, no config is needed.
+    """Read what a checkpoint's model is evaluated with, as NumPy arrays; needs no optimizer, device or config.
 
     Args:
         manager: of checkpoints.open_manager.
@@ -69,15 +69,15 @@ def read_variables(manager, step):
     folder = manager.directory / str(step) / "state"
     names = ("params", "batch_stats", "averaged")
     try:
-        _, about, sums = checkpoints.read_host(manager, step)
+        _, about, sha256 = checkpoints.read_host(manager, step)
         with ocp.PyTreeCheckpointer() as reader:
             tree = reader.metadata(folder).item_metadata.tree
             wanted = {name: tree.get(name) or {} for name in names}
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
             options = ocp.args.PyTreeRestore(wanted, as_numpy, partial_restore=True)
-            found = reader.restore(folder, args=options)
-        damage.check({name: checksums.of_tree(found[name]) for name in names}, sums)
+            state = reader.restore(folder, args=options)
+        damage.check({name: checksums.of_tree(state[name]) for name in names}, sha256)
     except Exception as error:  # Orbax raises many types
-        raise damage.refusal(manager.folder / str(step), error) from error
-    trained = {"params": found["params"], "batch_stats": found["batch_stats"]}
-    return found["averaged"] or trained, about
+        raise damage.refusal(manager.at(step), error) from error
+    trained = {"params": state["params"], "batch_stats": state["batch_stats"]}
+    return state["averaged"] or trained, about

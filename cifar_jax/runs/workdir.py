@@ -18,7 +18,7 @@ FAILED = {errno.EROFS, errno.EIO}
 
 
 def about(config, dataset_fingerprint, weights_sha256=None):
-    """What a run is, for config.json and for each of its checkpoints: a JSON-able dict.
+    """Describe a run for config.json and for each of its checkpoints: a JSON-able dict.
 
     Args:
         config: checked ConfigDict.
@@ -34,46 +34,44 @@ def about(config, dataset_fingerprint, weights_sha256=None):
 
 
 def recorded(folder, name="config.json"):
-    """What a folder's file says that the run or sweep in it is; {} where nothing can be read yet."""
+    """Read what a folder's file says of the run or sweep in the folder; {} where nothing can be read yet."""
     try:
-        found = json.loads((pathlib.Path(folder).expanduser() / name).read_text())
+        content = json.loads((pathlib.Path(folder).expanduser() / name).read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def digests_of_weights(theirs):
-    """{file: SHA-256} of `about`, or {} where it says none."""
-    found = theirs.get("weights_sha256")
-    return found if isinstance(found, dict) else {}
+def digests_of_weights(run_about):
+    """Return {file: SHA-256} of `about`, or {} where it says none."""
+    digests = run_about.get("weights_sha256")
+    return digests if isinstance(digests, dict) else {}
 
 
-def differing(theirs, mine, old, new):
-    """config.differing of two configs, whose files of weights are one if they have one content, wherever they lie.
+def differing(old_about, new_about, old, new):
+    """List config.differing of two configs, whose files of weights are one if they have one content.
 
     Args:
-        theirs, mine: of `about`.
-        old, new: dicts of a config each, of what they speak of.
+        old_about, new_about: of `about`.
+        old, new: the configs there, dicts.
     """
     changes = config_lib.differing(old, new)
-    field, sums = "model.weights", []
-    for said, config in ((theirs, old), (mine, new)):
+    field, weights = "model.weights", []
+    for run_about, config in ((old_about, old), (new_about, new)):
         name = config_lib.flatten(config).get(field)
-        sums.append((name, digests_of_weights(said).get(name)))
-    if not all(
-        digest for _, digest in sums
-    ):  # no files, or of a version that only kept their names
+        weights.append((name, digests_of_weights(run_about).get(name)))
+    if not all(digest for _, digest in weights):  # no files, or one that was gone from the start
         return changes
     changes = [change for change in changes if change[0] != field]
-    if sums[0][1] != sums[1][1]:
-        named = (f"{name} of SHA-256 {digest[:12]}" for name, digest in sums)
+    if weights[0][1] != weights[1][1]:
+        named = (f"{name} of SHA-256 {digest[:12]}" for name, digest in weights)
         changes.append((field, *named))
     return changes
 
 
 @contextlib.contextmanager
 def claimed(folder):
-    """Makes a workdir where it is missing and keeps a second training out of it.
+    """Make a workdir where it is missing and keep a second training out of it.
 
     Yields:
         pathlib.Path.
@@ -106,7 +104,7 @@ def _storage_error(folder, error):
 
 
 def _lock(folder, stack):
-    """Locks a workdir until `stack` is closed."""
+    """Lock a workdir until `stack` is closed."""
     path = folder / ".lock"
     try:
         file = stack.enter_context(files.locked(path))
@@ -122,7 +120,7 @@ def _lock(folder, stack):
 
 @contextlib.contextmanager
 def _usable(folder):
-    """Turns what a folder raises that can't be made or written into UserError."""
+    """Turn what a folder raises that can't be made or written into UserError."""
     try:
         yield
     except OSError as error:
@@ -134,7 +132,7 @@ def _usable(folder):
 
 
 def open_workdir(folder, config, dataset_fingerprint, first=True, weights_sha256=None):
-    """Writes what a run is into its folder, or checks that the folder belongs to this very run.
+    """Write what a run is into its folder, or check that the folder belongs to this very run.
 
     Args:
         folder: of `claimed`.
@@ -155,14 +153,14 @@ def open_workdir(folder, config, dataset_fingerprint, first=True, weights_sha256
     )
 
 
-def open_folder(folder, name, mine, check):
-    """Writes a file that says what a folder is, or checks that the one there says the same.
+def open_folder(folder, name, new_about, check):
+    """Write a file that says what a folder is, or check that the one there says the same.
 
     Args:
         folder: of `claimed`.
         name: of the file.
-        mine: JSON-able dict, what the file is to say.
-        check: (folder, theirs, mine); raises ConfigError where they differ in what matters.
+        new_about: JSON-able dict, what the file is to say.
+        check: (folder, old_about, new_about); raises ConfigError where they differ in what matters.
     Raises:
         ConfigError: of `check`.
         UserError: the folder can't be written, or the file can't be read.
@@ -171,54 +169,42 @@ def open_folder(folder, name, mine, check):
     with _usable(folder):
         try:
             if path.exists():
-                check(folder, json.loads(path.read_text()), mine)
+                check(folder, json.loads(path.read_text()), new_about)
             else:
-                files.write_json(path, mine)
+                files.write_json(path, new_about)
         except ValueError as error:
             raise UserError(
                 f"{path} is damaged or no config of ours; choose another --workdir"
             ) from error
 
 
-def check_same(folder, theirs, mine):
-    """Refuses to continue a run with another config or other data.
+def check_same(folder, old_about, new_about):
+    """Refuse to continue a run with another config or other data.
 
     Args:
         folder: the workdir, for the message.
-        theirs: what `about` said when the run began.
-        mine: what it says now.
+        old_about: what `about` said when the run began.
+        new_about: what it says now.
     Raises:
         ConfigError: naming the fields.
-        ValueError: `theirs` is nothing that `about` says.
+        ValueError: `old_about` is nothing that `about` says.
     """
-    if not isinstance(theirs, dict) or not isinstance(theirs.get("config"), dict):
+    if not isinstance(old_about, dict) or not isinstance(old_about.get("config"), dict):
         raise ValueError("not what a run writes")
-    if changes := differing(theirs, mine, theirs["config"], mine["config"]):
+    if changes := differing(old_about, new_about, old_about["config"], new_about["config"]):
         lines = "\n".join(f"  {name}: {old!r} there, {new!r} now" for name, old, new in changes)
         raise ConfigError(
             f"{folder} holds a run with another config:\n{lines}\n"
             "Choose another --workdir, or give the same values to continue that run."
         )
-    check_same_data(folder, theirs, mine, mine["config"]["dataset"]["name"])
+    check_same_data(folder, old_about, new_about, new_about["config"]["dataset"]["name"])
 
 
-def check_same_data(folder, theirs, mine, name):
-    """Refuses to continue on other data; `name` is the data set's."""
-    old, new = (str(each.get("dataset_fingerprint"))[:12] for each in (theirs, mine))
+def check_same_data(folder, old_about, new_about, name):
+    """Refuse to continue on other data; `name` is the data set's."""
+    old, new = (str(each.get("dataset_fingerprint"))[:12] for each in (old_about, new_about))
     if old != new:
         raise ConfigError(
             f"{folder} holds a run on other {name} data (fingerprint {old} "
             f"there, {new} now); choose another --workdir, or the data_dir of that run."
         )
-
-
-def read_json(path):
-    """What files.write_json wrote.
-
-    Raises:
-        UserError: it can't be read.
-    """
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} can't be read ({error}); choose another --workdir") from error

@@ -17,7 +17,7 @@ class JsonLines:
     """Appends one JSON object a line: {"step": ..., "split": ..., "loss": ...}."""
 
     def __init__(self, path, resume_step):
-        """Opens the file and drops what a stopped run wrote past `resume_step`, to be done again.
+        """Open the file and drop what a stopped run wrote past `resume_step`, to be done again.
 
         `rows` are those that were kept.
         """
@@ -36,7 +36,7 @@ class JsonLines:
 
 
 def read_rows(path):
-    """Rows of a metrics.jsonl, dicts; a line cut short by a kill is no row, a file that is not there has none."""
+    """Read the rows of a metrics.jsonl, dicts; a line cut short by a kill is no row, a missing file has none."""
     rows = []
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         try:
@@ -68,7 +68,7 @@ class TensorBoard:
         return lambda *arguments: self._queue.put((name, arguments))
 
     def close(self):
-        """Writes what is queued and ends."""
+        """Write what is queued and end."""
         self._queue.put(None)
         self._thread.join()
 
@@ -81,7 +81,7 @@ class TensorBoard:
             self._say(f"no TensorBoard events: {reason} (metrics.jsonl holds the same figures)")
 
     def _write_until_closed(self):
-        """Feeds the other process; returns what it had to say, "" where all went well."""
+        """Feed the other process; return what it had to say, "" where all went well."""
         process = subprocess.Popen(
             [sys.executable, "-m", "cifar_jax.runs.events", *self._arguments],
             stdin=subprocess.PIPE,

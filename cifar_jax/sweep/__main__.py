@@ -31,7 +31,7 @@ MOST_RUNS = 1000  # of a cell: each has its own optimizer state and its own line
 
 
 def parse(argv):
-    """The sweep that a command line asks for.
+    """Read the sweep that a command line asks for.
 
     Args:
         argv: list of str, the program's name first.
@@ -59,7 +59,7 @@ def parse(argv):
 
 
 def main(argv):
-    """Runs a command line; see endings.run."""
+    """Run a command line; see endings.run."""
     if flags.asks_for_help(argv):
         print(__doc__)
         return

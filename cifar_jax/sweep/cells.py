@@ -1,4 +1,4 @@
-"""What a sweep trains: cells, which are named changes of a base config, and the seeds of each."""
+"""The runs of a sweep: cells, which are named changes of a base config, and the seeds of each."""
 
 import copy
 import dataclasses
@@ -27,7 +27,7 @@ SHORT = {
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """What get_sweep() of a sweep's file returns.
+    """The sweep that get_sweep() of a sweep's file returns.
 
     base: ConfigDict, as of a config file's get_config().
     cells: name -> {field: value}, such as {"lr_0.1": {"optimizer.learning_rate": 0.1}}; of `grid`, of
@@ -53,7 +53,7 @@ class Trial(NamedTuple):
 
 
 def grid(axes):
-    """Cells for every combination of values.
+    """Make cells for every combination of values.
 
     Args:
         axes: {field: list of values}.
@@ -67,7 +67,7 @@ def grid(axes):
 
 
 def of_variants(file, names):
-    """A base and cells from the variants of a config file, such as the trainings of one of a report's tables.
+    """Make a base and cells from the variants of a config file, such as the trainings of one of a report's tables.
 
     Args:
         file: of get_config(variant).
@@ -87,22 +87,22 @@ def of_variants(file, names):
 
 
 def uniform(low, high):
-    """A distribution for random_search: uniform between two numbers."""
+    """Make a distribution for random_search: uniform between two numbers."""
     return lambda random: random.uniform(low, high)
 
 
 def log_uniform(low, high):
-    """A distribution for random_search: the logarithm is uniform, as suits rates and decays."""
+    """Make a distribution for random_search: the logarithm is uniform, as suits rates and decays."""
     return lambda random: math.exp(random.uniform(math.log(low), math.log(high)))
 
 
 def choice(values):
-    """A distribution for random_search: one of a list, each as likely."""
+    """Make a distribution for random_search: one of a list, each as likely."""
     return lambda random: values[random.integers(len(values))]
 
 
 def random_search(distributions, count, seed):
-    """Cells drawn at random, each field for itself.
+    """Draw cells at random, each field for itself.
 
     Bergstra and Bengio, Random Search for Hyperparameters-Parameter Optimization, 2012,
     https://jmlr.org/papers/v13/bergstra12a.html
@@ -150,7 +150,7 @@ def _text(value):
 
 
 def load(path):
-    """The Sweep of a file, its base checked and with defaults filled in.
+    """Load the Sweep of a file, its base checked and with defaults filled in.
 
     Args:
         path: "FILE" or "FILE:VARIANT", as config.load's.
@@ -169,7 +169,7 @@ def load(path):
 
 
 def check_overrides(sweep, names):
-    """Raises ConfigError where a field of the command line is one that the cells set themselves."""
+    """Raise ConfigError where a field of the command line is one that the cells set themselves."""
     for name in names:
         if cells := [cell for cell, changed in sweep.cells.items() if name in changed]:
             raise ConfigError(
@@ -178,7 +178,7 @@ def check_overrides(sweep, names):
 
 
 def runs(sweep, count):
-    """Every run of a sweep: each cell with the seeds base.seed, base.seed + 1, ...
+    """List every run of a sweep: each cell with the seeds base.seed, base.seed + 1, ...
 
     Args:
         sweep: Sweep, as of `load`.

@@ -16,13 +16,13 @@ from cifar_jax.models import weight_files
 from cifar_jax.runs import checkpoints, workdir, writers
 from cifar_jax.sweep import cells, figures, groups, loop, memory, results, summary
 from cifar_jax.sweep import stack as stack_lib
-from cifar_jax.train import inputs
+from cifar_jax.train import epochs, inputs
 from cifar_jax.train.setup import build, remark_on_data
 
 
 @jax_settings.pinned()
 def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
-    """Trains all runs of a sweep, from the start or from where the folder stands.
+    """Train all runs of a sweep, from the start or from where the folder stands.
 
     Args:
         sweep: cells.Sweep, as of cells.load.
@@ -37,32 +37,32 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
         UserError: and its kinds; see errors.py.
     """
     runs = cells.runs(sweep, count)
-    for run in runs:  # What a model can't have is said before a download.
+    for run in runs:  # A model that can't be so is refused before a download.
         model = run.config.model
         models.create(model.name, dropout=model.dropout, activation=model.activation)
     base = sweep.base
     runtime.enable_compilation_cache(base.compilation_cache)
-    theirs = workdir.recorded(folder, "sweep.json")
-    dataset = processes.in_turns(lambda: inputs.load_data(base, theirs))
+    before = workdir.recorded(folder, "sweep.json")
+    dataset = processes.in_turns(lambda: inputs.load_data(base, before))
     console = console or Console(highlight=False)
     say = functools.partial(console.print, markup=False, soft_wrap=True)
     turns = stack_lib.takes_turns() if turns is None else turns
     planned = plan(runs, dataset, memory_gb, turns, say)
-    sums = inputs.weights_of([run.config for run in runs], theirs)
-    mine = about(sweep, runs, dataset, planned) | {"weights_sha256": sums}
+    weights_sha256 = inputs.weights_of([run.config for run in runs], before)
+    new_about = about(sweep, runs, dataset, planned) | {"weights_sha256": weights_sha256}
     with workdir.claimed(folder) as folder:
-        processes.in_turns(lambda: workdir.open_folder(folder, "sweep.json", mine, check_same))
-        return train_in(folder, sweep, runs, dataset, mine, turns, say)
+        processes.in_turns(lambda: workdir.open_folder(folder, "sweep.json", new_about, check_same))
+        return train_in(folder, sweep, runs, dataset, new_about, turns, say)
 
 
-def train_in(folder, sweep, runs, dataset, mine, turns, say):
-    """Trains all runs in a workdir of one's own and writes the tables.
+def train_in(folder, sweep, runs, dataset, new_about, turns, say):
+    """Train all runs in a workdir of one's own and write the tables.
 
     Args:
         folder: of workdir.claimed, with its sweep.json.
         sweep, runs: cells.Sweep and its runs.
         dataset: data.Dataset.
-        mine: of `about`.
+        new_about: of `about`.
         turns: of stack_lib.make_programs.
         say: prints one line.
     Returns:
@@ -76,38 +76,40 @@ def train_in(folder, sweep, runs, dataset, mine, turns, say):
     )
     if remark := huge_pages.remark(os.environ):
         say(remark)
-    epochs, finished = [], []
+    epoch_rows, finished = [], []
     try:
         with runtime.catch_signals() as caught:
             for index, group in enumerate(planned):
-                job = Job(folder, mine, dataset, turns, f"group {index + 1}/{len(planned)}", index)
-                finished += train_group(job, group, epochs, caught, say)
+                job = Job(
+                    folder, new_about, dataset, turns, f"group {index + 1}/{len(planned)}", index
+                )
+                finished += train_group(job, group, epoch_rows, caught, say)
     finally:
         if processes.is_first():
-            files.write_csv(folder / "results.csv", results.EPOCH_COLUMNS, epochs)
+            files.write_csv(folder / "results.csv", results.EPOCH_COLUMNS, epoch_rows)
     order = {run.name: i for i, run in enumerate(runs)}
     finished.sort(key=lambda row: order[f"{row['cell']}/{row['seed']}"])
     if processes.is_first():
-        write_tables(folder, sweep, runs, epochs, finished, dataset, say)
+        write_tables(folder, sweep, runs, epoch_rows, finished, dataset, say)
     return finished
 
 
-def write_tables(folder, sweep, runs, epochs, finished, dataset, say):
-    """Writes runs.csv, summary.md and the figures; `say` gets the summary, too. Arguments as of `train_in`.
+def write_tables(folder, sweep, runs, epoch_rows, finished, dataset, say):
+    """Write runs.csv, summary.md and the figures; `say` gets the summary, too. Arguments as of `train_in`.
 
     Args:
-        epochs, finished: rows of results.csv and of runs.csv.
+        epoch_rows, finished: rows of results.csv and of runs.csv.
     """
     files.write_csv(folder / "runs.csv", results.RUN_COLUMNS, finished)
     reported = {run.cell: run.config.reported.value for run in runs}
-    made = [
+    provenance = [
         f"{dataset.name}; {runtime.hardware()}; jax {jax.__version__}. Every run: `runs.csv`; every epoch: "
         "`results.csv`; figures: `test_accuracy.png`, `validation_accuracy.png`, `train_loss.png` and the same as "
         "`.svg`."
     ]
-    text = summary.markdown(sweep, reported, finished, made)
+    text = summary.markdown(sweep, reported, finished, provenance)
     files.write_text(folder / "summary.md", text)
-    figures.write(folder, epochs, list(sweep.cells))
+    figures.write(folder, epoch_rows, list(sweep.cells))
     accuracies = {cell: list(summary.accuracies(finished, cell).values()) for cell in sweep.cells}
     if bars := figures.bars(accuracies, _in_accuracy(runs)):
         style.save(bars, folder, "test_accuracy")
@@ -115,7 +117,7 @@ def write_tables(folder, sweep, runs, epochs, finished, dataset, say):
 
 
 def _in_accuracy(runs):
-    """{cell: reported test accuracy}; None where the report states none, or another metric."""
+    """Return {cell: reported test accuracy}; None where the report states none, or another metric."""
     fields = {run.cell: run.config.reported for run in runs}
     return {
         cell: each.value if each.metric.startswith("test accuracy") else None
@@ -125,7 +127,7 @@ def _in_accuracy(runs):
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What train_group needs to know beside its group."""
+    """All that train_group needs to know beside its group."""
 
     folder: object
     about: dict
@@ -136,7 +138,7 @@ class Job:
 
 
 def plan(runs, dataset, memory_gb, turns, say):
-    """The groups, split to fit memory, which `say` is told of: a list of groups.Group."""
+    """Split the runs into groups that fit memory, which `say` is told of: a list of groups.Group."""
     available = runtime.available_bytes() if memory_gb is None else memory_gb * 1e9
     planned = []
     for group in groups.make_groups(runs):
@@ -153,7 +155,7 @@ def plan(runs, dataset, memory_gb, turns, say):
 
 
 def about(sweep, runs, dataset, planned):
-    """What a sweep is, for sweep.json and for each checkpoint: a JSON-able dict."""
+    """Describe a sweep for sweep.json and for each checkpoint: a JSON-able dict."""
     return {
         "cells": {run.cell: run.config.to_dict() | {"seed": sweep.base.seed} for run in runs},
         "baseline": sweep.baseline,
@@ -164,19 +166,19 @@ def about(sweep, runs, dataset, planned):
     }
 
 
-def check_same(folder, theirs, mine):
-    """Refuses to continue another sweep: ConfigError, naming cells and fields.
+def check_same(folder, old_about, new_about):
+    """Refuse to continue another sweep: ConfigError, naming cells and fields.
 
     Raises:
-        ValueError: `theirs` is nothing that `about` says.
+        ValueError: `old_about` is nothing that `about` says.
     """
-    if not isinstance(theirs, dict) or not isinstance(theirs.get("cells"), dict):
+    if not isinstance(old_about, dict) or not isinstance(old_about.get("cells"), dict):
         raise ValueError("not what a sweep writes")
     changes = []
-    if theirs.get("runs") != mine["runs"]:
-        changes.append(("--runs", theirs.get("runs"), mine["runs"]))
-    for cell in dict.fromkeys([*theirs["cells"], *mine["cells"]]):
-        old, new = theirs["cells"].get(cell), mine["cells"].get(cell)
+    if old_about.get("runs") != new_about["runs"]:
+        changes.append(("--runs", old_about.get("runs"), new_about["runs"]))
+    for cell in dict.fromkeys([*old_about["cells"], *new_about["cells"]]):
+        old, new = old_about["cells"].get(cell), new_about["cells"].get(cell)
         if old is None or new is None:
             changes.append(
                 (f"cell {cell}", *("missing" if x is None else "given" for x in (old, new)))
@@ -184,7 +186,7 @@ def check_same(folder, theirs, mine):
         else:
             changes += [
                 (f"{cell}: {name}", *each)
-                for name, *each in workdir.differing(theirs, mine, old, new)
+                for name, *each in workdir.differing(old_about, new_about, old, new)
             ]
     if changes:
         lines = "\n".join(f"  {name}: {old!r} there, {new!r} now" for name, old, new in changes)
@@ -192,24 +194,24 @@ def check_same(folder, theirs, mine):
             f"{folder} holds another sweep:\n{lines}\n"
             "Choose another --workdir, or give the same values to continue that sweep."
         )
-    name = next(iter(mine["cells"].values()))["dataset"]["name"]
-    workdir.check_same_data(folder, theirs, mine, name)
+    name = next(iter(new_about["cells"].values()))["dataset"]["name"]
+    workdir.check_same_data(folder, old_about, new_about, name)
 
 
 def recorded_plan(folder, runs):
-    """The groups as the sweep began with them: the memory may be estimated otherwise by now."""
+    """Read the groups with which the sweep began: the memory may be estimated otherwise by now."""
     by_name = {run.name: run for run in runs}
-    names = workdir.read_json(folder / "sweep.json")["groups"]
+    names = workdir.recorded(folder, "sweep.json")["groups"]
     return [groups.make_group([by_name[name] for name in group]) for group in names]
 
 
-def train_group(job, group, epochs, caught, say):
-    """Trains and tests one group.
+def train_group(job, group, epoch_rows, caught, say):
+    """Train and test one group.
 
     Args:
         job: Job.
         group: groups.Group.
-        epochs: list, to which its rows of results.csv are added.
+        epoch_rows: list, to which its rows of results.csv are added.
         caught: list that a signal is put into.
         say: prints one line.
     Returns:
@@ -226,34 +228,36 @@ def train_group(job, group, epochs, caught, say):
     start = stack_lib.create(setup, [member.config for member in members], not gone)
     checkpoint_folder = job.folder / "checkpoints" / str(job.index)
     with checkpoints.opened(checkpoint_folder, say) as manager:
-        at, record, theirs = loop.restore(manager, start, len(group.runs), setup.mesh, say)
-        if theirs is None and gone:
+        at, record, old_about = loop.restore(manager, start, len(group.runs), setup.mesh, say)
+        if old_about is None and gone:
             raise inputs.needs_weights(job.folder, file)
-        if theirs is not None:
-            check_same(job.folder, theirs, job.about)
+        if old_about is not None:
+            check_same(job.folder, old_about, job.about)
             say(f"{job.name}: resuming at step {int(at.step):,} of {setup.total_steps:,}")
         path = job.folder / "metrics" / f"{job.index}.jsonl"
         lines = writers.Nowhere()
         if processes.is_first():
             path.parent.mkdir(exist_ok=True)
             lines = writers.JsonLines(path, int(at.step))
-            epochs += lines.rows
+            epoch_rows += lines.rows
 
         def log(rows, seconds):
             for row in rows:
                 lines.write(row)
-            epochs.extend(rows)
+            epoch_rows.extend(rows)
             say(f"{job.name}  {line(rows, setup, seconds)}")
 
+        training = loop.GroupTraining(setup, group, at, record, manager, job.about, log)
         try:
-            last = loop.train(setup, group, at, record, manager, job.about, log, caught)
+            step = epochs.run(training, int(at.step), caught)
+            epochs.raise_if_stopped(caught, f"step {step:,} of a group")
         finally:
             lines.close()
-    return results.run_rows(setup, group, last, record.train_seconds)
+    return results.run_rows(setup, group, training.stack, training.record.train_seconds)
 
 
 def line(rows, setup, seconds):
-    """An epoch in one line."""
+    """Describe an epoch in one line."""
     going = sum(row["status"] in ("running", "finished") for row in rows)
     images = len(rows) * setup.steps_per_epoch * setup.config.batch_size
     text = (

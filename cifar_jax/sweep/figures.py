@@ -1,9 +1,10 @@
 """Figures of a sweep: curves, a line for each cell, and bars of test accuracy beside the reported values."""
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from cifar_jax.analysis import statistics, style
+from cifar_jax.analysis.charts import vega
+from cifar_jax.analysis.charts.vega import alt
 
 FIGURES = {
     "validation_accuracy": ("Validation accuracy, %", 100),
@@ -12,7 +13,7 @@ FIGURES = {
 
 
 def curve(rows, column):
-    """Mean and deviation of a column against the epoch, over the runs of one cell that have a value.
+    """Return mean and deviation of a column against the epoch, over the runs of one cell that have a value.
 
     Args:
         rows: of results.epoch_rows, of one cell.
@@ -29,100 +30,102 @@ def curve(rows, column):
 
 
 def draw(rows, cells, column):
-    """A figure of one column of results.csv against the epoch.
+    """Draw one column of results.csv against the epoch.
 
     Args:
         rows: of results.epoch_rows, all runs.
-        cells: names, in the order of the legend.
+        cells: names, in the order of the key.
         column: of FIGURES.
     Returns:
-        matplotlib.figure.Figure; None where no run has a value.
+        altair.Chart; None where no run has a value.
     """
     label, scale = FIGURES[column]
-    figure = style.new()
-    axes, most, lines, names = figure.subplots(), 0, [], []
+    values, names, most = [], [], 0
     for i, cell in enumerate(cells):
-        mine = [row for row in rows if row["cell"] == cell]
-        epochs, means, spread = curve(mine, column)
-        if not len(epochs):
-            continue
-        runs = len({row["seed"] for row in mine})
-        most = max(most, runs)
-        line = style.line(i)
-        means, spread = scale * means, scale * spread
-        marker = "o" if len(epochs) == 1 else None
-        lines += axes.plot(epochs, means, marker=marker, **line)
-        names.append(style.words(cell, 2.2, 9))
-        axes.fill_between(
-            epochs, means - spread, means + spread, color=line["color"], alpha=0.15, linewidth=0
-        )
+        own = [row for row in rows if row["cell"] == cell]
+        epochs, means, spread = (each.tolist() for each in curve(own, column))
+        names.append(style.shortened(cell, 2.6, 10))
+        most = max(most, len({row["seed"] for row in own}) if epochs else 0)
+        for epoch, mean, deviation in zip(epochs, means, spread, strict=True):
+            ends = {"low": scale * (mean - deviation), "high": scale * (mean + deviation)}
+            values.append({"i": i, "epoch": epoch, "value": scale * mean} | ends)
     if not most:
         return None
-    axes.set_xlabel("Epoch")
-    axes.set_ylabel(label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    style.plain(axes)
-    title = "one run a cell" if most == 1 else f"mean ± standard deviation of up to {most} runs"
-    # Matplotlib leaves out of a legend what begins with "_", as a name may: it gets them in its place.
-    legend = figure.legend(
-        lines, ["name"] * len(lines), loc="outside right upper", title=title.replace(" of", "\nof"), fontsize=9,
-        title_fontsize=8, frameon=False, handlelength=3.2, ncols=-(-len(cells) // 24),
-        alignment="left",
-    )  # fmt: skip
-    for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(name)
-    return figure
+    numbers = list(range(len(cells)))
+    title = ["mean ± standard deviation", f"of up to {most} runs"] if most > 1 else "one run a cell"
+    key = {
+        "legend": alt.Legend(
+            title=title, symbolOpacity=1, labelExpr=vega.names_of(names), symbolType="stroke",
+            columns=-(-len(cells) // 24), values=sorted({each["i"] for each in values}),
+        )
+    }  # fmt: skip
+    colours = alt.Scale(domain=numbers, range=[vega.colour(i) for i in numbers])
+    dashes = alt.Scale(domain=numbers, range=[vega.DASHES[i % len(vega.DASHES)] for i in numbers])
+    axis = alt.Axis(title="Epoch", grid=False, tickMinStep=1, format="d")
+    base = vega.chart(values).encode(
+        x=alt.X("epoch:Q", axis=axis, scale=alt.Scale(zero=False, nice=False)),
+        color=alt.Color("i:O", scale=colours, **key),
+    )
+    y = alt.Y("value:Q", axis=alt.Axis(title=label), scale=alt.Scale(zero=False))
+    band = base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q"), y2="high:Q")
+    line = base.mark_line(strokeWidth=1.8, point=len({each["epoch"] for each in values}) == 1)
+    line = line.encode(y=y, strokeDash=alt.StrokeDash("i:O", scale=dashes, **key))
+    return alt.layer(band, line).properties(width=400, height=260)
 
 
 def bars(accuracies, reported):
-    """The cells' test accuracies beside the reported ones: means, their intervals, single runs.
+    """Draw the cells' test accuracies beside the reported ones: means, their intervals, single runs.
 
     Args:
         accuracies: {cell: test accuracies in per cent of its runs}; a cell without any has no bar.
         reported: {cell: reported value or None}, in per cent.
     Returns:
-        matplotlib.figure.Figure; None where no run has a result.
+        altair.Chart; None where no run has a result.
     """
     cells = list(accuracies)
-    found = {
-        i: statistics.estimate(accuracies[cell]) for i, cell in enumerate(cells) if accuracies[cell]
-    }
-    if not found:
+    means, runs, given = [], [], []
+    for i, cell in enumerate(cells):
+        runs += [{"i": i, "accuracy": each} for each in accuracies[cell]]
+        given += [{"i": i, "accuracy": reported[cell]}] if reported[cell] is not None else []
+        if accuracies[cell]:
+            mean = statistics.estimate(accuracies[cell])
+            ends = {"low": mean.low, "high": mean.high} if mean.n > 1 else {}
+            means.append({"i": i, "accuracy": mean.mean} | ends)
+    if not means:
         return None
-    figure = style.new(7.2, 1.5 + 0.36 * len(cells))
-    axes = figure.subplots()
-    axes.barh(
-        list(found), [each.mean for each in found.values()], height=0.7, color=style.COLOURS[5],
-        label="mean of the runs",
-    )  # fmt: skip
-    several = {i: each for i, each in found.items() if each.n > 1}
+    names = vega.names_of(style.shortened(cell, 3, 11) for cell in cells)
+    axis = alt.Axis(title=None, domain=False, labelExpr=names, labelLimit=0, labelOverlap=False)
+    y = alt.Y("i:O", axis=axis, scale=alt.Scale(domain=list(range(len(cells)))))
+    hundred = alt.Scale(domain=[0, 100])
+    x = alt.X("accuracy:Q", scale=hundred, axis=alt.Axis(title="Test accuracy, %"))
+
+    def layer(values):
+        return vega.chart(values).encode(y=y, x=x)
+
+    layers = [layer(means).mark_bar(color="var(--c5)", height={"band": 0.7})]
+    key = {"mean of the runs": ("square", "var(--c5)", [1, 0])}
+    several = [each for each in means if "low" in each]
     if several:
-        axes.errorbar(
-            [each.mean for each in several.values()], list(several),
-            xerr=[each.high - each.mean for each in several.values()],
-            fmt="none", color="black", capsize=3, elinewidth=1.1, label="95 % interval of the mean",
-        )  # fmt: skip
-    runs = [(value, i) for i in found for value in accuracies[cells[i]]]
-    axes.plot(*zip(*runs, strict=True), "o", markersize=3, color="0.25", label="single runs")
-    given = [(reported[cell], i) for i, cell in enumerate(cells) if reported[cell] is not None]
+        ticks = {"color": "var(--ink)", "size": 7}
+        rule = vega.chart(several).mark_errorbar(color="var(--ink)", ticks=ticks, clip=True)
+        layers.append(
+            rule.encode(y=y, x=alt.X("low:Q", scale=hundred, title="Test accuracy, %"), x2="high:Q")
+        )
+        key["95 % interval of the mean"] = ("stroke", "var(--ink)", [1, 0])
+    layers.append(layer(runs).mark_point(filled=True, size=14, color="var(--ink)", opacity=1))
+    key["single runs"] = ("circle", "var(--ink)", [1, 0])
     if given:
-        axes.plot(
-            *zip(*given, strict=True), "D", markersize=6, color=style.COLOURS[1],
-            markeredgecolor="black", markeredgewidth=0.6, label="reported",
-        )  # fmt: skip
-    axes.set_yticks(range(len(cells)), [style.words(each, 2.6, 9) for each in cells], fontsize=9)
-    axes.set_ylim(len(cells) - 0.4, -0.6)  # the first cell on top
-    axes.set_xlim(0, 100)
-    axes.set_xlabel("Test accuracy, %")
-    style.plain(axes)
-    axes.grid(axis="y", visible=False)
-    axes.set_axisbelow(True)
-    figure.legend(loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    return figure
+        mark = {"shape": "diamond", "filled": True, "size": 50, "opacity": 1}
+        layers.append(
+            layer(given).mark_point(fill="var(--c1)", stroke="var(--ink)", strokeWidth=0.6, **mark)
+        )
+        key["reported"] = ("diamond", "var(--c1)", [1, 0])
+    drawn = alt.layer(*layers, vega.key(key, columns=4))
+    return drawn.properties(width=400, height=26 * len(cells))
 
 
 def write(folder, rows, cells):
-    """Writes each of FIGURES as PNG and SVG; returns the paths."""
+    """Write each of FIGURES as PNG and SVG; return the paths."""
     paths = []
     for column in FIGURES:
         figure = draw(rows, cells, column)

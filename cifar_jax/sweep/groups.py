@@ -1,4 +1,4 @@
-"""Which runs of a sweep are one program: those that differ in numbers only."""
+"""The groups of a sweep: runs that differ in numbers only, and are one program."""
 
 import copy
 import itertools
@@ -20,12 +20,12 @@ class Group(NamedTuple):
     """Runs of one structure."""
 
     runs: tuple  # of cells.Trial
-    config: ml_collections.ConfigDict  # theirs, with the greatest of each number
+    config: ml_collections.ConfigDict  # of the runs, with the greatest of each number
     dropout_from_hyper: bool  # whether their rates differ
 
 
 def structure(config):
-    """What must be equal in two configs whose runs are trained as one program: a tuple."""
+    """Return what must be equal in two configs whose runs are trained as one program: a tuple."""
     known = fields()
     return tuple(
         (name, value)
@@ -35,21 +35,21 @@ def structure(config):
 
 
 def make_groups(runs):
-    """The groups of runs, in the order in which their first runs come.
+    """Sort runs into groups, in the order in which their first runs come.
 
     Args:
         runs: list of cells.Trial.
     Returns:
         list of Group.
     """
-    found = {}
+    by_structure = {}
     for run in runs:
-        found.setdefault(structure(run.config), []).append(run)
-    return [make_group(members) for members in found.values()]
+        by_structure.setdefault(structure(run.config), []).append(run)
+    return [make_group(members) for members in by_structure.values()]
 
 
 def make_group(runs):
-    """The Group of runs of one structure."""
+    """Make the Group of runs of one structure."""
     config = copy.deepcopy(runs[0].config)
     for switch in SWITCHES:
         section, leaf = switch.split(".")
@@ -61,7 +61,7 @@ def make_group(runs):
 
 
 def split(group, most):
-    """The group as several of at most so many runs, as even as can be: a list of Group."""
+    """Split a group into several of at most so many runs, as even as can be: a list of Group."""
     parts = -(-len(group.runs) // most)
     bounds = [len(group.runs) * i // parts for i in range(parts + 1)]
     return [make_group(group.runs[start:stop]) for start, stop in itertools.pairwise(bounds)]

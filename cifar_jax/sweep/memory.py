@@ -9,12 +9,12 @@ from cifar_jax import models
 from cifar_jax.models import cost
 from cifar_jax.train import hyper, optimizers, state
 
-# What the backward pass needs beside what the forward pass saved: gradients of the activations.
+# The backward pass needs gradients of the activations beside what the forward pass saved.
 WORKING = 2
 
 
 def state_bytes(config, num_classes):
-    """Of the arrays that one run keeps: its TrainState, its best variables, gradients and update."""
+    """Count the bytes that one run keeps: TrainState, best variables, gradients and update."""
     model = models.create(config.model.name, num_classes, activation=config.model.activation)
     optimizer = optimizers.make_optimizer(
         config.optimizer.name,
@@ -28,8 +28,8 @@ def state_bytes(config, num_classes):
             model, optimizer, hyper.from_config(config), key, shape, ema=config.ema.decay > 0
         )
 
-    found = jax.eval_shape(initial, jax.ShapeDtypeStruct((2,), jnp.uint32))
-    return _bytes(found) + _bytes(found.variables) + 2 * _bytes(found.params)
+    start = jax.eval_shape(initial, jax.ShapeDtypeStruct((2,), jnp.uint32))
+    return _bytes(start) + _bytes(start.variables) + 2 * _bytes(start.params)
 
 
 def _bytes(tree):
@@ -37,13 +37,13 @@ def _bytes(tree):
 
 
 def working_bytes(config, num_classes):
-    """Of what one run's step needs for a moment: its activations and their gradients."""
+    """Count the bytes that one run's step needs for a moment: activations and their gradients."""
     saved = cost.activation_bytes(config.model.name, config.batch_size, num_classes)
     return WORKING * saved * jnp.dtype(config.dtype).itemsize // 4
 
 
 def most_runs(config, num_classes, images, available, turns):
-    """How many runs of a config fit at once, at least 1.
+    """Estimate how many runs of a config fit at once, at least 1.
 
     Args:
         config: checked ConfigDict.

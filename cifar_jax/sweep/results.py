@@ -4,7 +4,7 @@ import jax
 
 from cifar_jax import metrics
 from cifar_jax.machine import mesh as mesh_lib
-from cifar_jax.train import early_stopping
+from cifar_jax.train import monitors
 
 EPOCH_COLUMNS = (
     *("cell", "seed", "epoch", "step", "learning_rate", "train_loss", "train_accuracy"),
@@ -18,7 +18,7 @@ RUN_COLUMNS = (
 
 
 def epoch_rows(setup, group, stack, learning_rates, trained, evaluated):
-    """What an epoch was for the runs that took part in it.
+    """Make the rows of an epoch, one for each run that took part.
 
     Args:
         setup: Setup of the group.
@@ -52,7 +52,7 @@ def epoch_rows(setup, group, stack, learning_rates, trained, evaluated):
 
 
 def summaries(evaluated):
-    """metrics.summarize of each run of an EvalMetrics [R]: a list."""
+    """Summarize each run of an EvalMetrics [R] by metrics.summarize: a list."""
     evaluated = mesh_lib.on_host(evaluated)
     return [
         metrics.summarize(jax.tree.map(lambda x, i=i: x[i], evaluated))
@@ -61,9 +61,9 @@ def summaries(evaluated):
 
 
 def statuses(setup, stack):
-    """What became of each run so far: a list of "running", "finished", "stopped early", "diverged"."""
+    """Return what became of each run so far: a list of "running", "finished", "stopped early", "diverged"."""
     members = stack.members
-    found = mesh_lib.on_host((members.diverged, members.state.step, members.active))
+    each = mesh_lib.on_host((members.diverged, members.state.step, members.active))
 
     def status(diverged, step, active):
         if diverged != metrics.NEVER:
@@ -72,11 +72,11 @@ def statuses(setup, stack):
             return "finished"
         return "running" if active else "stopped early"
 
-    return list(map(status, *found))
+    return list(map(status, *each))
 
 
 def run_rows(setup, group, stack, train_seconds):
-    """Reads the test set, once, for the best and the last parameters of each run.
+    """Read the test set, once, for the best and the last parameters of each run.
 
     Args:
         train_seconds: of the group; each run gets an equal share.
@@ -116,6 +116,6 @@ def run_rows(setup, group, stack, train_seconds):
             row["selected_test_accuracy"] = tested[selected][i]["accuracy"]
             row["selected_test_loss"] = tested[selected][i]["loss"]
         if states[i] == "stopped early":
-            row["stopped_early"] = early_stopping.describe(reasons[i], setup.config.early_stopping)
+            row["stopped_early"] = monitors.stopping_reason(reasons[i], setup.config.early_stopping)
         rows.append(dict.fromkeys(RUN_COLUMNS) | row)
     return rows

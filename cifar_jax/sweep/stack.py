@@ -16,8 +16,8 @@ from jax.sharding import PartitionSpec
 from cifar_jax import metrics
 from cifar_jax.machine import compilation
 from cifar_jax.machine import mesh as mesh_lib
-from cifar_jax.train import hyper, loop, programs, state, steps
-from cifar_jax.train.early_stopping import RUNNING
+from cifar_jax.train import hyper, monitors, programs, state, steps
+from cifar_jax.train.monitors import RUNNING
 from cifar_jax.train.setup import initial_variables, state_options, with_variables
 
 
@@ -29,13 +29,17 @@ class TrialState:
     diverged: jax.Array  # int32 [], the step after which something was not finite; metrics.NEVER
 
     @property
+    def key(self):
+        return self.state.key
+
+    @property
     def active(self):
         return (self.diverged == metrics.NEVER) & (self.state.early_stopping.reason == RUNNING)
 
 
 @flax.struct.dataclass
 class Best:
-    """What the best checkpoint of a run alone would hold."""
+    """All that the best checkpoint of a run alone would hold."""
 
     variables: Any  # as of TrainState.variables; {} without a validation set
     score: jax.Array  # float32 [], greater is better
@@ -50,7 +54,7 @@ class Stack:
 
 
 def create(setup, configs, with_weights=True):
-    """The Stack before the first step.
+    """Make the Stack before the first step.
 
     Args:
         setup: Setup of the group.
@@ -77,7 +81,7 @@ def create(setup, configs, with_weights=True):
 
 
 def initial_member(setup, keep_best, hypers, key, given):
-    """(TrialState, Best) of one run; a pure function. `given` is that of setup.initial_variables."""
+    """Make the (TrialState, Best) of one run, a pure function; `given` is of setup.initial_variables."""
     start = state.initial_state(
         setup.recipe.model,
         setup.recipe.optimizer,
@@ -93,12 +97,12 @@ def initial_member(setup, keep_best, hypers, key, given):
 
 
 def keep(condition, new, old):
-    """`new` where the condition, bool [], holds, else `old`; pytrees."""
+    """Return `new` where the condition, bool [], holds, else `old`; pytrees."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
 def member_step(recipe, member, counted, data, order):
-    """steps.train_step of a member, or nothing where it has stopped.
+    """Do steps.train_step of a member, or nothing where it has stopped.
 
     A loss that is not finite ends the run at once: its later steps are not done.
 
@@ -113,7 +117,7 @@ def member_step(recipe, member, counted, data, order):
 
 
 def member_epoch(config, member, best, trained, evaluated, due, epoch):
-    """What a run does at the end of an epoch: plateau, early stopping, the best parameters.
+    """End a run's epoch: decide on the plateau, early stopping and the best parameters.
 
     Args:
         config: of the group.
@@ -138,10 +142,9 @@ def member_epoch(config, member, best, trained, evaluated, due, epoch):
     diverged = jnp.where(finite, member.diverged, jnp.minimum(member.diverged, member.state.step))
     ended = TrialState(member.state, diverged)
     if validation:
-        changed = loop.decide(config, member.state, trained, validation)
+        changed = monitors.decide(config, member.state, trained, validation)
         ended = TrialState(member.state.replace(**changed), diverged)
-        by_loss = config.checkpoint.monitor == "validation_loss"
-        score = -validation["loss"] if by_loss else validation["accuracy"]
+        score = monitors.score(config, validation)
         candidate = due | (ended.state.early_stopping.reason != RUNNING)
         # Of equals the later, as checkpoints.open_manager keeps them.
         better = member.active & finite & candidate & (score >= best.score)
@@ -150,7 +153,7 @@ def member_epoch(config, member, best, trained, evaluated, due, epoch):
 
 
 def make_end_epoch(config, mesh):
-    """member_epoch over the runs, compiled.
+    """Compile member_epoch over the runs.
 
     Returns:
         (Stack, trained [R], evaluated [R], due, epoch) -> Stack; donates the first.
@@ -166,28 +169,39 @@ def make_end_epoch(config, mesh):
     return end_epoch
 
 
-def stacked_functions(recipe, runs):
-    """programs.Functions of so many runs, batched: each array has an axis of runs, but for the data."""
-    one = steps.functions(recipe)
+class StackedSteps:
+    """The steps of so many runs as one, for programs.make_programs: each array has an axis of runs, but for the data.
 
-    def empty(make):
-        return jax.tree.map(lambda x: jnp.broadcast_to(x, (runs, *x.shape)), make())
+    Over a mesh each device computes its own runs and nothing else: there is no sharding left to XLA's guess, which
+    for convolutions with a kernel a run is to gather them all.
+    """
 
-    def epoch_order(keys, epoch, count):
-        return jax.vmap(lambda key: one.epoch_order(key, epoch, count))(keys)
+    def __init__(self, recipe, runs, mesh=None):
+        self._recipe, self._runs, self.eval_batch_size = recipe, runs, recipe.eval_batch_size
+        member = functools.partial(member_step, recipe)
+        self.train_step = jax.vmap(member, in_axes=(0, 0, None, 0))
+        self.eval_step = jax.vmap(recipe.eval_step, in_axes=(0, 0, None, None))
+        if mesh and mesh.size > 1:
+            own, whole = PartitionSpec(mesh_lib.AXIS), PartitionSpec()
+            shard_map = functools.partial(jax.shard_map, mesh=mesh, out_specs=own, check_vma=False)
+            self.train_step = shard_map(self.train_step, in_specs=(own, own, whole, own))
+            self.eval_step = shard_map(self.eval_step, in_specs=(own, own, whole, whole))
 
-    return programs.Functions(
-        no_metrics=functools.partial(empty, one.no_metrics),
-        train_step=jax.vmap(functools.partial(member_step, recipe), in_axes=(0, 0, None, 0)),
-        no_eval_metrics=functools.partial(empty, one.no_eval_metrics),
-        eval_step=jax.vmap(one.eval_step, in_axes=(0, 0, None, None)),
-        epoch_order=epoch_order,
-        eval_batch_size=one.eval_batch_size,
-    )
+    def no_metrics(self):
+        return self._of_each(self._recipe.no_metrics())
+
+    def no_eval_metrics(self):
+        return self._of_each(self._recipe.no_eval_metrics())
+
+    def _of_each(self, metrics):
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (self._runs, *x.shape)), metrics)
+
+    def epoch_order(self, keys, epoch, count):
+        return jax.vmap(lambda key: steps.epoch_order(key, epoch, count))(keys)
 
 
 def takes_turns():
-    """Whether the runs take turns, interval by interval, rather than being one batched program.
+    """Return whether the runs take turns, interval by interval, rather than being one batched program.
 
     So on one CPU device: batched, runs of basic_net and modified_net took 1.9 to 2.8 times as long as
     one after the other at batch 128, from four runs on; at batch 8 four took 0.80 to 0.95 times as long,
@@ -198,11 +212,11 @@ def takes_turns():
 
 
 def make_programs(recipe, form, mesh, runs, turns=False):
-    """programs.make_programs of so many runs.
+    """Make the programs of so many runs.
 
     Args:
         recipe: steps.Recipe.
-        form: as there.
+        form: of programs.make_programs.
         mesh: shares out the runs, a multiple of its devices.
         runs: int.
         turns: whether the runs take turns, each by the program of a run alone, so that its numbers
@@ -212,40 +226,20 @@ def make_programs(recipe, form, mesh, runs, turns=False):
     """
     if turns:
         one = steps.make_programs(recipe, form, mesh_lib.replicated(mesh))
-        return in_turns(one, stacked_functions(recipe, runs), runs)
-    return programs.make_programs(
-        shared_functions(recipe, mesh, runs),
-        form,
-        mesh_lib.over_devices(mesh),
-        mesh_lib.replicated(mesh),
-    )
-
-
-def shared_functions(recipe, mesh, runs):
-    """`stacked_functions` of runs that are shared out over a mesh.
-
-    Each device computes its own runs and nothing else: there is no sharding left to XLA's guess, which for
-    convolutions with a kernel a run is to gather them all.
-    """
-    made = stacked_functions(recipe, runs)
-    if mesh.size == 1:
-        return made
-    shared, whole = PartitionSpec(mesh_lib.AXIS), PartitionSpec()
-    shard_map = functools.partial(jax.shard_map, mesh=mesh, out_specs=shared, check_vma=False)
-    return made._replace(
-        train_step=shard_map(made.train_step, in_specs=(shared, shared, whole, shared)),
-        eval_step=shard_map(made.eval_step, in_specs=(shared, shared, whole, whole)),
-    )
+        return in_turns(one, StackedSteps(recipe, runs), runs)
+    stacked = StackedSteps(recipe, runs, mesh)
+    sharding = mesh_lib.over_devices(mesh), mesh_lib.replicated(mesh)
+    return programs.make_programs(stacked, form, *sharding)
 
 
 def in_turns(one, stacked, runs):
-    """The Programs of many runs that call those of one run for each in turn.
+    """Make the Programs of many runs that call those of one run for each in turn.
 
     One that diverges does so to the end of the interval, and is left out of the next.
 
     Args:
         one: programs.Programs of a run.
-        stacked: programs.Functions of all.
+        stacked: StackedSteps of all.
         runs: int.
     """
     no_metrics, no_eval_metrics = jax.jit(stacked.no_metrics), jax.jit(stacked.no_eval_metrics)
@@ -274,10 +268,10 @@ def in_turns(one, stacked, runs):
 
 
 def pick(tree, index):
-    """The index'th run of a pytree with an axis of runs."""
+    """Return the index'th run of a pytree with an axis of runs."""
     return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, index, keepdims=False), tree)
 
 
 def put(tree, one, index):
-    """The pytree with its index'th run replaced."""
+    """Return the pytree with its index'th run replaced."""
     return jax.tree.map(lambda x, y: jax.lax.dynamic_update_index_in_dim(x, y, index, 0), tree, one)

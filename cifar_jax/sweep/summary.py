@@ -5,7 +5,7 @@ from cifar_jax.console.tables import in_markdown
 
 
 def markdown(sweep, reported, rows, about):
-    """The summary as text.
+    """Write the summary as text.
 
     Args:
         sweep: cells.Sweep.
@@ -29,18 +29,18 @@ def markdown(sweep, reported, rows, about):
         "|---|---|---|---|---|---|---|",
     ]
     results = {cell: accuracies(rows, cell) for cell in sweep.cells}
-    for cell, found in results.items():
+    for cell, by_seed in results.items():
         diverged = sum(row["cell"] == cell and row["status"] == "diverged" for row in rows)
         value = "" if reported[cell] is None else f"{reported[cell]:g}"
-        figures = " | ".join(_estimate(list(found.values())))
+        figures = " | ".join(_estimate(list(by_seed.values())))
         name = f"{cell} (baseline)" if cell == sweep.baseline else cell
-        lines.append(f"| {in_markdown(name)} | {figures} | {len(found)} | {diverged} | {value} |")
+        lines.append(f"| {in_markdown(name)} | {figures} | {len(by_seed)} | {diverged} | {value} |")
     lines += ["", *_comparisons(sweep, results), "", *about, ""]
     return "\n".join(lines)
 
 
 def accuracies(rows, cell):
-    """{seed: test accuracy in per cent} of the runs of a cell that have a result."""
+    """Return {seed: test accuracy in per cent} of the runs of a cell that have a result."""
     return {
         row["seed"]: 100 * row["selected_test_accuracy"]
         for row in rows
@@ -51,20 +51,24 @@ def accuracies(rows, cell):
 def _estimate(values):
     if not values:
         return "-", "-", "-"
-    found = statistics.estimate(values)
-    if found.n == 1:
-        return f"{found.mean:.2f}", "-", "none: one run"
-    return f"{found.mean:.2f}", f"{found.std:.2f}", f"{found.low:.2f} to {found.high:.2f}"
+    estimate = statistics.estimate(values)
+    if estimate.n == 1:
+        return f"{estimate.mean:.2f}", "-", "none: one run"
+    return (
+        f"{estimate.mean:.2f}",
+        f"{estimate.std:.2f}",
+        f"{estimate.low:.2f} to {estimate.high:.2f}",
+    )
 
 
 def _comparisons(sweep, results):
-    """Lines of the paired comparison of every cell with the baseline."""
+    """Compare every cell with the baseline by pairs of runs: lines."""
     baseline, compared = results[sweep.baseline], {}
-    for cell, found in results.items():
-        seeds = sorted(found.keys() & baseline.keys())
+    for cell, by_seed in results.items():
+        seeds = sorted(by_seed.keys() & baseline.keys())
         if cell != sweep.baseline and seeds:
             compared[cell] = statistics.compare(
-                [found[seed] for seed in seeds], [baseline[seed] for seed in seeds]
+                [by_seed[seed] for seed in seeds], [baseline[seed] for seed in seeds]
             )
     lines = [f"## Against {in_markdown(sweep.baseline)}", ""]
     tested = {cell: each.p for cell, each in compared.items() if each.p is not None}
@@ -79,9 +83,9 @@ def _comparisons(sweep, results):
         "|---|---|---|---|---|---|",
     ]
     for cell, p in tested.items():
-        found = compared[cell].difference
+        change = compared[cell].difference
         lines.append(
-            f"| {in_markdown(cell)} | {found.mean:+.2f} | {found.low:+.2f} to {found.high:+.2f} | {found.n} "
+            f"| {in_markdown(cell)} | {change.mean:+.2f} | {change.low:+.2f} to {change.high:+.2f} | {change.n} "
             f"| {p:.3g} | {corrected[cell]:.3g} |"
         )
     return lines

@@ -17,7 +17,7 @@ FLIP_MODES = ("random", "alternating")
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What `augment` does. The default does nothing.
+    """The parts of `augment` that are on. The default does nothing.
 
     crop_padding: pixels added on every side before a random crop to the old size; 0 for no crop.
     crop_mode: what is added: "zero" (black) or "reflect" (mirrored without repeating the edge).
@@ -46,7 +46,7 @@ class Augmentation:
 
     @property
     def alternates(self):
-        """Whether `apply_augmentation` is to be told which images to mirror."""
+        """True where `apply_augmentation` is to be told which images to mirror."""
         return self.flip and self.flip_mode == "alternating"
 
 
@@ -89,7 +89,7 @@ def flip(images, mask):
 
 
 def alternating_mask(key, indices, epoch):
-    """Which images an epoch mirrors: by chance in the first, and from then on each in every second.
+    """Draw which images an epoch mirrors: by chance in the first, and from then on each in every second.
 
     So two epochs in turn show both sides of every image, where chance shows some twice. A pure
     function of its arguments: a resumed run goes on as the uninterrupted one.
@@ -167,7 +167,7 @@ def cutout(images, centres, size, fill=(125, 123, 114)):
 
 
 def draw(key, batch, image_shape, augmentation):
-    """What is drawn for a batch: a dict of arrays [B, ...], for `apply_augmentation`.
+    """Draw what a batch needs: a dict of arrays [B, ...], for `apply_augmentation`.
 
     Each part has a key of its own whatever is on, so switching one off leaves the others' draws.
 

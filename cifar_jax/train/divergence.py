@@ -9,7 +9,7 @@ from cifar_jax.train.setup import initial_state
 
 
 def message(setup, step, subject, learning_rate, manager):
-    """What is known of a run that diverged, in one line.
+    """Say what is known of a run that diverged, in one line.
 
     Args:
         setup: Setup.
@@ -18,20 +18,22 @@ def message(setup, step, subject, learning_rate, manager):
         learning_rate: of the last update before it; None where there was none.
         manager: of checkpoints.open_manager.
     """
-    said = f"{subject} became NaN or infinite at step {step:,}"
+    event = f"{subject} became NaN or infinite at step {step:,}"
     if learning_rate is None:
-        return f"{said}, before any update; {at_start(setup)}."
+        return f"{event}, before any update; {at_start(setup)}."
     good = manager.latest_step()
-    kept = (
+    checkpoint = (
         f"the last good checkpoint is {manager.folder / str(good)}"
         if good
         else "no checkpoint was written yet"
     )
-    return f"{said}; the learning rate was {learning_rate:.4g}; {kept}. {advice(setup.config)}"
+    return (
+        f"{event}; the learning rate was {learning_rate:.4g}; {checkpoint}. {advice(setup.config)}"
+    )
 
 
 def advice(config):
-    """What may help a training that had begun with finite numbers."""
+    """Say what may help a training that had begun with finite numbers."""
     tries = ["a smaller --config.optimizer.learning_rate"]
     if not config.schedule.warmup_epochs:
         tries.append("a warm-up (--config.schedule.warmup_epochs=1)")
@@ -41,7 +43,7 @@ def advice(config):
 
 
 def at_start(setup):
-    """What of the first step is NaN or infinite: statistics, images, weights, logits or the loss, in this order."""
+    """Say what of the first step is NaN or infinite: statistics, images, weights, logits or the loss, in this order."""
     config, recipe, dataset = setup.config, setup.recipe, setup.dataset
     for name, values in (("mean", recipe.mean), ("standard deviation", recipe.std)):
         if not np.all(np.isfinite(values)):
@@ -90,7 +92,7 @@ def _instead(config):
 
 
 def _forward(setup, start, variables):
-    """(logits, loss) of the first batch, not augmented; all in training, as its first step has them."""
+    """Compute (logits, loss) of the first batch, not augmented; in training, as the first step has them."""
     recipe, data = setup.recipe, setup.train
     order = setup.programs.epoch_order(start.key, 0, len(data.labels))
     rows = np.asarray(order[: recipe.batch_size])

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 
 def update(averaged, new, step, decay):
-    """The average after a step: that of Adam's moments, sum of (1 - decay) decay^(t - i) x_i / (1 - decay^t).
+    """Return the average after a step: that of Adam's moments, sum of (1 - decay) decay^(t - i) x_i / (1 - decay^t).
 
     An average that starts from the initial weights holds decay^t of what is random; in a short
     training, or with a decay near 1, that is most of it. This one is the first step's weights after

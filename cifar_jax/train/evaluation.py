@@ -10,11 +10,11 @@ from cifar_jax import metrics
 from cifar_jax.errors import TrainingDiverged
 from cifar_jax.machine import processes, runtime
 from cifar_jax.runs import checkpoints
-from cifar_jax.train import divergence, early_stopping
+from cifar_jax.train import divergence, monitors
 
 
 def diverged(setup, train_state, step, manager, subject="the loss"):
-    """TrainingDiverged: of what is not finite first at `step`; `train_state` is one of the same epoch or the next."""
+    """Make a TrainingDiverged of what is not finite first at `step`; `train_state` is of that epoch or the next."""
     learning_rate = None
     if step:
         factor = setup.recipe.schedule(step - 1) * train_state.plateau.scale
@@ -23,21 +23,21 @@ def diverged(setup, train_state, step, manager, subject="the loss"):
 
 
 def evaluate(setup, train_state, split, manager):
-    """What metrics.summarize says of a split.
+    """Evaluate a split: metrics.summarize of it.
 
     Raises:
         TrainingDiverged: the mean loss is NaN or infinite.
     """
     # What is decided by it is decided in every process: by the same figures, also on hosts that round otherwise.
     evaluated = processes.of_first(setup.programs.evaluate(train_state.variables, split))
-    found = metrics.summarize(evaluated)
-    if not math.isfinite(found["loss"]):
+    figures = metrics.summarize(evaluated)
+    if not math.isfinite(figures["loss"]):
         raise diverged(setup, train_state, int(train_state.step), manager, "the evaluated loss")
-    return found
+    return figures
 
 
 def final_evaluation(setup, last, record, manager, log):
-    """Reads the test set, once, and evaluates the best and the last parameters on it.
+    """Read the test set, once, and evaluate the best and the last parameters on it.
 
     Returns:
         the summary, JSON-able.
@@ -64,7 +64,7 @@ def final_evaluation(setup, last, record, manager, log):
     images = setup.config.batch_size * int(last.step)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(last.params)]
     stopped = int(last.step) < setup.total_steps
-    reason = early_stopping.describe(last.early_stopping.reason, config.early_stopping)
+    reason = monitors.stopping_reason(last.early_stopping.reason, config.early_stopping)
     return {
         "config": config.to_dict(),
         "dataset": config.dataset.name,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 
 class Gradients(NamedTuple):
-    """What a batch says of a model."""
+    """A batch's loss and gradient, and what came with them."""
 
     loss: Any  # float32 [], the mean over the batch
     logits: Any  # [B, num_classes]
@@ -16,22 +16,23 @@ class Gradients(NamedTuple):
 
 
 def at_once(loss_of):
-    """(params, batch_stats, images, targets, key) -> Gradients.
+    """Make (params, batch_stats, images, targets, key) -> Gradients.
 
     Args:
         loss_of: (params, batch_stats, images [B, ...], targets [B, ...], key) -> (loss, (logits, batch_stats)).
     """
 
     def gradients(params, *batch):
-        found = jax.value_and_grad(loss_of, has_aux=True)(params, *batch)
-        (loss, (logits, batch_stats)), gradient = found
+        (loss, (logits, batch_stats)), gradient = jax.value_and_grad(loss_of, has_aux=True)(
+            params, *batch
+        )
         return Gradients(loss, logits, batch_stats, gradient)
 
     return gradients
 
 
 def in_parts(function, parts, unroll):
-    """A function as of `at_once` that takes the batch in equal parts, one after the other, and means over them.
+    """Make a function as of `at_once` that takes the batch in equal parts, one by one, and means over them.
 
     The loss is a mean over images, so the gradient is that of the batch as a whole, but for batch norm, which
     normalises each part by its own statistics, and for dropout, which draws for each part.
@@ -56,9 +57,9 @@ def in_parts(function, parts, unroll):
             batch_stats, gradient = carry
             images, targets, number = given
             part_key = jax.random.fold_in(key, number)
-            found = function(params, batch_stats, images, targets, part_key)
-            gradient = jax.tree.map(lambda total, new: total + new / parts, gradient, found.params)
-            return (found.batch_stats, gradient), (found.loss, found.logits)
+            one = function(params, batch_stats, images, targets, part_key)
+            gradient = jax.tree.map(lambda total, new: total + new / parts, gradient, one.params)
+            return (one.batch_stats, gradient), (one.loss, one.logits)
 
         nothing = batch_stats, jax.tree.map(jnp.zeros_like, params)
         given = split(images), split(targets), jnp.arange(parts)

@@ -24,19 +24,19 @@ class Hyperparameters(NamedTuple):
 
 
 def make_hyper(learning_rate, momentum=0.0, weight_decay=0.0, label_smoothing=0.0, dropout=0.0):
-    """A Hyperparameters of float32 arrays from numbers."""
+    """Make a Hyperparameters of float32 arrays from numbers."""
     numbers = (learning_rate, momentum, weight_decay, label_smoothing, dropout)
     return Hyperparameters(*map(jnp.float32, numbers))
 
 
 def dropout_rate(config):
-    """The rate of a checked config's model: the config's, or else the model's own; 0 without a layer."""
+    """Return the dropout rate of a checked config's model: the config's, or else the model's own; 0 without a layer."""
     own = models.lookup(config.model.name).dropout
     return (own if config.model.dropout is None else config.model.dropout) or 0.0
 
 
 def from_config(config):
-    """The Hyperparameters of a checked config."""
+    """Return the Hyperparameters of a checked config."""
     return make_hyper(
         config.optimizer.learning_rate,
         config.optimizer.momentum,

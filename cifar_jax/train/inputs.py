@@ -1,4 +1,4 @@
-"""What a run begins with, its data and a file of weights: what is gone is not asked for again where the run goes on."""
+"""A run's data and its file of weights: what is gone is not asked for again where the run goes on."""
 
 import os
 
@@ -9,12 +9,12 @@ from cifar_jax.models import weight_files
 from cifar_jax.runs import workdir
 
 
-def load_data(config, theirs):
-    """The data set of a config. The archive of a run that goes on is not asked for again: the fingerprint decides.
+def load_data(config, before):
+    """Load the data set of a config. The archive of a run that goes on is not needed: the fingerprint decides.
 
     Args:
         config: checked ConfigDict.
-        theirs: of workdir.recorded.
+        before: of workdir.recorded.
     Returns:
         data.Dataset.
     Raises:
@@ -22,43 +22,43 @@ def load_data(config, theirs):
     """
     where, known = config.dataset, ""
     if where.archive and not os.path.exists(os.path.expanduser(where.archive)):
-        known = str(theirs.get("dataset_fingerprint", ""))
+        known = str(before.get("dataset_fingerprint", ""))
     return data.load(where.name, where.data_dir, where.archive, print, known)
 
 
-def weights_of(configs, theirs):
-    """The files of weights that runs begin with, by their content.
+def weights_of(configs, before):
+    """Digest the files of weights that runs begin with.
 
-    A file that is gone is not asked for again: it has the content that it had when the run there began with it.
+    A file that is gone is not asked for again: its content is that with which the run there began.
 
     Args:
         configs: list of checked ConfigDict.
-        theirs: of workdir.recorded.
+        before: of workdir.recorded.
     Returns:
         {file: SHA-256}, without what is gone and was not there.
     Raises:
         UserError: as of weight_files.digest.
     """
     names = dict.fromkeys(config.model.weights for config in configs if config.model.weights)
-    sums = {
-        name: weight_files.digest(name) or workdir.digests_of_weights(theirs).get(name)
+    digests = {
+        name: weight_files.digest(name) or workdir.digests_of_weights(before).get(name)
         for name in names
     }
-    return {name: digest for name, digest in sums.items() if digest}
+    return {name: digest for name, digest in digests.items() if digest}
 
 
-def goes_on_without(name, theirs):
-    """Whether a file of weights is gone with which the run there began; its checkpoints have what became of it.
+def goes_on_without(name, before):
+    """Return whether a file of weights is gone with which the run there began, whose checkpoints are enough.
 
     Args:
         name: of the file; "" for none.
-        theirs: of workdir.recorded.
+        before: of workdir.recorded.
     """
-    config = theirs.get("config")
+    config = before.get("config")
     config = config_lib.flatten(config) if isinstance(config, dict) else {}
     return weight_files.is_gone(name) and config.get("model.weights") == name
 
 
 def needs_weights(folder, name):
-    """The UserError of a run that can't go on without its file of weights."""
+    """Make the UserError of a run that can't go on without its file of weights."""
     return UserError(f"no file of weights {name}, and {folder} has no checkpoint to go on from")

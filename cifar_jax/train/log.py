@@ -8,6 +8,7 @@ from clu import parameter_overview
 
 from cifar_jax.config import flatten
 from cifar_jax.machine import huge_pages, runtime
+from cifar_jax.runs import writers
 from cifar_jax.train import augment, steps
 from cifar_jax.train.setup import remark_on_data
 
@@ -25,7 +26,7 @@ class Log:
         self._lines, self._events, self._display = lines, events, display
 
     def start(self, setup, train_state):
-        """Says what is about to be trained; on a fresh run shows it in TensorBoard too."""
+        """Say what is about to be trained; on a fresh run show it in TensorBoard too."""
         params = train_state.params
         count = sum(leaf.size for leaf in jax.tree.leaves(params))
         on_test = setup.config.selection == "test"
@@ -43,7 +44,7 @@ class Log:
             self._display.say(
                 "selection=test: what is called validation below is the test set, so the result is optimistic"
             )
-        if int(train_state.step):
+        if int(train_state.step) or isinstance(self._events, writers.Nowhere):
             return
         overview = parameter_overview.get_parameter_overview(params, include_stats=False)
         hyperparameters = flatten(setup.config)
@@ -79,12 +80,12 @@ class Log:
 
 
 def plain(value):
-    """A field's value as TensorBoard takes it."""
+    """Return a field's value as TensorBoard takes it."""
     return "" if value is None else str(value) if isinstance(value, tuple) else value
 
 
 def augmented_grid(setup, key, rows=4, columns=8):
-    """The first training images as the model will see them: uint8 [1, rows*H, columns*W, C]."""
+    """Augment the first training images as the model will see them: uint8 [1, rows*H, columns*W, C]."""
     images, augmentation = setup.train.images[: rows * columns], setup.recipe.augmentation
     mirrored = None
     if augmentation.alternates:

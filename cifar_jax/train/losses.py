@@ -6,7 +6,7 @@ import optax
 
 
 def cross_entropy(logits, labels):
-    """Cross entropy of each image, in nats: what an evaluation reports, whatever the training loss.
+    """Compute the cross entropy of each image, in nats: what an evaluation reports, whatever the training loss.
 
     Args:
         logits: [B, num_classes], computed in float32 (float64 stays).
@@ -26,7 +26,7 @@ def _cross_entropy(logits, gamma):
 
 
 def _softmax_twice(logits, gamma):
-    """Cross entropy of a softmax given to a loss that applies softmax itself, by mistake (report 002).
+    """Compute the cross entropy of a softmax given to a loss that applies softmax itself, by mistake (report 002).
 
     Its least value is log(1 + (C - 1) / e), 1.461 for ten classes.
     """
@@ -34,7 +34,7 @@ def _softmax_twice(logits, gamma):
 
 
 def _focal(logits, gamma):
-    """(1 - p)^gamma times the cross entropy.
+    """Compute (1 - p)^gamma times the cross entropy.
 
     Lin et al., Focal Loss for Dense Object Detection, 2017, https://arxiv.org/abs/1708.02002
     """
@@ -49,7 +49,7 @@ LOSSES = {"cross_entropy": _cross_entropy, "softmax_twice": _softmax_twice, "foc
 
 
 def make_loss(name, *, label_smoothing=False, class_weights=(), gamma=2.0):
-    """The training loss: a mean over the batch, in nats.
+    """Make the training loss: a mean over the batch, in nats.
 
     Label smoothing and class weights are torch.nn.CrossEntropyLoss's: a target is
     (1 - smoothing) * target + smoothing / C, class c counts class_weights[c], and the mean is

@@ -28,7 +28,7 @@ class Mixing:
 
 
 def mixup(images, partners, weight):
-    """weight * image + (1 - weight) * its partner, computed in float32.
+    """Return weight * image + (1 - weight) * its partner, computed in float32.
 
     Args:
       images: float [B, H, W, C].
@@ -45,7 +45,7 @@ def mixup(images, partners, weight):
 
 
 def cutmix_box(centre, weight, height, width):
-    """The box of CutMix: 1 - weight of the image's area, clipped where it leaves the image.
+    """Return the box of CutMix: 1 - weight of the image's area, clipped where it leaves the image.
 
     Args:
       centre: int [2], row and column in 0..height-1 and 0..width-1.
@@ -61,7 +61,7 @@ def cutmix_box(centre, weight, height, width):
 
 
 def cutmix(images, partners, low, high):
-    """Each image with a box of its partner pasted in.
+    """Paste a box of each image's partner into the image.
 
     Args:
       images: float [B, H, W, C].
@@ -82,7 +82,7 @@ def cutmix(images, partners, low, high):
 
 
 def mix_labels(labels, partners, weight, num_classes):
-    """Soft targets: weight for an image's label, 1 - weight for its partner's.
+    """Return soft targets: weight for an image's label, 1 - weight for its partner's.
 
     Args:
       labels, partners: int [B].
@@ -114,16 +114,16 @@ def mix(key, images, labels, num_classes, mixing):
     batch, height, width = images.shape[:3]
     partner_key, coin_key, mixup_key, cutmix_key, centre_key = jax.random.split(key, 5)
     partners = jax.random.permutation(partner_key, batch)
-    found = []
+    mixed = []
     if alpha := mixing.mixup_alpha:
         weight = jax.random.beta(mixup_key, alpha, alpha)
-        found.append((mixup(images, partners, weight), weight))
+        mixed.append((mixup(images, partners, weight), weight))
     if alpha := mixing.cutmix_alpha:
         weight = jax.random.beta(cutmix_key, alpha, alpha)
         centre = jax.random.randint(centre_key, (2,), 0, jnp.array([height, width]))
-        found.append(cutmix(images, partners, *cutmix_box(centre, weight, height, width)))
-    if len(found) == 2:
+        mixed.append(cutmix(images, partners, *cutmix_box(centre, weight, height, width)))
+    if len(mixed) == 2:
         coin = jax.random.bernoulli(coin_key)
-        found = [jax.tree.map(lambda a, b: jnp.where(coin, a, b), *found)]
-    ((images, weight),) = found
+        mixed = [jax.tree.map(lambda a, b: jnp.where(coin, a, b), *mixed)]
+    ((images, weight),) = mixed
     return images, mix_labels(labels, partners, weight, num_classes)

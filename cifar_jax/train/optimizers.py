@@ -32,7 +32,7 @@ class AdagradState(NamedTuple):
 
 
 def scale_by_adagrad(eps=1e-10):
-    """torch.optim.Adagrad: the sum of squares starts at 0 and eps stands outside the root.
+    """Scale as torch.optim.Adagrad: the sum of squares starts at 0 and eps stands outside the root.
 
     optax.scale_by_rss has eps inside it.
 
@@ -78,14 +78,14 @@ def _adan(momentum, nesterov):
 
 
 def _dimensions(updates):
-    """Which axes make a matrix: of dense [in, out] and convolution [H, W, in, out] the last is the output."""
+    """Return which axes make a matrix: of dense [in, out] and convolution [H, W, in, out] the last is the output."""
     return jax.tree.map(
         lambda x: contrib.MuonDimensionNumbers(tuple(range(x.ndim - 1)), (x.ndim - 1,)), updates
     )
 
 
 def _muon(momentum, nesterov):
-    """Muon for kernels, Adam for biases and scales; see `make_optimizer`."""
+    """Make Muon for kernels, Adam for biases and scales; see `make_optimizer`."""
 
     def scale_by_shape(updates, params):
         return jax.tree.map(
@@ -108,13 +108,13 @@ AIRBENCH_RATES = {"kernel": 0.24, "head": 0.67, "bias": 0.053}
 
 
 def _airbench_groups(params):
-    """Which rate is whose: convolutions [H, W, in, out], dense kernels [in, out], and all vectors."""
+    """Return which rate is whose: convolutions [H, W, in, out], dense kernels [in, out], and all vectors."""
     names = {4: "kernel", 2: "head"}
     return jax.tree.map(lambda x: names.get(x.ndim, "bias"), params)
 
 
 def _airbench_scale(batch_size):
-    """Mean gradients to the sums, in the proportion of the rates."""
+    """Scale mean gradients to the sums, in the proportion of the rates."""
 
     def scale(updates, params):
         def scaled(x, name):
@@ -126,7 +126,7 @@ def _airbench_scale(batch_size):
 
 
 def _airbench(momentum, nesterov):
-    """Muon for convolutions, Nesterov's SGD for the rest; see `make_optimizer`."""
+    """Make Muon for convolutions, Nesterov's SGD for the rest; see `make_optimizer`."""
 
     def orthogonalize(updates, params):
         # Of contrib.scale_by_muon the iteration alone: it corrects its momentum's bias, which airbench
@@ -146,7 +146,7 @@ def _airbench_decayed(params):
 
 
 def _airbench_project(params):
-    """Every convolution's kernel at the norm sqrt(out)."""
+    """Scale every convolution's kernel to the norm sqrt(out)."""
 
     def scaled(x):
         return x * (math.sqrt(x.shape[-1]) / jnp.linalg.norm(x.ravel())) if x.ndim == 4 else x
@@ -178,7 +178,7 @@ def make_optimizer(
     weight_decay_mode="auto",
     batch_size=1,
 ):
-    """The direction of descent, before the learning rate.
+    """Make the direction of descent, before the learning rate.
 
     Args:
         name: of OPTIMIZERS, each as in PyTorch unless said otherwise:
@@ -237,7 +237,7 @@ def make_optimizer(
 
 
 def projection(name):
-    """What the parameters become just before each update: params -> params, or None for nothing.
+    """Return what is done to the parameters just before each update: params -> params, or None for nothing.
 
     Args:
         name: of OPTIMIZERS.

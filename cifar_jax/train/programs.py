@@ -10,17 +10,6 @@ import jax.numpy as jnp
 from cifar_jax.machine.compilation import jit
 
 
-class Functions(NamedTuple):
-    """The pure functions that programs are made of: those of one run, or of the runs of a sweep."""
-
-    no_metrics: Callable  # () -> metrics of a training that has not begun
-    train_step: Callable  # (state, metrics, data, order) -> (state, metrics)
-    no_eval_metrics: Callable  # () -> metrics of an evaluation that has not begun
-    eval_step: Callable  # (variables, metrics, data, batch: int32 [] from 0) -> metrics
-    epoch_order: Callable  # (key, epoch, count) -> int32 [count]
-    eval_batch_size: int
-
-
 class Programs(NamedTuple):
     """The compiled programs of a run."""
 
@@ -31,10 +20,11 @@ class Programs(NamedTuple):
 
 
 def make_programs(functions, form, sharding=None, replicated=None, jit_step=None):
-    """The programs of such functions in the given form, compiled at first use.
+    """Make programs of pure functions in the given form, compiled at first use.
 
     Args:
-        functions: Functions.
+        functions: steps.Recipe, or what has the same methods: train_step and eval_step, with the metrics of no step
+            and the order that they begin with, and eval_batch_size.
         form: "scan": the steps of a call are one lax.scan, one launch for an accelerator. "loop": a
             Python loop over one compiled step, since XLA's CPU back end runs the convolutions of a
             scan on one thread. Both give the same result.

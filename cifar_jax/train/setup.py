@@ -15,10 +15,10 @@ from cifar_jax.machine import processes, runtime
 from cifar_jax.models import inference, weight_files
 from cifar_jax.train import (
     augment,
-    early_stopping,
     hyper,
     losses,
     mixing,
+    monitors,
     optimizers,
     programs,
     schedules,
@@ -50,7 +50,7 @@ class Setup:
 
 
 def build(config, dataset, make_programs=None, dropout_from_hyper=False):
-    """Puts the data on the devices and defines the programs; nothing is compiled yet.
+    """Put the data on the devices and define the programs; nothing is compiled yet.
 
     Args:
         config: checked ConfigDict.
@@ -115,17 +115,17 @@ def build(config, dataset, make_programs=None, dropout_from_hyper=False):
     if form == "auto":
         form = "loop" if jax.default_backend() == "cpu" else "scan"
     if make_programs:
-        made = make_programs(recipe, form, mesh)
+        compiled = make_programs(recipe, form, mesh)
     elif streamed:
         total = config.total_epochs * steps_per_epoch
-        made = streaming.make_programs(recipe, mesh, total, config.dataset.threads)
+        compiled = streaming.make_programs(recipe, mesh, total, config.dataset.threads)
     else:
-        made = steps.make_programs(recipe, form, mesh_lib.replicated(mesh))
+        compiled = steps.make_programs(recipe, form, mesh_lib.replicated(mesh))
     return Setup(
         config=config,
         dataset=dataset,
         recipe=recipe,
-        programs=made,
+        programs=compiled,
         put=put,
         train=put(images, labels, train_indices),
         validation=validation,
@@ -135,7 +135,7 @@ def build(config, dataset, make_programs=None, dropout_from_hyper=False):
 
 
 def streams(config, size, mesh):
-    """Whether images of `size` bytes are to stay on the host, as config.dataset.residency has it."""
+    """Return whether images of `size` bytes are to stay on the host, as config.dataset.residency has it."""
     if config.dataset.residency != "auto":
         return config.dataset.residency == "stream"
     if config.parallel.backend == "pmap":
@@ -146,11 +146,11 @@ def streams(config, size, mesh):
 
 
 def on_devices(config, mesh, images, labels, rows=None):
-    """A split on the devices, as config.parallel.dataset has it: steps.Data.
+    """Put a split on the devices, as config.parallel.dataset has it: steps.Data.
 
     Args:
         images, labels: uint8 [N, H, W, C] and int32 [N].
-        rows: those of it; None for all.
+        rows: of the split; None for all.
     """
     everywhere = mesh_lib.replicated(mesh)
     images, labels = (np.asarray(x if rows is None else x[rows]) for x in (images, labels))
@@ -161,7 +161,7 @@ def on_devices(config, mesh, images, labels, rows=None):
 
 
 def make_recipe(config, dataset, steps_per_epoch):
-    """The Recipe of a config, for one device: its structure. Its numbers are those of hyper.from_config.
+    """Make the Recipe of a config, for one device: the structure. The numbers are those of hyper.from_config.
 
     Raises:
         ConfigError: as of `build`.
@@ -216,7 +216,7 @@ def make_recipe(config, dataset, steps_per_epoch):
 
 
 def remark_on_data(config, dataset):
-    """What is to be said of the data before training; "" of most."""
+    """Say what is odd about the data before training; "" of most."""
     constant = [str(i) for i, each in enumerate(dataset.std) if not each]
     if not constant or config.dataset.normalization != "statistics":
         return ""
@@ -227,7 +227,7 @@ def remark_on_data(config, dataset):
 
 
 def initial_state(setup, with_weights=True):
-    """The TrainState of a run before its first step, on its mesh.
+    """Make the TrainState of a run before its first step, on its mesh.
 
     Args:
         setup: Setup.
@@ -249,16 +249,16 @@ def initial_state(setup, with_weights=True):
 
 
 def state_options(config):
-    """What a config decides of state.initial_state beside the numbers: its keyword arguments."""
+    """Return what a config decides of state.initial_state beside the numbers: keyword arguments."""
     return {
-        "plateau_mode": early_stopping.mode_of(config.schedule.monitor),
-        "stopping_mode": early_stopping.mode_of(config.early_stopping.monitor),
+        "plateau_mode": monitors.mode_of(config.schedule.monitor),
+        "stopping_mode": monitors.mode_of(config.early_stopping.monitor),
         "ema": config.ema.decay > 0,
     }
 
 
 def initial_variables(setup):
-    """What a run does not draw: the weights of config.model.weights, or what the model takes from the data.
+    """Read what a run does not draw: the weights of config.model.weights, or what the model takes from the data.
 
     Returns:
         dict, for `with_variables`; the same for all seeds.
@@ -273,7 +273,7 @@ def initial_variables(setup):
 
 
 def variables_from_data(recipe, model_name, images):
-    """What a model takes from the training images, uint8 [N, H, W, C], for `with_variables`; {} for most."""
+    """Compute what a model takes from the training images, uint8 [N, H, W, C], for `with_variables`; {} for most."""
     from_data = models.lookup(model_name).from_data
     if from_data is None:
         return {}
@@ -282,5 +282,5 @@ def variables_from_data(recipe, model_name, images):
 
 
 def with_variables(start, given):
-    """The TrainState with those of its `params` and `batch_stats` that are given, layer by layer."""
+    """Put the given `params` and `batch_stats` into a TrainState, layer by layer."""
     return start.replace(**{name: getattr(start, name) | tree for name, tree in given.items()})

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from cifar_jax.errors import ConfigError
 from cifar_jax.machine.mesh import AXIS, over_devices
-from cifar_jax.models import layers
+from cifar_jax.models.ops import choice
 from cifar_jax.train.gradients import Gradients
 
 
@@ -33,26 +33,26 @@ class Spread:
         return self.mesh.size if self.mesh else 1
 
     def constrain(self, array):
-        """A [B, ...] array of a program that is written for the whole batch, shared out over the devices."""
+        """Share out over the devices a [B, ...] array of a program that is written for the whole batch."""
         if self.devices == 1:
             return array
         return lax.with_sharding_constraint(array, over_devices(self.mesh))
 
     def local_shard(self, array):
-        """What a training step works on of a [B, ...] array: under pmap a device's share, else all of it."""
+        """Take what a training step works on of a [B, ...] array: under pmap a device's share, else all of it."""
         if self.devices == 1 or self.backend == "jit":
             return self.constrain(array)
         share = array.shape[0] // self.devices
         return lax.dynamic_slice_in_dim(array, lax.axis_index(AXIS) * share, share)
 
     def all_gather(self, array):
-        """The [B, ...] array of which this program has what `local_shard` gives."""
+        """Gather the [B, ...] array of which this program has what `local_shard` gives."""
         if self.devices == 1 or self.backend == "jit":
             return array
         return lax.all_gather(array, AXIS, tiled=True)
 
     def gradients(self, function):
-        """A function of gradients.py for the whole batch, out of one for a device's share of it."""
+        """Make a function of gradients.py for the whole batch, out of one for a device's share of the batch."""
         if self.devices == 1 or (self.backend == "jit" and self.batch_norm == "global"):
             return function
         synchronized = self.batch_norm == "global"
@@ -61,10 +61,10 @@ class Spread:
             key = jax.random.fold_in(
                 key, lax.axis_index(AXIS)
             )  # dropout differs from device to device
-            with layers.statistics_over(AXIS) if synchronized else contextlib.nullcontext():
-                loss, logits, *found = function(params, batch_stats, images, targets, key)
-            loss, *found = lax.pmean((loss, *found), AXIS)
-            return Gradients(loss, logits, *found)
+            with choice.statistics_over(AXIS) if synchronized else contextlib.nullcontext():
+                loss, logits, *rest = function(params, batch_stats, images, targets, key)
+            loss, *rest = lax.pmean((loss, *rest), AXIS)
+            return Gradients(loss, logits, *rest)
 
         if self.backend == "pmap":
             return of_a_share
@@ -79,7 +79,7 @@ class Spread:
 
 
 def pmap(mesh, function, static_argnums=(), donate_argnums=()):
-    """jax.pmap of a function all of whose arguments and results every device has whole, to be called as jax.jit's.
+    """Map, by jax.pmap, a function whose arguments and results every device has whole; to be called as jax.jit's.
 
     Args:
         mesh: of `data_mesh`.
@@ -103,7 +103,7 @@ def pmap(mesh, function, static_argnums=(), donate_argnums=()):
 
 
 def check_batch(config, devices):
-    """Refuses a batch that does not divide evenly over the devices and into the parts of accumulate_steps.
+    """Refuse a batch that does not divide evenly over the devices and into the parts of accumulate_steps.
 
     Raises:
         ConfigError: naming the nearest sizes that do.

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from cifar_jax.machine import compilation
-from cifar_jax.train import early_stopping, schedules
+from cifar_jax.train import monitors
 from cifar_jax.train.hyper import Hyperparameters
 
 # A run's key is split by purpose, then by epoch or step: what is drawn depends on where the run
@@ -23,20 +23,20 @@ class TrainState:
     averaged: Any  # moving averages {"params", "batch_stats"}; {} without
     opt_state: Any  # of Optax
     hyper: Hyperparameters  # never changes
-    plateau: schedules.PlateauState
-    early_stopping: early_stopping.EarlyStoppingState
+    plateau: monitors.PlateauState
+    early_stopping: monitors.EarlyStoppingState
     key: jax.Array  # uint32 [2], the seed's key; never changes
 
     @property
     def variables(self):
-        """What the model is evaluated with: the moving averages where there are any."""
+        """The arrays that the model is evaluated with: the moving averages where there are any."""
         return self.averaged or {"params": self.params, "batch_stats": self.batch_stats}
 
 
 def initial_state(
     model, optimizer, hyper, key, image_shape, *, plateau_mode="min", stopping_mode="min", ema=False
 ):
-    """The state before the first step, as a pure function of the key and of the numbers in `hyper`.
+    """Make the state before the first step, as a pure function of the key and of the numbers in `hyper`.
 
     Args:
         model: flax module, called with images [B, H, W, C] and `train`.
@@ -61,14 +61,14 @@ def initial_state(
         averaged=copies if ema else {},
         opt_state=optimizer(hyper).init(params),
         hyper=jax.tree.map(jnp.copy, hyper),
-        plateau=schedules.plateau_init(plateau_mode),
-        early_stopping=early_stopping.init(stopping_mode),
+        plateau=monitors.plateau_init(plateau_mode),
+        early_stopping=monitors.stopping_init(stopping_mode),
         key=key,
     )
 
 
 def create_state(model, optimizer, hyper, seed, image_shape, **options):
-    """`initial_state` of an integer seed, compiled; for the arguments see there."""
+    """Make the `initial_state` of an integer seed, compiled; for the arguments see there."""
 
     def build(hyper, key):
         return initial_state(model, optimizer, hyper, key, image_shape, **options)

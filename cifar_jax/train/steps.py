@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import optax
 
 from cifar_jax.metrics import EvalMetrics, TrainMetrics
-from cifar_jax.models import layers
 from cifar_jax.models.inference import Inference
+from cifar_jax.models.ops import choice
 from cifar_jax.train import augment, ema, gradients, losses, mixing, programs
 from cifar_jax.train import spread as spread_lib
 from cifar_jax.train.hyper import Hyperparameters
@@ -28,29 +28,8 @@ class Data(NamedTuple):
     labels: jax.Array  # int32 [N]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe(Inference):
-    """What a step needs beside arrays; constant while a program is compiled.
-
-    Numbers that a sweep maps over are no part of it: they stand in TrainState.hyper.
-    """
-
-    optimizer: Callable[[Hyperparameters], optax.GradientTransformation]
-    schedule: Callable[[jax.Array], jax.Array]  # step -> factor of the learning rate
-    loss: Callable  # of losses.make_loss
-    augmentation: augment.Augmentation
-    batch_size: int
-    eval_batch_size: int
-    mix: mixing.Mixing = mixing.Mixing()
-    project: Callable | None = None  # of optimizers.projection
-    ema_decay: float = 0.0  # 0 = no averages
-    dropout_from_hyper: bool = False  # else the model's own attribute, a constant of the program
-    accumulate_steps: int = 1  # parts of a batch, one after the other
-    spread: spread_lib.Spread = spread_lib.Spread()
-
-
 def epoch_order(key, epoch, count):
-    """The order in which an epoch visits the images: a permutation, int32 [count].
+    """Draw the order in which an epoch visits the images: a permutation, int32 [count].
 
     Args:
         key: TrainState.key.
@@ -62,12 +41,12 @@ def epoch_order(key, epoch, count):
 
 
 def alternating_mask(key, indices, epoch):
-    """augment.alternating_mask of a run; `key` is TrainState.key."""
+    """Return augment.alternating_mask of a run; `key` is TrainState.key."""
     return augment.alternating_mask(jax.random.fold_in(key, FLIP), indices, epoch)
 
 
 def train_step(recipe, state, metrics, data, order):
-    """One step of stochastic gradient descent.
+    """Do one step of stochastic gradient descent.
 
     The loss that is counted is the training loss, with all that belongs to it (smoothing, weights,
     mixed labels). Accuracy is that of the label; of mixed labels the one with the greater share.
@@ -92,7 +71,7 @@ def train_step(recipe, state, metrics, data, order):
 
 
 def train_on_batch(recipe, state, metrics, images, labels, indices, epoch):
-    """`train_step` of a batch that is chosen: augments it, takes its gradient, updates the state.
+    """Do `train_step` of a batch that is chosen: augment it, take its gradient, update the state.
 
     Args:
         images: uint8 [B, H, W, C]; under pmap this device's share of them, the next two likewise.
@@ -133,19 +112,19 @@ def train_on_batch(recipe, state, metrics, images, labels, indices, epoch):
 
     gradients_of = gradients.at_once(loss_of)
     if recipe.accumulate_steps > 1:
-        gradients_of = gradients.in_parts(gradients_of, recipe.accumulate_steps, layers.on_cpu())
-    found = spread.gradients(gradients_of)(
+        gradients_of = gradients.in_parts(gradients_of, recipe.accumulate_steps, choice.on_cpu())
+    gradient = spread.gradients(gradients_of)(
         state.params, state.batch_stats, images, targets, dropout_key
     )
     optimizer = recipe.optimizer(state.hyper)
-    direction, opt_state = optimizer.update(found.params, state.opt_state, state.params)
+    direction, opt_state = optimizer.update(gradient.params, state.opt_state, state.params)
     learning_rate = state.hyper.learning_rate * recipe.schedule(state.step) * state.plateau.scale
     params = recipe.project(state.params) if recipe.project else state.params
     params = jax.tree.map(lambda p, d: (p - learning_rate * d).astype(p.dtype), params, direction)
     metrics = metrics.merge(
         TrainMetrics.single_from_model_output(
-            loss=found.loss,
-            logits=spread.all_gather(found.logits),
+            loss=gradient.loss,
+            logits=spread.all_gather(gradient.logits),
             labels=spread.all_gather(labels),
             learning_rate=learning_rate,
             step=state.step,
@@ -153,12 +132,12 @@ def train_on_batch(recipe, state, metrics, images, labels, indices, epoch):
     )
     step, averaged = state.step + 1, state.averaged
     if recipe.ema_decay:
-        trained = {"params": params, "batch_stats": found.batch_stats}
+        trained = {"params": params, "batch_stats": gradient.batch_stats}
         averaged = ema.update(averaged, trained, step, recipe.ema_decay)
     state = state.replace(
         step=step,
         params=params,
-        batch_stats=found.batch_stats,
+        batch_stats=gradient.batch_stats,
         averaged=averaged,
         opt_state=opt_state,
     )
@@ -166,7 +145,7 @@ def train_on_batch(recipe, state, metrics, images, labels, indices, epoch):
 
 
 def eval_step(recipe, variables, metrics, data, batch):
-    """Evaluates batch number `batch` of a split; the last one is padded and masked.
+    """Evaluate batch number `batch` of a split; the last one is padded and masked.
 
     The loss is plain cross entropy, whatever was trained with, so that runs can be compared.
 
@@ -189,32 +168,50 @@ def eval_step(recipe, variables, metrics, data, batch):
 
 
 def eval_on_batch(recipe, variables, metrics, images, labels, mask):
-    """`eval_step` of a batch that is chosen: uint8 [B, H, W, C], int32 [B], and bool [B], which images count."""
+    """Do `eval_step` of a batch that is chosen: uint8 [B, H, W, C], int32 [B], and bool [B], which images count."""
     logits = recipe.logits(variables, recipe.normalize(images))
     return metrics.add(losses.cross_entropy(logits, labels), logits, labels, mask)
 
 
 @jax.jit
 def all_finite(tree):
-    """Whether no leaf has a NaN or an infinite value: bool []."""
+    """Return whether no leaf has a NaN or an infinite value: bool []."""
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
-def functions(recipe):
-    """What the programs of one run are made of: Functions."""
-    return programs.Functions(
-        no_metrics=TrainMetrics.empty,
-        train_step=functools.partial(train_step, recipe),
-        no_eval_metrics=functools.partial(EvalMetrics.empty, recipe.num_classes),
-        eval_step=functools.partial(eval_step, recipe),
-        epoch_order=epoch_order,
-        eval_batch_size=recipe.eval_batch_size,
-    )
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe(Inference):
+    """All that a step needs beside arrays; constant while a program is compiled.
+
+    Numbers that a sweep maps over are no part of it: they stand in TrainState.hyper.
+    """
+
+    optimizer: Callable[[Hyperparameters], optax.GradientTransformation]
+    schedule: Callable[[jax.Array], jax.Array]  # step -> factor of the learning rate
+    loss: Callable  # of losses.make_loss
+    augmentation: augment.Augmentation
+    batch_size: int
+    eval_batch_size: int
+    mix: mixing.Mixing = mixing.Mixing()
+    project: Callable | None = None  # of optimizers.projection
+    ema_decay: float = 0.0  # 0 = no averages
+    dropout_from_hyper: bool = False  # else the model's own attribute, a constant of the program
+    accumulate_steps: int = 1  # parts of a batch, one after the other
+    spread: spread_lib.Spread = spread_lib.Spread()
+
+    # The steps as methods: programs.make_programs asks these of a recipe, or of a sweep's StackedSteps.
+    epoch_order = staticmethod(epoch_order)
+    no_metrics = staticmethod(TrainMetrics.empty)
+    train_step = train_step
+    eval_step = eval_step
+
+    def no_eval_metrics(self):
+        return EvalMetrics.empty(self.num_classes)
 
 
 def make_programs(recipe, form, replicated=None):
-    """The programs of one run; for the arguments see programs.make_programs."""
+    """Make the programs of one run; for the arguments see programs.make_programs."""
     spread, jit_step = recipe.spread, None
     if spread.devices > 1 and spread.backend == "pmap":
         jit_step = functools.partial(spread_lib.pmap, spread.mesh)
-    return programs.make_programs(functions(recipe), form, replicated, jit_step=jit_step)
+    return programs.make_programs(recipe, form, replicated, jit_step=jit_step)

@@ -14,12 +14,10 @@ import numpy as np
 from cifar_jax.config import jax_settings
 from cifar_jax.machine import compilation
 from cifar_jax.machine import mesh as mesh_lib
-from cifar_jax.metrics import EvalMetrics, TrainMetrics
 from cifar_jax.train import programs, steps
 
-AHEAD = (
-    2  # batches on the devices that are not yet asked for: one is copied while one is trained on
-)
+# Batches on the devices that are not yet asked for: one is copied while one is trained on.
+AHEAD = 2
 
 
 class Rows:
@@ -37,18 +35,18 @@ class Rows:
 
 
 def host_data(images, labels, rows=None):
-    """steps.Data whose images stay where they are: uint8 [N, H, W, C] and int32 [N], or rows of them."""
+    """Make steps.Data whose images stay where they are: uint8 [N, H, W, C] and int32 [N], or rows of them."""
     rows = np.arange(len(labels)) if rows is None else rows
     return steps.Data(Rows(images, rows), labels[rows])
 
 
 def batches(read, count, threads, start=0):
-    """read(start), read(start + 1), ... read(count - 1), by Grain: an iterator.
+    """Iterate over read(start), read(start + 1), ... read(count - 1), by Grain.
 
     Args:
         read: number of a batch -> pytree of arrays; called in threads, ahead of time.
         count: batches in all.
-        threads: that read; what they do is the operating system's page cache and NumPy's copy.
+        threads: that read; their work is the operating system's page cache and NumPy's copy.
         start: the first.
     """
     import grain  # its import takes a while, and most runs don't need it
@@ -60,7 +58,7 @@ def batches(read, count, threads, start=0):
 
 
 def ahead(iterator, place, depth=AHEAD):
-    """Items of an iterator, each put on the devices `depth` items before it is asked for."""
+    """Yield the items of an iterator, each put on the devices `depth` items before it is asked for."""
     waiting = collections.deque()
     for item in iterator:
         waiting.append(place(item))
@@ -78,7 +76,7 @@ class Placed:
         self.rows = np.unique(np.concatenate([np.arange(batch_size)[span] for span in spans]))
 
     def __call__(self, batch):
-        """A pytree of arrays of this process's rows as arrays on the devices, [B, ...] over all processes."""
+        """Put a pytree of arrays of this process's rows on the devices, [B, ...] over all processes."""
         return jax.tree.map(
             lambda own: jax.make_array_from_process_local_data(
                 self._sharding, own, (self._size, *own.shape[1:])
@@ -88,7 +86,7 @@ class Placed:
 
 
 def training_batches(data, key, placed, batch_size, total_steps, threads, start):
-    """(images, labels, indices) of the steps from `start` on, as steps.train_step would choose them.
+    """Yield (images, labels, indices) of the steps from `start` on, as steps.train_step would choose them.
 
     Args:
         data: of host_data.
@@ -112,7 +110,7 @@ def training_batches(data, key, placed, batch_size, total_steps, threads, start)
 
 
 def evaluation_batches(data, placed, batch_size, threads):
-    """(images, labels, mask) of a split, the last batch padded, as steps.eval_step chooses them."""
+    """Yield (images, labels, mask) of a split, the last batch padded, as steps.eval_step chooses them."""
     count = len(data.labels)
 
     def read(batch):
@@ -124,7 +122,7 @@ def evaluation_batches(data, placed, batch_size, threads):
 
 
 def make_programs(recipe, mesh, total_steps, threads):
-    """programs.Programs whose data is that of host_data; always a loop over one compiled step.
+    """Make programs.Programs whose data is that of host_data; always a loop over one compiled step.
 
     Args:
         recipe: steps.Recipe, spread over the mesh by jit.
@@ -133,8 +131,7 @@ def make_programs(recipe, mesh, total_steps, threads):
     """
     whole = mesh_lib.replicated(mesh)
     jit = functools.partial(compilation.jit, out_shardings=whole)
-    no_metrics = jit(TrainMetrics.empty)
-    no_eval_metrics = jit(functools.partial(EvalMetrics.empty, recipe.num_classes))
+    no_metrics, no_eval_metrics = jit(recipe.no_metrics), jit(recipe.no_eval_metrics)
     size, eval_size = recipe.batch_size, recipe.eval_batch_size
     placed, eval_placed = Placed(mesh, size), Placed(mesh, eval_size)
 

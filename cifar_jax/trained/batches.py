@@ -5,7 +5,7 @@ import numpy as np
 
 
 def apply_batched(step, batch_size, *arrays):
-    """What a step returns, for all images.
+    """Apply a step to all images.
 
     Args:
         step: arrays [batch_size, ...] -> pytree of arrays [batch_size, ...].
@@ -14,9 +14,9 @@ def apply_batched(step, batch_size, *arrays):
     Returns:
         the step's pytree of NumPy arrays [N, ...].
     """
-    count, found = len(arrays[0]), []
+    count, batches = len(arrays[0]), []
     for start in range(0, count, batch_size):
         places = np.minimum(np.arange(start, start + batch_size), count - 1)
         outputs = step(*(array[places] for array in arrays))
-        found.append(jax.tree.map(lambda leaf, n=count - start: np.asarray(leaf)[:n], outputs))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
+        batches.append(jax.tree.map(lambda leaf, n=count - start: np.asarray(leaf)[:n], outputs))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *batches)

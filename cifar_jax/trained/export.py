@@ -8,6 +8,7 @@ import os
 import pathlib
 
 from cifar_jax.errors import UserError
+from cifar_jax.machine import files
 from cifar_jax.trained import saved_model
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -19,7 +20,7 @@ MAX_BATCH = 4_096
 
 
 def probabilities(inference, variables, images):
-    """The softmax of the run's own evaluation.
+    """Return the softmax of the run's own evaluation.
 
     Args:
         inference: of the run.
@@ -36,15 +37,15 @@ def probabilities(inference, variables, images):
 
 
 def portable(run):
-    """`probabilities` of a run's model as a function of images alone, which is right on every platform.
+    """Return `probabilities` of a run's model as a function of images alone, which is right on every platform.
 
     Each platform is traced in its own formulations, whichever machine traces; the weights are shared, and XLA
     drops the other platforms' before it compiles. On two cores resnet18_dw then takes 0.13 s for 64 images, as
-    it does unexported; in the accelerators' formulations it took 0.45 s.
+    unexported; in the accelerators' formulations 0.45 s.
     """
     import jax
 
-    from cifar_jax.models import layers
+    from cifar_jax.models.ops import choice
 
     def traced(formulations):
         def call(variables, images):
@@ -57,21 +58,15 @@ def portable(run):
         return jax.lax.platform_dependent(
             run.variables,
             images,
-            cpu=traced(layers.cpu_formulations),
-            default=traced(layers.plain_formulations),
+            cpu=traced(choice.cpu_formulations),
+            default=traced(choice.plain_formulations),
         )
 
     return call
 
 
-def image_shape(run):
-    from cifar_jax import models
-
-    return models.lookup(run.config.model.name).input_shape
-
-
 def export(run, platforms=DEFAULT_PLATFORMS, batch=None):
-    """The model as a jax.export.Exported: uint8 [b, H, W, C] -> float32 [b, num_classes].
+    """Export the model as a jax.export.Exported: uint8 [b, H, W, C] -> float32 [b, num_classes].
 
     Args:
         run: trained.Trained.
@@ -83,7 +78,7 @@ def export(run, platforms=DEFAULT_PLATFORMS, batch=None):
     import jax
     from jax import export as jax_export
 
-    shape = jax_export.symbolic_shape(", ".join(map(str, (batch or "b", *image_shape(run)))))
+    shape = jax_export.symbolic_shape(", ".join(map(str, (batch or "b", *run.image_shape))))
     images = jax.ShapeDtypeStruct(shape, "uint8")
     with no_source_locations():
         exported = jax_export.export(jax.jit(portable(run)), platforms=platforms)(images)
@@ -91,7 +86,7 @@ def export(run, platforms=DEFAULT_PLATFORMS, batch=None):
 
 
 def at_version(exported, version):
-    """The same jax.export.Exported in another version of StableHLO.
+    """Write a jax.export.Exported anew in another version of StableHLO.
 
     Raises:
         UserError: it can't be said in that version.
@@ -112,7 +107,7 @@ def at_version(exported, version):
 
 @contextlib.contextmanager
 def no_source_locations():
-    """Keeps the folders of this machine out of what is lowered inside; its bytes are then the same anywhere."""
+    """Keep the folders of this machine out of a program that is lowered inside: its bytes are the same anywhere."""
     import jax
 
     wanted = {
@@ -130,7 +125,7 @@ def no_source_locations():
 
 
 def describe(run, exported, content, name, versions):
-    """What stands beside the file, JSON-able.
+    """Return what stands beside the file, JSON-able.
 
     Args:
         run: trained.Trained.
@@ -169,7 +164,7 @@ def describe(run, exported, content, name, versions):
 
 
 def check_target(path):
-    """Says before anything is computed that a file can't be written.
+    """Check that a file can be written, before anything is computed.
 
     Returns:
         pathlib.Path.
@@ -190,7 +185,7 @@ def check_target(path):
 
 @contextlib.contextmanager
 def writing(path, content, about):
-    """Writes the file and the one beside it, which get their names at the end: both, or neither if anything is raised.
+    """Write the file and the one beside it, which get their names at the end: both, or neither if anything is raised.
 
     Args:
         path: pathlib.Path of the file.
@@ -202,29 +197,23 @@ def writing(path, content, about):
         UserError: they can't be written.
     """
     text = json.dumps(about, indent=1, allow_nan=False) + "\n"
-    files = {beside(path): text.encode(), path: content}
-    partial = {each: each.with_name(f".{each.name}.partial") for each in files}
-    try:
-        with saved_model.refusals(path):
-            for each, data in files.items():
-                partial[each].write_bytes(data)
-        yield partial[path]
-        with saved_model.refusals(path):
-            for each in files:
-                partial[each].replace(each)
-    finally:
-        for each in partial.values():
-            with contextlib.suppress(OSError):
-                each.unlink()
+    with (
+        saved_model.refusals(path),
+        files.replacing(path) as partial,
+        files.replacing(beside(path)) as partial_beside,
+    ):
+        partial_beside.write_text(text)
+        partial.write_bytes(content)
+        yield partial
 
 
 def beside(path):
-    """Where stands what else one wants to know of a file."""
+    """Return the path of the JSON beside a file, which says what else one wants to know."""
     return path.with_name(f"{path.name}.json")
 
 
 def how_to_load(path, images):
-    """The lines of Python that load a file; `images` is what stands for them there."""
+    """Return the lines of Python that load a file, with the expression `images` for the images there."""
     return (
         "import jax, numpy as np\n"
         "from jax import export\n"
@@ -235,7 +224,7 @@ def how_to_load(path, images):
 
 
 def checked_platforms(text):
-    """The platforms that --platforms names, each once.
+    """Read the platforms that --platforms names, each once.
 
     Raises:
         UserError: none, or an unknown one.

@@ -33,7 +33,7 @@ except Exception as error:
 
 
 def questions(shape, count):
-    """Noise from nearly grey to full contrast, so that a network is sure of some and unsure of others.
+    """Draw noise from nearly grey to full contrast, so that a network is sure of some and unsure of others.
 
     Args:
         shape: [H, W, C].
@@ -47,7 +47,7 @@ def questions(shape, count):
 
 
 def own_answers(run, images):
-    """The probabilities of the run's own evaluation: float [B, num_classes]."""
+    """Return the probabilities of the run's own evaluation: float [B, num_classes]."""
     from cifar_jax import trained
 
     return special.softmax(trained.logits(run, images).astype(np.float64), axis=1)
@@ -61,7 +61,7 @@ def tolerance(run):
 
 
 def platform_here(platforms):
-    """One of `platforms` that another process can use on this machine, an accelerator first; "" for none."""
+    """Return one of `platforms` that another process can use on this machine, an accelerator first; "" for none."""
     import jax
 
     for name in ("cuda", "rocm"):  # not "tpu", which this process holds alone
@@ -72,7 +72,7 @@ def platform_here(platforms):
 
 
 def call(lines, images, environment):
-    """What Python lines make of images, in a process of its own.
+    """Run Python lines on images, in a process of its own.
 
     Args:
         lines: read images.npy and set `probabilities`.
@@ -88,17 +88,17 @@ def call(lines, images, environment):
         np.save(folder / "images.npy", images)
         (folder / "lines.py").write_text(lines)
         command = [sys.executable, "-c", PROGRAM]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True)
-        if not done.returncode:
+        ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True)
+        if not ended.returncode:
             return np.load(folder / "probabilities.npy")
         error = folder / "error.txt"
-        why = error.read_text() if error.exists() else f"it ended with code {done.returncode}"
+        why = error.read_text() if error.exists() else f"it ended with code {ended.returncode}"
     raise ValueError(" ".join(why.split())[:300])
 
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """Who calls something that was written."""
+    """A program that calls something that was written."""
 
     name: str  # with its version
     of: str  # what was written
@@ -109,7 +109,7 @@ class Reader:
 
 
 def of_file(path, lines, platforms):
-    """The reader of a .jaxexport.
+    """Return the reader of a .jaxexport.
 
     Args:
         path: of what the user asked for.
@@ -129,18 +129,17 @@ def of_file(path, lines, platforms):
 
 
 def of_saved_model(path, lines, platforms, tensorflow):
-    """The reader of a SavedModel, on the CPU alone; as `of_file`, and TensorFlow's version."""
+    """Return the reader of a SavedModel, on the CPU alone; as `of_file`, and TensorFlow's version."""
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    environment.pop(
-        "XLA_FLAGS", None
-    )  # they are for JAX's own XLA; one that another does not know ends it
+    # The flags are for JAX's own XLA; another XLA ends at one that it does not know.
+    environment.pop("XLA_FLAGS", None)
     platform = "cpu" if "cpu" in platforms else ""
     way_out = "give a fixed batch (--batch 1), use another TensorFlow, or leave --savedmodel away"
     return Reader(f"TensorFlow {tensorflow}", str(path), lines, platform, environment, way_out)
 
 
 def check(run, images, readers):
-    """Has each reader say what the run says.
+    """Compare what each reader says with what the run says.
 
     Args:
         run: trained.Trained.

@@ -31,9 +31,14 @@ class Trained:
     checkpoint: str  # what was asked for: "best", "last" or a step
     step: int
 
+    @property
+    def image_shape(self):
+        """(H, W, C) of the model's images."""
+        return models.lookup(self.config.model.name).input_shape
+
 
 def open_run(workdir, checkpoint=None, data_dir=None):
-    """Reads a checkpoint and the data set of its run.
+    """Read a checkpoint and the data set of its run.
 
     Args:
         workdir: folder of the run.
@@ -44,44 +49,39 @@ def open_run(workdir, checkpoint=None, data_dir=None):
     Raises:
         UserError: no such run or checkpoint, a damaged one, or data that is not there or not the run's.
     """
-    found = _read(workdir, checkpoint)
-    workdir, config, about = found.workdir, found.config, found.about
+    run = _read(workdir, checkpoint)
+    where, fingerprint = run.config.dataset, run.about["dataset_fingerprint"]
     if data_dir is not None:
-        config.dataset.data_dir = str(data_dir)
-    where = config.dataset
-    known = about["dataset_fingerprint"]
-    dataset = data.load(where.name, where.data_dir, where.archive, print, known)
-    if dataset.fingerprint != known:
+        where.data_dir = str(data_dir)
+    dataset = data.load(where.name, where.data_dir, where.archive, print, fingerprint)
+    if dataset.fingerprint != fingerprint:
         raise UserError(
-            f"{workdir} was trained on other {dataset.name} data (fingerprint "
-            f"{known[:12]} there, {dataset.fingerprint[:12]} here); give the "
+            f"{run.workdir} was trained on other {dataset.name} data (fingerprint "
+            f"{fingerprint[:12]} there, {dataset.fingerprint[:12]} here); give the "
             "folder of that data with --data_dir"
         )
-    return found.with_data(dataset)
+    return run.with_data(dataset)
 
 
-def open_model(workdir, checkpoint=None, data_dir=None):
-    """As open_run, for images of one's own: the data set need not be there.
+def open_model(workdir, checkpoint=None):
+    """Read a checkpoint as open_run does, for images of one's own: the data set need not be there.
 
-    What a model has to know of its data, the classes' names and the normalisation, stands in its
-    checkpoint. In one of an older version it does not: the data set is then opened after all.
+    What a model has to know of its data, the classes' names and the normalisation, stands in its checkpoint.
 
     Args:
-        workdir, checkpoint, data_dir: of open_run.
+        workdir, checkpoint: of open_run.
     Returns:
         Trained, whose data set has no arrays.
     Raises:
         UserError: as open_run.
     """
-    found = _read(workdir, checkpoint)
-    if "dataset" not in found.about:
-        return open_run(workdir, found.checkpoint, data_dir)
+    run = _read(workdir, checkpoint)
 
     def read(split):
-        raise UserError(f"the images of {found.workdir} were not opened; open_run does that")
+        raise UserError(f"the images of {run.workdir} were not opened; open_run does that")
 
-    about = found.about
-    return found.with_data(data.from_facts(about["dataset"], about["dataset_fingerprint"], read))
+    facts, fingerprint = run.about["dataset"], run.about["dataset_fingerprint"]
+    return run.with_data(data.from_facts(facts, fingerprint, read))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,29 +119,20 @@ def _read(workdir, checkpoint):
     workdir = pathlib.Path(workdir).expanduser()
     chosen = "best" if checkpoint is None else checkpoint
     variables, about, step = reader.read_run(workdir, chosen)
-    config = _config(workdir, about)
-    if not isinstance(about.get("dataset_fingerprint"), str):
-        raise UserError(f"{workdir} has a checkpoint that does not say what data it is of")
+    try:
+        config = config_lib.of_record(about["config"])
+    except ConfigError as error:
+        raise UserError(
+            f"{workdir} holds a run of another version of cifar_jax: {error}"
+        ) from error
     if checkpoint is None and config.selection == "last":
         chosen = "last"
         variables, _, step = reader.read_run(workdir, chosen)
     return _Checkpoint(workdir, config, about, variables, str(chosen), step)
 
 
-def _config(workdir, about):
-    """The config of a checkpoint; fields it does not have yet are at their defaults."""
-    try:
-        return config_lib.of_record(about["config"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{workdir} has a checkpoint without a config") from error
-    except ConfigError as error:
-        raise UserError(
-            f"{workdir} holds a run of another version of cifar_jax: {error}"
-        ) from error
-
-
 def split(trained, name):
-    """The images and labels of a split, and their numbers in the data set's own.
+    """Return the images and labels of a split, and their numbers in the data set's own.
 
     Args:
         trained: Trained.
@@ -166,7 +157,7 @@ def split(trained, name):
 
 
 def logits(trained, images, batch_size=None):
-    """What the model says of images, as the run itself evaluates: with its test-time augmentation.
+    """Return the logits of images as the run itself evaluates them: with its test-time augmentation.
 
     Args:
         trained: Trained.
@@ -183,13 +174,13 @@ def logits(trained, images, batch_size=None):
 
 
 def eval_batch_size(trained):
-    """Images of a step of the run's own evaluation."""
+    """Return how many images a step of the run's own evaluation takes."""
     return min(trained.config.eval_batch_size, max(trained.dataset.sizes.values()))
 
 
 @functools.lru_cache(maxsize=8)
 def logits_step(inference):
-    """A compiled (variables, uint8 [B, H, W, C]) -> float32 [B, num_classes]."""
+    """Return a compiled (variables, uint8 [B, H, W, C]) -> float32 [B, num_classes]."""
 
     @compilation.jit
     def step(variables, images):

@@ -14,7 +14,7 @@ SIZES = (1, 8, 64)
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What is found out about a file."""
+    """The classes of a picture in a file, or why there are none."""
 
     file: str
     predictions: tuple[tuple[str, float], ...] = ()  # (class, confidence), the surest first
@@ -28,7 +28,7 @@ class Answer:
 
 
 def predict(run, paths, top=3, note=lambda line: None):
-    """Classifies pictures; only those of one step are held at a time.
+    """Classify pictures, of which only those of one step are held at a time.
 
     Args:
         run: trained.Trained.
@@ -44,41 +44,41 @@ def predict(run, paths, top=3, note=lambda line: None):
 
     from cifar_jax.data import image_files
 
-    found = []
+    files = []
     for path in paths:
-        files, refused, left_out = image_files.find(path)
-        found += [*refused, *files]
+        taken, refused, left_out = image_files.find(path)
+        files += [*refused, *taken]
         if left_out:
             note(f"{str(path)[:200]}: {said_of(left_out)}")
-    size = next((each for each in SIZES if each >= len(found)), SIZES[-1])
+    size = next((each for each in SIZES if each >= len(files)), SIZES[-1])
     run = dataclasses.replace(run, variables=jax.device_put(run.variables))
-    for start in range(0, len(found), size):
-        pictures = [_picture(each) for each in found[start : start + size]]
+    for start in range(0, len(files), size):
+        pictures = [_picture(each) for each in files[start : start + size]]
         yield from _answers(run, pictures, size, top)
 
 
 def said_of(left_out, most=4):
-    """As "3 left out (2 .txt, 1 hidden)", of a Counter of kinds; the rarest are "other"."""
+    """Return words such as "3 left out (2 .txt, 1 hidden)" of a Counter of kinds; the rarest are "other"."""
     kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))[:most]
     if rest := left_out.total() - sum(count for _, count in kinds):
         kinds.append(("other", rest))
     return f"{left_out.total():,} left out ({', '.join(f'{n:,} {kind[:20]}' for kind, n in kinds)})"
 
 
-def _picture(found):
-    """(file, uint8 [32, 32, 3]) or, of what can't be read, (file, Unreadable)."""
+def _picture(file):
+    """Return (path, uint8 [32, 32, 3]) or, of what can't be read, (path, Unreadable)."""
     from cifar_jax.data import image_files
 
-    if isinstance(found, image_files.Unreadable):
-        return found.path, found
+    if isinstance(file, image_files.Unreadable):
+        return file.path, file
     try:
-        return found, image_files.read(found)
+        return file, image_files.read(file)
     except image_files.Unreadable as error:
-        return found, error
+        return file, error
 
 
 def _answers(run, pictures, size, top):
-    """The Answers to what `_picture` gives, at most `size` of them."""
+    """Yield the Answers to what `_picture` gives, at most `size` of them."""
     from cifar_jax import trained
 
     images = [picture for _, picture in pictures if isinstance(picture, np.ndarray)]
@@ -100,6 +100,6 @@ def _answers(run, pictures, size, top):
 
 
 def surest(confidences, class_names, top):
-    """The `top` classes of greatest confidence, of equals the first: a tuple of (name, confidence)."""
+    """Return the `top` classes of greatest confidence, of equals the first: a tuple of (name, confidence)."""
     order = np.argsort(-confidences, kind="stable")[:top]
     return tuple((str(class_names[k]), float(confidences[k])) for k in order)

@@ -9,15 +9,14 @@ from cifar_jax.errors import UserError
 
 
 def tensorflow():
-    """The module, kept away from GPUs, all of whose memory it would take.
+    """Return TensorFlow's module, kept away from GPUs, all of whose memory it would take.
 
     Raises:
         UserError: it is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault(
-        "TF_ENABLE_ONEDNN_OPTS", "0"
-    )  # of which it would tell; nothing is computed here
+    # Of oneDNN it would tell a line, and nothing is computed here.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
         import tensorflow as tf
     except ImportError as error:
@@ -33,7 +32,7 @@ def tensorflow():
 
 @contextlib.contextmanager
 def new_folder(folder):
-    """A folder to write into, which becomes `folder` at the end; where anything is raised it is removed.
+    """Make a folder to write into, which becomes `folder` at the end, and is removed if anything is raised.
 
     Raises:
         UserError: there is something of that name already, or it can't be written.
@@ -55,7 +54,7 @@ def new_folder(folder):
 
 @contextlib.contextmanager
 def refusals(path):
-    """Turns what the system refuses into a UserError."""
+    """Raise a UserError for what the system refuses inside."""
     try:
         yield
     except OSError as error:
@@ -63,7 +62,7 @@ def refusals(path):
 
 
 def write(folder, exported):
-    """Writes a SavedModel: signature `serving_default`, `images` -> {"probabilities"}.
+    """Write a SavedModel: signature `serving_default`, `images` -> {"probabilities"}.
 
     TensorFlow calls the program as it is, by the operation that jax2tf uses, so that nothing is traced again and
     both files hold the same.
@@ -105,12 +104,12 @@ def write(folder, exported):
 
 
 def _shape(aval):
-    """In TensorFlow's words: None for a symbol."""
+    """Return the shape in TensorFlow's words: None for a symbol."""
     return [size if isinstance(size, int) else None for size in aval.shape]
 
 
 def how_to_load(folder, images):
-    """The lines of Python that load a folder; `images` is what stands for them there."""
+    """Return the lines of Python that load a folder, with the expression `images` for the images there."""
     return (
         "import numpy as np, tensorflow as tf\n"
         f"model = tf.saved_model.load({str(folder)!r})\n"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cifar_jax.analysis import calibration
+from cifar_jax.analysis import scores
 
 
 def by_loop(confidences, correct, bins):
@@ -28,23 +28,23 @@ def test_calibration_error_is_that_of_a_plain_loop(bins, dtype):
     confidences = random.uniform(0.1, 1, 500).astype(dtype)
     confidences[:5] = np.linspace(0, 1, 6)[1:]  # on the edges of ten bins
     correct = random.uniform(size=500) < confidences**2
-    found = calibration.reliability(confidences, correct, bins)
+    binned = scores.reliability(confidences, correct, bins)
     expected = by_loop(confidences, correct, bins)
-    assert calibration.expected_calibration_error(found) == pytest.approx(expected, rel=1e-9)
-    assert found.count.sum() == 500 and found.hits.sum() == correct.sum()
+    assert scores.expected_calibration_error(binned) == pytest.approx(expected, rel=1e-9)
+    assert binned.images.sum() == 500 and binned.hits.sum() == correct.sum()
 
 
 def test_a_bin_by_hand():
-    found = calibration.reliability(np.array([0.5, 0.9, 1.0, 1.0]), [True, True, True, False], 2)
-    assert found.count.tolist() == [1, 3] and found.hits.tolist() == [1, 2]
-    assert found.low.tolist() == [0, 0.5] and found.high.tolist() == [0.5, 1]
-    np.testing.assert_allclose(found.confidence, [0.5, 2.9 / 3])
+    bins = scores.reliability(np.array([0.5, 0.9, 1.0, 1.0]), [True, True, True, False], 2)
+    assert bins.images.tolist() == [1, 3] and bins.hits.tolist() == [1, 2]
+    assert bins.low.tolist() == [0, 0.5] and bins.high.tolist() == [0.5, 1]
+    np.testing.assert_allclose(bins.confidence, [0.5, 2.9 / 3])
     # (1 |1 - 0.5| + 3 |2/3 - 2.9/3|) / 4
-    assert calibration.expected_calibration_error(found) == pytest.approx(0.35)
+    assert scores.expected_calibration_error(bins) == pytest.approx(0.35)
 
 
 def test_empty_bins_and_no_images():
-    found = calibration.reliability(np.array([1.0 + 1e-7]), [True])
-    assert found.count.tolist() == [0] * 14 + [1] and np.isnan(found.accuracy[:14]).all()
-    none = calibration.reliability(np.zeros(0), [])
-    assert math.isnan(calibration.expected_calibration_error(none))
+    bins = scores.reliability(np.array([1.0 + 1e-7]), [True])
+    assert bins.images.tolist() == [0] * 14 + [1] and np.isnan(bins.accuracy[:14]).all()
+    none = scores.reliability(np.zeros(0), [])
+    assert math.isnan(scores.expected_calibration_error(none))

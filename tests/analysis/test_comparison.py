@@ -17,18 +17,18 @@ def paired(both, only_first, only_second, neither):
 
 
 def test_few_discordant_pairs_are_tested_exactly():
-    found = comparison.mcnemar(*paired(50, 3, 9, 8))
-    assert found[:4] == (50, 3, 9, 8) and found.test == "exact binomial"
+    tested = comparison.mcnemar(*paired(50, 3, 9, 8))
+    assert tested[:4] == (50, 3, 9, 8) and tested.test == "exact binomial"
     # 2 (C(12, 0) + ... + C(12, 3)) / 2^12, which is also SciPy's two-sided test
-    assert found.p == pytest.approx(2 * (1 + 12 + 66 + 220) / 4096, rel=1e-12)
-    assert found.p == pytest.approx(scipy.stats.binomtest(3, 12).pvalue, rel=1e-12)
+    assert tested.p == pytest.approx(2 * (1 + 12 + 66 + 220) / 4096, rel=1e-12)
+    assert tested.p == pytest.approx(scipy.stats.binomtest(3, 12).pvalue, rel=1e-12)
 
 
 def test_many_discordant_pairs_are_tested_by_chi_squared():
-    found = comparison.mcnemar(*paired(0, 86, 150, 0))
-    assert found.test.startswith("chi-squared")
+    tested = comparison.mcnemar(*paired(0, 86, 150, 0))
+    assert tested.test.startswith("chi-squared")
     statistic = (64 - 1) ** 2 / 236
-    assert found.p == pytest.approx(math.erfc(math.sqrt(statistic / 2)), rel=1e-12)
+    assert tested.p == pytest.approx(math.erfc(math.sqrt(statistic / 2)), rel=1e-12)
 
 
 @pytest.mark.parametrize("discordant", [0, 5, 20])
@@ -50,8 +50,8 @@ def evaluation(accuracy=0.5, **changed):
     keys = ("workdir", "checkpoint", "step", "optimistic", "model", "accuracy_interval")
     keys += ("top5_accuracy", "loss", "macro", "weighted", "per_class", "confusion")
     data = {"name": "digits", "fingerprint": "a" * 64, "class_names": ["0", "1"]}
-    found = {"split": "test", "dataset": data, "images": 4, "calibration": {"error": 0.1}}
-    return dict.fromkeys(keys) | found | {"accuracy": accuracy} | changed
+    fields = {"split": "test", "dataset": data, "images": 4, "calibration": {"error": 0.1}}
+    return dict.fromkeys(keys) | fields | {"accuracy": accuracy} | changed
 
 
 def prediction(right, label=(0, 1, 0, 1), index=(0, 1, 2, 3)):
@@ -62,12 +62,12 @@ def prediction(right, label=(0, 1, 0, 1), index=(0, 1, 2, 3)):
 
 def test_every_pair_is_compared():
     runs = {"a": [1, 1, 1, 0], "b": [1, 1, 0, 0], "c": [0, 0, 0, 0]}
-    found = comparison.compare(
+    compared = comparison.compare(
         {name: evaluation(np.mean(right)) for name, right in runs.items()},
         {name: prediction(right) for name, right in runs.items()},
     )
-    assert [run["name"] for run in found["runs"]] == ["a", "b", "c"]
-    tests = {(each["first"], each["second"]): each for each in found["mcnemar"]}
+    assert [run["name"] for run in compared["runs"]] == ["a", "b", "c"]
+    tests = {(each["first"], each["second"]): each for each in compared["mcnemar"]}
     assert list(tests) == [("a", "b"), ("a", "c"), ("b", "c")]
     assert tests["a", "c"]["difference"] == 0.75 and tests["a", "c"]["only_first"] == 3
     assert tests["a", "c"]["p"] == 0.25 and tests["a", "c"]["p_holm"] == 0.75

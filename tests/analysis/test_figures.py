@@ -3,7 +3,26 @@
 import numpy as np
 import pytest
 
-from cifar_jax.analysis import curves, figures, result
+from cifar_jax.analysis import figures, result
+from cifar_jax.analysis.charts import evaluation as charts
+from cifar_jax.analysis.charts import training
+
+
+def values(part, chart):
+    """The rows that a part of a chart shows."""
+    return part.get("data", chart.get("data"))["values"]
+
+
+def points(chart, part, layer=0):
+    """[x, value] of the points of each series of a part of a figure of curves."""
+    series = {}
+    for each in values(chart["vconcat"][part]["layer"][layer], chart):
+        series.setdefault(each["series"], []).append([each["x"], each["value"]])
+    return series
+
+
+def drawn(*arguments, **options):
+    return training.of_file(*arguments, **options).to_dict()
 
 
 def described(num_classes, count=60, absent=False):
@@ -12,10 +31,10 @@ def described(num_classes, count=60, absent=False):
     logits = random.normal(size=(count, num_classes)).astype(np.float32)
     logits[np.arange(count), labels] += 2
     names = [f"class {i}" for i in range(num_classes)]
-    found = result.describe(labels, logits, names)
+    evaluation = result.describe(labels, logits, names)
     about = {"dataset": {"name": "odd", "class_names": names}, "model": {"name": "net"}}
     about |= {"split": "test", "config": {"selection": "last"}, "checkpoint": "best", "step": 7}
-    return found | about, {"label": labels, "logits": logits}
+    return evaluation | about, {"label": labels, "logits": logits}
 
 
 def row(split, step, epoch, loss, accuracy, **more):
@@ -35,59 +54,69 @@ ROWS = [
 
 
 def test_curves_by_epoch():
-    loss, accuracy, rate = curves.draw(ROWS, "epoch", ("best", 125)).axes
-    train, validation, mark = loss.lines[:3]
-    assert train.get_xydata().tolist() == [[1, 1.8], [2, 0.8]]
-    assert validation.get_xydata().tolist() == [[1, 1.5], [2, 1.25]]
-    assert mark.get_xdata() == [1, 1]
-    assert accuracy.lines[1].get_ydata().tolist() == [45, 50]
-    assert rate.lines[0].get_xydata().tolist() == [[0.8, 0.1], [1, 0.1], [1.8, 0.05], [2, 0.05]]
+    chart = drawn(ROWS, "epoch", ("best", 125))
+    assert points(chart, 0, 2) == {
+        **{"training": [[1, 1.8], [2, 0.8]], "validation": [[1, 1.5], [2, 1.25]]}
+    }
+    (mark,) = values(chart["vconcat"][0]["layer"][0], chart)
+    assert mark == {"x": 1, "label": "checkpoint best, step 125, epoch 1"}
+    assert [y for _, y in points(chart, 1, 1)["validation"]] == [45, 50]
+    rates = [[0.8, 0.1], [1, 0.1], [1.8, 0.05], [2, 0.05]]
+    assert points(chart, 2, 1) == {"learning rate": rates}
 
 
 def test_curves_by_step_merge_the_short_interval_at_an_epochs_end():
-    loss, accuracy, _ = curves.draw(ROWS, "step").axes
-    assert loss.lines[0].get_xydata().tolist() == [[125, 1.8], [250, 0.8]]
-    np.testing.assert_allclose(accuracy.lines[0].get_ydata(), [34, 62])
+    chart = drawn(ROWS, "step", ("best", 125))
+    assert points(chart, 0, 2)["training"] == [[125, 1.8], [250, 0.8]]
+    np.testing.assert_allclose(points(chart, 1, 1)["training"], [[125, 34], [250, 62]])
 
 
 def test_curves_of_odd_runs():
     without_validation = [each for each in ROWS[:3] if each["split"] != "validation"]
-    loss, *_ = curves.draw(without_validation, "epoch", ("last", 125)).axes
-    assert loss.lines[0].get_marker() == "o" and loss.lines[0].get_label() == "training"
-    assert curves.draw([], "epoch") is None
-    assert curves.draw(ROWS[:1], "epoch") is None  # killed within the first epoch
-    assert curves.draw(ROWS[:1], "step", ("last", 100)) is not None
-    on_test = curves.draw(ROWS, "epoch", selected_on="test").axes[0]
-    assert on_test.lines[1].get_label() == "test"
+    chart = drawn(without_validation, "epoch", ("last", 125))
+    assert points(chart, 0, 2).keys() == {"training"}
+    assert chart["vconcat"][0]["layer"][-1]["mark"]["type"] == "point"
+    last = ("last", 100)
+    assert training.of_file([], "epoch", last) is None
+    assert training.of_file(ROWS[:1], "epoch", last) is None  # killed within the first epoch
+    assert training.of_file(ROWS[:1], "step", last) is not None
+    assert "test" in points(drawn(ROWS, "epoch", last, selected_on="test"), 0, 2)
 
 
 def test_a_resumed_run_counts_each_step_once():
     again = [*ROWS, ROWS[3] | {"loss": 9.0}]
-    validation = curves.draw(again, "epoch").axes[0].lines[1]
-    assert validation.get_xydata().tolist() == [[1, 9.0], [2, 1.25]]
+    chart = drawn(again, "epoch", ("last", 250))
+    assert points(chart, 0, 2)["validation"] == [[1, 9.0], [2, 1.25]]
 
 
 def test_cells_of_a_confusion_matrix_hold_counts_and_per_cent():
     matrix = np.array([[3, 1], [0, 12]])
-    axes = figures.confusion(matrix, ["no", "yes"], "title").axes[0]
-    assert {text.get_text() for text in axes.texts} == {"3\n75.0 %", "1\n25.0 %", "12\n100.0 %"}
-    many = figures.confusion(np.eye(100, dtype=int), [str(i) for i in range(100)], "title")
-    assert not many.axes[0].texts and len(many.axes[0].get_yticklabels()) == 100
+    chart = charts.confusion(matrix, ["no", "yes"], "title").to_dict()
+    cells = {(each["images"], each["share"]) for each in values(chart, chart)}
+    assert cells == {(3, 0.75), (1, 0.25), (0, 0), (12, 1)}
+    texts = [each for each in chart["layer"] if each["mark"]["type"] == "text"]
+    assert [each["encoding"]["text"]["field"] for each in texts] == ["images", "share"]
+    many = charts.confusion(np.eye(100, dtype=int), [str(i) for i in range(100)], "title").to_dict()
+    assert [each["mark"]["type"] for each in many["layer"]] == ["rect", "point"]  # and a key
 
 
 @pytest.mark.parametrize("num_classes", [2, 10, 100])
 def test_bars_and_reliability_fit_the_evaluation(num_classes):
     evaluation, _ = described(num_classes, count=300, absent=num_classes > 2)
-    classes = figures.classes(evaluation["per_class"], evaluation["accuracy"], "").axes[0]
+    chart = charts.classes(evaluation["per_class"], evaluation["accuracy"], "title").to_dict()
+    bars = values(chart["layer"][0], chart)
     shown = [each["accuracy"] for each in evaluation["per_class"] if each["images"]]
-    np.testing.assert_allclose([bar.get_width() for bar in classes.patches], 100 * np.array(shown))
-    assert not any(line.get_clip_on() for line in classes.lines[:-1])  # those at 100 are seen whole
+    np.testing.assert_allclose([each["accuracy"] for each in bars], 100 * np.array(shown))
+    axis = chart["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    assert len(axis) == num_classes  # absent ones, too
     bins = [each for each in evaluation["calibration"]["bins"] if each["images"]]
-    top, bottom = figures.reliability(evaluation["calibration"], "").axes
-    assert [bar.get_height() for bar in bottom.patches] == [each["images"] for each in bins]
-    np.testing.assert_allclose(
-        [bar.get_height() for bar in top.patches], [100 * each["accuracy"] for each in bins]
-    )
+    chart = charts.reliability(evaluation["calibration"], "title").to_dict()
+    for part in (chart["vconcat"][0]["layer"][0], chart["vconcat"][1]):
+        rows = values(part, chart)
+        assert [each["images"] for each in rows] == [each["images"] for each in bins]
+        np.testing.assert_allclose(
+            [each["accuracy"] for each in rows], [100 * each["accuracy"] for each in bins]
+        )
 
 
 def test_examples_are_the_most_confident_or_drawn():

@@ -1,5 +1,7 @@
 """Names are text in every figure: drawn as written, in one line that fits, and without a warning."""
 
+import html
+import re
 import unicodedata
 import warnings
 
@@ -8,8 +10,10 @@ import numpy as np
 import pytest
 from matplotlib import cbook, font_manager
 from matplotlib.text import Text
+from PIL import Image
 
 from cifar_jax.analysis import figures, overlays, style
+from cifar_jax.analysis.charts import evaluation as charts
 from cifar_jax.analysis.ood import figures as ood_figures
 from cifar_jax.sweep import figures as sweep_figures
 
@@ -51,9 +55,9 @@ def example(name):
 
 # What draws names of the user's, and how often it shows each.
 FIGURES = {
-    "confusion": (lambda: figures.confusion(MATRIX.astype(int), NAMES, "title"), 2),
-    "confusions": (lambda: figures.confusions({"runs": RUNS, "dataset": {"class_names": "ab"}}), 1),
-    "classes": (lambda: figures.classes(CLASSES, 0.5, "title"), 1),
+    "confusion": (lambda: charts.confusion(MATRIX.astype(int), NAMES, "title"), 2),
+    "confusions": (lambda: charts.confusions({"runs": RUNS, "dataset": {"class_names": "ab"}}), 1),
+    "classes": (lambda: charts.classes(CLASSES, 0.5, "title"), 1),
     "grid": (lambda: figures.image_grid(IMAGES, np.arange(COUNT), MATRIX, NAMES), 2),
     "histogram": (lambda: ood_figures.histogram("title", [(each, NUMBERS, NUMBERS, OOD) for each in NAMES]), 1),
     "curves": (lambda: sweep_figures.draw(ROWS, NAMES, "train_loss"), 1),
@@ -62,18 +66,43 @@ FIGURES = {
 }  # fmt: skip
 
 
+AS_WRITTEN = [MATHS, "猫", "قطة", "बिल्ली", "_hidden", "50 $ or $60", "a\ufffdb\ufffd[2J", "{x}%s\\"]
 SLOW = ("confusions", "histogram", "gradcam")  # many axes
-MARKED = [pytest.param(each, marks=[pytest.mark.thorough] * (each in SLOW)) for each in FIGURES]
+OF_MATPLOTLIB = ("grid", "gradcam")
 
 
-@pytest.mark.parametrize("name", MARKED)
-def test_names_are_drawn_as_written_within_the_figure(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(style, "DPI", 40)
-    draw, times = FIGURES[name]
-    figure = draw()
+def marked(names):
+    return [pytest.param(each, marks=[pytest.mark.thorough] * (each in SLOW)) for each in names]
+
+
+def saved(name, folder):
+    figure = FIGURES[name][0]()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        style.save(figure, tmp_path, name)
+        paths = style.save(figure, folder, name)
+    return figure, *paths
+
+
+@pytest.mark.parametrize("name", marked(FIGURES.keys() - OF_MATPLOTLIB))
+def test_names_of_charts_are_drawn_as_written_within_the_picture(name, tmp_path):
+    _, png, svg = saved(name, tmp_path)
+    text = svg.read_text()
+    texts = re.findall("<text[^>]*>([^<]*)<", text)
+    outlined = re.findall('<g transform[^>]* aria-label="([^"]*)"><path', text)
+    for expected in AS_WRITTEN:
+        where = outlined if expected in ("猫", "बिल्ली") else texts
+        count = sum(html.unescape(each).count(expected) for each in where)
+        assert count >= FIGURES[name][1], expected
+    assert any("…" in each for each in texts)
+    pixels = np.array(Image.open(png).convert("L"))
+    edges = pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]
+    assert all((each == 255).all() for each in edges)  # nothing is cut off
+
+
+@pytest.mark.parametrize("name", marked(OF_MATPLOTLIB))
+def test_names_are_drawn_as_written_within_the_figure(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "DPI", 40)
+    figure, *_ = saved(name, tmp_path)
     drawn = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
     maths = [each.get_text() for each in drawn
              if each.get_parse_math() and cbook.is_math_text(each.get_text())]  # fmt: skip
@@ -82,17 +111,8 @@ def test_names_are_drawn_as_written_within_the_figure(name, tmp_path, monkeypatc
         each.get_text().replace(r"\$", "$") if each.get_parse_math() else each.get_text()
         for each in drawn
     ]
-    for expected in (
-        MATHS,
-        "猫",
-        "قطة",
-        "बिल्ली",
-        "_hidden",
-        "50 $ or $60",
-        "a\ufffdb\ufffd[2J",
-        "{x}%s\\",
-    ):
-        assert sum(each.count(expected) for each in said) >= times, expected
+    for expected in AS_WRITTEN:
+        assert sum(each.count(expected) for each in said) >= FIGURES[name][1], expected
     assert any("…" in each for each in said)
     width, height = figure.bbox.size
     for text in drawn:
@@ -143,6 +163,6 @@ def test_a_font_that_has_the_letters_is_taken(monkeypatch):
 
 
 def test_every_font_of_this_machine_can_be_looked_at():
-    found = style._fonts()
-    assert found and all(style._letters(path).ndim == 1 for _, path in found)
-    assert not any("resort" in name.lower() for name, _ in found)
+    fonts = style._fonts()
+    assert fonts and all(style._letters(path).ndim == 1 for _, path in fonts)
+    assert not any("resort" in name.lower() for name, _ in fonts)

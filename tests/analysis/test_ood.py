@@ -1,7 +1,6 @@
 """Scores of out-of-distribution detection, their features, and figures."""
 
 import functools
-import io
 
 import cases
 import jax
@@ -12,6 +11,7 @@ from quick_jit import quick_jit
 from tiers import tiered
 
 from cifar_jax import models
+from cifar_jax.analysis import style
 from cifar_jax.analysis.named_layers import activations
 from cifar_jax.analysis.ood import features, figures
 from cifar_jax.analysis.ood import scores as ood
@@ -175,27 +175,26 @@ def test_limits_show_thresholds_but_not_what_is_far_away():
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", [0, 1, -1e8, 1e-30])
 @pytest.mark.parametrize("apart", [0, 1e-16])
-def test_a_histogram_of_scores_that_are_all_the_same(value, apart):
+def test_a_histogram_of_scores_that_are_all_the_same(value, apart, tmp_path):
     """And of those that differ by their rounding, between which no bins fit."""
     same = np.full(3, float(value))
     low, high = figures.limits(same, same * (1 + apart), (value, value))
     assert low < value < high
     row = {"threshold": value, "threshold_on_judged": value, "accuracy": 0.5}
-    figure = figures.histogram("Energy", [("noise", same, same * (1 + apart), row)])
-    figure.savefig(io.BytesIO())
-    found = figures.binned(same, same * (1 + apart), (value, value))
-    assert sum(found["inside"]) == sum(found["outside"]) == 3
+    chart = figures.histogram("Energy", [("noise", same, same * (1 + apart), row)])
+    style.save(chart, tmp_path, "energy")
+    counted = figures.binned(same, same * (1 + apart), (value, value))
+    assert sum(counted["inside"]) == sum(counted["outside"]) == 3
 
 
 def test_a_histogram_says_what_lies_beyond_its_axis():
     row = {"threshold": 0.1, "threshold_on_judged": 0.2, "accuracy": 0.875}
     panel = ("noise", np.linspace(0, 1, 100), np.r_[0.5, -1e6, -1e6, 0.4], row)
-    figure = figures.histogram("Energy", [panel, panel, panel])
-    shown = [axes for axes in figure.axes if axes.get_visible()]
+    shown = figures.histogram("Energy", [panel, panel, panel]).to_dict()["concat"]
     assert len(shown) == 3
-    assert (
-        shown[0].get_title() == "noise: 87.5 % right\n50 % of OOD lie further left, in the end bar"
-    )
+    title = shown[0]["title"]
+    assert title["text"] == "noise: 87.5 % right"
+    assert title["subtitle"] == ["50 % of OOD lie further left, in the end bar"]
 
 
 def test_samples_are_sorted_by_decision():

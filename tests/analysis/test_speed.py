@@ -2,7 +2,7 @@
 
 import itertools
 
-from cifar_jax.analysis import speed
+from cifar_jax.analysis import result
 
 
 def test_the_median_of_the_calls_after_the_first():
@@ -12,8 +12,8 @@ def test_the_median_of_the_calls_after_the_first():
         now[0] += next(durations)
         return ()
 
-    found = speed.measure(call, 6, clock=lambda: now[0])
-    assert found == {"batch": 6, "milliseconds": 3000, "images_per_second": 2, "calls": 5}
+    speed = result.time_calls(call, 6, clock=lambda: now[0])
+    assert speed == {"batch": 6, "milliseconds": 3000, "images_per_second": 2, "calls": 5}
 
 
 def test_fast_calls_are_repeated_at_most_so_often():
@@ -23,4 +23,4 @@ def test_fast_calls_are_repeated_at_most_so_often():
         now[0] += 1e-6
         return ()
 
-    assert speed.measure(call, 1, clock=lambda: now[0])["calls"] == speed.MOST
+    assert result.time_calls(call, 1, clock=lambda: now[0])["calls"] == result.MOST_CALLS

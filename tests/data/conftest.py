@@ -19,7 +19,7 @@ def archives():
 
 @pytest.fixture(scope="session")
 def python():
-    """Runs code in a new interpreter that can import cifar_jax; returns the finished process."""
+    """Run code in a new interpreter that can import cifar_jax; return the finished process."""
 
     def run(*arguments, **environment):
         root = str(Path(cifar_jax.__file__).parents[1])

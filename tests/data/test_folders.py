@@ -13,8 +13,8 @@ from cifar_jax.errors import UserError
 def test_newest_version_wins(prepared, log):
     shutil.copytree(prepared / "cifar10/3.0.2", prepared / "cifar10/3.0.10")
     (prepared / "cifar10/not.a.version").mkdir()
-    assert folders.find(prepared, "cifar10").version == "3.0.10"
-    assert folders.find(prepared, "cifar10:3.0.2").version == "3.0.2"
+    assert folders.find(prepared, "cifar10").number == "3.0.10"
+    assert folders.find(prepared, "cifar10:3.0.2").number == "3.0.2"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -17,10 +17,10 @@ PICTURE = RNG.integers(0, 256, (32, 32, 3), np.uint8)
 def test_kinds_of_files(tmp_path, suffix):
     path = tmp_path / f"picture.{suffix}"
     Image.fromarray(PICTURE).save(path, **({"lossless": True} if suffix == "webp" else {}))
-    found = image_files.read(path)
-    assert found.shape == (32, 32, 3) and found.dtype == np.uint8
+    image = image_files.read(path)
+    assert image.shape == (32, 32, 3) and image.dtype == np.uint8
     if suffix not in ("gif", "jpg", "avif"):
-        np.testing.assert_array_equal(found, PICTURE)
+        np.testing.assert_array_equal(image, PICTURE)
 
 
 def test_other_sizes_are_brought_to_the_models_as_in_data_sets(tmp_path):
@@ -40,17 +40,17 @@ def test_grey_deep_and_transparent_pictures(tmp_path):
     alpha = np.full((32, 32, 1), 255, np.uint8)
     alpha[:16] = 0
     Image.fromarray(np.concatenate([PICTURE, alpha], axis=-1)).save(tmp_path / "clear.png")
-    found = image_files.read(tmp_path / "clear.png")
-    assert np.all(found[:16] == 255)
-    np.testing.assert_array_equal(found[16:], PICTURE[16:])
+    image = image_files.read(tmp_path / "clear.png")
+    assert np.all(image[:16] == 255)
+    np.testing.assert_array_equal(image[16:], PICTURE[16:])
 
 
 def test_a_picture_is_turned_as_the_camera_was_held(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # Orientation: turned to the left.
     Image.fromarray(PICTURE).save(tmp_path / "turned.png", exif=exif)
-    found = image_files.read(tmp_path / "turned.png")
-    np.testing.assert_array_equal(found, np.rot90(PICTURE, -1))
+    image = image_files.read(tmp_path / "turned.png")
+    np.testing.assert_array_equal(image, np.rot90(PICTURE, -1))
 
 
 def whole():
@@ -123,8 +123,8 @@ def test_half_transparent_is_half_white(tmp_path):
 def test_of_several_frames_the_first_is_taken(tmp_path, suffix):
     frames = [Image.new("RGB", (32, 32), colour) for colour in ("blue", "red")]
     options = {"lossless": True} if suffix == "webp" else {}
-    found = saved(tmp_path, frames[0], suffix, save_all=True, append_images=frames[1:], **options)
-    np.testing.assert_array_equal(found, np.asarray(frames[0]))
+    image = saved(tmp_path, frames[0], suffix, save_all=True, append_images=frames[1:], **options)
+    np.testing.assert_array_equal(image, np.asarray(frames[0]))
 
 
 def test_pixels_of_floating_point_are_refused(tmp_path):
@@ -174,10 +174,10 @@ def test_a_folder_stands_for_the_pictures_in_it(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "b" / "up").symlink_to(tmp_path)
     (tmp_path / "README").touch()
-    found, refused, left_out = image_files.find(tmp_path)
-    assert found == [f"{tmp_path}/{name}" for name in ("a.png", "b/c.tif", "z.JPG")] and not refused
+    files, refused, left_out = image_files.find(tmp_path)
+    assert files == [f"{tmp_path}/{name}" for name in ("a.png", "b/c.tif", "z.JPG")] and not refused
     assert left_out == {".txt": 1, "without a suffix": 1, "hidden": 2, "links to folders": 1}
     assert image_files.find(tmp_path / "f.txt") == ([f"{tmp_path}/f.txt"], [], {})
     (tmp_path / "empty").mkdir()
-    found, (refused,), left_out = image_files.find(tmp_path / "empty")
-    assert not found and refused.path == str(tmp_path / "empty") and not left_out
+    files, (refused,), left_out = image_files.find(tmp_path / "empty")
+    assert not files and refused.path == str(tmp_path / "empty") and not left_out

@@ -185,14 +185,14 @@ def kind(request):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_avif_and_heic_are_turned_as_the_camera_was_held(tmp_path, kind, orientation):
     for path, form in ((tmp_path / "as.png", "PNG"), (tmp_path / "picture", kind)):
-        image, exif = Image.fromarray(QUARTERS), Image.Exif()
+        quarters, exif = Image.fromarray(QUARTERS), Image.Exif()
         exif[0x0112] = orientation
-        image.info["exif"] = exif.tobytes()
-        image.save(path, form, quality=100, exif=exif.tobytes())
-    expected, found = image_files.read(tmp_path / "as.png"), image_files.read(tmp_path / "picture")
-    assert np.abs(found.astype(int) - expected).mean() < 3
+        quarters.info["exif"] = exif.tobytes()
+        quarters.save(path, form, quality=100, exif=exif.tobytes())
+    expected, image = image_files.read(tmp_path / "as.png"), image_files.read(tmp_path / "picture")
+    assert np.abs(image.astype(int) - expected).mean() < 3
     if orientation != 1:
-        assert np.abs(found.astype(int) - QUARTERS).mean() > 20
+        assert np.abs(image.astype(int) - QUARTERS).mean() > 20
 
 
 def test_avif_and_heic_that_claim_many_pixels_are_not_decoded(tmp_path, kind, monkeypatch):

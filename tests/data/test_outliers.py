@@ -52,14 +52,14 @@ def test_constant_colour_is_one_an_image():
 
 def test_patches_move_whole_and_none_is_lost():
     images = np.arange(5 * 16 * 12 * 3, dtype=np.int64).reshape(5, 16, 12, 3)
-    found = outliers.shuffled_patches(RNG, images)
+    shuffled = outliers.shuffled_patches(RNG, images)
 
     def squares(image):
         return {
             image[y : y + 4, x : x + 3].tobytes() for y in range(0, 16, 4) for x in range(0, 12, 3)
         }
 
-    for before, after in zip(images, found, strict=True):
+    for before, after in zip(images, shuffled, strict=True):
         assert squares(before) == squares(after)
         assert not np.array_equal(before, after)
 
@@ -68,9 +68,9 @@ def test_no_image_stays_as_it_was():
     """Of four patches a 24th of the orders would be the image's own."""
     images = RNG.integers(0, 256, (2000, 2, 2, 1), dtype=np.uint8)
     images[:, ..., 0] = [[1, 2], [3, 4]]
-    found = outliers.shuffled_patches(RNG, images, patches=2)
-    assert (found != images).any(axis=(1, 2, 3)).all()
-    assert len(np.unique(found.reshape(2000, 4), axis=0)) == 23
+    shuffled = outliers.shuffled_patches(RNG, images, patches=2)
+    assert (shuffled != images).any(axis=(1, 2, 3)).all()
+    assert len(np.unique(shuffled.reshape(2000, 4), axis=0)) == 23
 
 
 def test_names_are_expanded_once():
@@ -111,11 +111,11 @@ def test_other_sets_give_their_test_split_and_what_they_share(monkeypatch):
 
     other = dataclasses.replace(dataset("stl10", ["truck", "monkey"]), read=read)
     monkeypatch.setattr(data, "load", lambda name, folder, log: other)
-    found = outliers.load("stl10", 20, 0, CIFAR10, TEST)
-    assert asked == ["test"] and found.images.shape == (20, 32, 32, 3)
-    assert found.note == "the sets share 1 classes: truck"
+    outside = outliers.load("stl10", 20, 0, CIFAR10, TEST)
+    assert asked == ["test"] and outside.images.shape == (20, 32, 32, 3)
+    assert outside.note == "the sets share 1 classes: truck"
     rows = {image.tobytes() for image in images}
-    assert all(image.tobytes() in rows for image in found.images)
+    assert all(image.tobytes() in rows for image in outside.images)
 
 
 def test_cifar100_is_near_cifar10():

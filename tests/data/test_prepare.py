@@ -4,7 +4,7 @@ import tempfile
 
 import pytest
 
-from cifar_jax.data import cache, from_archive, prepare, tfds, writer
+from cifar_jax.data import cache, from_archive, prepare, tfds
 from cifar_jax.errors import DataError
 
 
@@ -69,14 +69,14 @@ def test_interrupted_writing_leaves_nothing(archives, tmp_path, snapshot, monkey
     path = archives.make(tmp_path / "a.tar.gz", "cifar10-binary")
     (tmp_path / "data").mkdir()
     before = snapshot(tmp_path)
-    encode, count = writer._png, iter(range(7))
+    encode, count = from_archive._png, iter(range(7))
 
     def fail_late(image):
         if next(count, None) is None:
             raise error
         return encode(image)
 
-    monkeypatch.setattr(writer, "_png", fail_late)
+    monkeypatch.setattr(from_archive, "_png", fail_late)
     with pytest.raises((DataError, KeyboardInterrupt), match="No space left|^$"):
         from_archive.prepare(path, tmp_path / "data", "", lambda line: None)
     assert snapshot(tmp_path) == before
@@ -92,7 +92,12 @@ from cifar_jax.data import load, {module}
 {module}.{function} = lambda *_, **__: os._exit(9)
 load("cifar10", sys.argv[1], sys.argv[2])
 """
-    for module, function in [("writer", "_png"), ("provenance", "record"), ("cache", "_swap_in")]:
+    for module, function in (
+        ("from_archive", "_png"),
+        ("archive", "digest"),
+        ("cache", "swap_in"),
+        ("statistics", "mean_and_std"),
+    ):
         result = python("-c", code.format(module=module, function=function), data, path)
         assert result.returncode == 9, result.stderr
         assert not list(data.glob("*/*/cifar_jax_cache"))
@@ -138,5 +143,5 @@ def test_a_race_is_won_by_one(tmp_path):
     for folder in (final, new):
         folder.mkdir()
         (folder / "manifest.json").touch()
-    cache._swap_in(new, final, tmp_path / "old")
+    cache.swap_in(new, final, tmp_path / "old")
     assert final.is_dir() and not new.exists()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cifar_jax.data import cache, load, provenance
+from cifar_jax.data import cache, from_archive, load
 from cifar_jax.errors import DataError
 
 CACHE = "cifar10/3.0.2/cifar_jax_cache"
@@ -26,11 +26,11 @@ def test_another_archive_is_refused(archives, prepared, tmp_path, only_cache, lo
 
 def test_a_set_without_a_note_is_the_official_download(archives, prepared, log, monkeypatch):
     path = prepared / "cifar-10-binary.tar.gz"
-    (prepared / "cifar10/3.0.2" / provenance.FILE).unlink()
+    (prepared / "cifar10/3.0.2" / from_archive.NOTE).unlink()
     with pytest.raises(DataError, match="was not made from"):
         load("cifar10", prepared, path, log)
     digest = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-    monkeypatch.setattr(provenance.archives, "digest", lambda *_: digest)
+    monkeypatch.setattr(from_archive.archives, "digest", lambda *_: digest)
     load("cifar10", prepared, path, log)
 
 
@@ -46,7 +46,7 @@ def test_archive_of_another_set(archives, tmp_path, name, match, log):
 
 def test_manifest_names_its_source(prepared_once):
     content = json.loads((prepared_once / CACHE / "manifest.json").read_text())["content"]
-    archive = provenance.archives.digest(prepared_once / "cifar-10-binary.tar.gz")
+    archive = from_archive.archives.digest(prepared_once / "cifar-10-binary.tar.gz")
     assert content["source"]["archive"] == archive
     assert content["source"]["version"] == "3.0.2"
     assert content["format"] == cache.FORMAT

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from cifar_jax import models
-from cifar_jax.models import airbench_net, layers
+from cifar_jax.models import airbench_net
 from cifar_jax.models.airbench_net import EPSILON, whitening_kernel
+from cifar_jax.models.ops import choice
 
 
 def images(count=40, size=12, channels=3):
@@ -43,7 +44,7 @@ def test_whitening_is_the_formula():
 
 def test_whitened_images_have_covariance_one():
     """Through the convolution itself, so that rows, columns and channels are in its order."""
-    whitened = layers.conv(images(), whitening_kernel(images()))
+    whitened = choice.conv(images(), whitening_kernel(images()))
     outputs = np.asarray(whitened, np.float64).reshape(-1, 24)[:, :12]
     found = outputs.T @ outputs / len(outputs)
     # Where there is little variance EPSILON takes its share.
@@ -57,7 +58,7 @@ def test_grey_images_have_a_finite_kernel():
     grey = np.repeat(images(channels=1), 3, axis=-1)
     kernel = whitening_kernel(grey)
     assert np.isfinite(kernel).all()
-    whitened = np.asarray(layers.conv(grey, kernel)).reshape(-1, 24)[:, :12]
+    whitened = np.asarray(choice.conv(grey, kernel)).reshape(-1, 24)[:, :12]
     deviation = np.sqrt(np.mean(whitened**2, axis=0))
     np.testing.assert_allclose(deviation[:8], 0, atol=1e-2)
     np.testing.assert_allclose(deviation[8:], 1, atol=2e-2)
@@ -69,7 +70,7 @@ def test_initial_parameters():
     params = jax.jit(models.create("airbench_net").init)(jax.random.key(0), shape)["params"]
     x = jax.random.normal(jax.random.key(1), (2, 9, 9, 64))
     kernel = params["group2_conv1"]["kernel"]
-    y = layers.conv(x, kernel, padding=1)
+    y = choice.conv(x, kernel, padding=1)
     np.testing.assert_allclose(y[..., :64], x, atol=1e-6)
     bound = 1 / np.sqrt(9 * 64)
     assert np.abs(kernel[..., 64:]).max() == pytest.approx(bound, rel=1e-3)

@@ -10,6 +10,7 @@ from quick_jit import quick_jit
 
 from cifar_jax.models import layers
 from cifar_jax.models.layers import BatchNorm, Conv, DepthwiseConv, Linear
+from cifar_jax.models.ops import choice
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_formulation_follows_the_platform(platform, monkeypatch):
     for size, stride, padding, groups in [(3, 1, 1, 4), (1, 1, 0, 1), (3, 2, 1, 1)]:
         kernel = jnp.zeros((size, size, 4 // groups, 4))
         options = (stride, padding, groups)
-        traced = str(jax.make_jaxpr(lambda x, k, o=options: layers.conv(x, k, *o))(x, kernel))
+        traced = str(jax.make_jaxpr(lambda x, k, o=options: choice.conv(x, k, *o))(x, kernel))
         assert ("conv_general_dilated" in traced) == (platform != "cpu")
     traced = str(jax.make_jaxpr(lambda x: layers.max_pool(x))(x))
     assert ("reduce_window" in traced) == (platform != "cpu")
@@ -83,7 +84,7 @@ def test_formulation_follows_the_platform(platform, monkeypatch):
 )
 def test_winograds_convolution_is_for_many_channels(shape, features, padding, dtype, chosen):
     x, kernel = jnp.zeros(shape, dtype), jnp.zeros((3, 3, shape[-1], features), dtype)
-    with layers.cpu_formulations():
-        traced = str(jax.make_jaxpr(lambda x, k: layers.conv(x, k, 1, padding))(x, kernel))
+    with choice.cpu_formulations():
+        traced = str(jax.make_jaxpr(lambda x, k: choice.conv(x, k, 1, padding))(x, kernel))
     assert ("winograd_conv" in traced) == chosen
     assert ("conv_general_dilated" in traced) != chosen

@@ -22,6 +22,7 @@ def write_gradcam(folder):
         folder / "gradcam.npz",
         **{"index": [3, -1], "class": [1, 2], "label": [1, -1], "predicted": [1, 3]},
         maps=np.arange(32, dtype=np.float32).reshape(2, 4, 4),
+        images=np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8),
         **{"confidence": [0.75, 0.5], "source": ["test 3", OTHER], "layer": "conv2_relu"},
     )
 
@@ -30,7 +31,8 @@ def write_detection(folder):
     folder.mkdir()
     row = {"auroc": 0.91234, "fpr95": 0.25, "accuracy": 0.875, "threshold": 0.5}
     row |= {"set": OTHER, "score": "energy", "accuracy_low": 0.85, "accuracy_high": 0.9}
-    found = {
+    results = {
+        "version": 1,
         "in_distribution": {"name": "digits"},
         "sets": {OTHER: {"source": "embedded"}},
         "scores": {"energy": {"title": "Energy " + CLASS, "layer": "relu_9"}},
@@ -38,7 +40,7 @@ def write_detection(folder):
         "histograms": [{"set": OTHER, "score": "energy", **HISTOGRAM}],
         "reported": {"remark": "Report 004 gives " + OTHER},
     }
-    (folder / "ood.json").write_text(json.dumps(found))
+    (folder / "ood.json").write_text(json.dumps(results))
 
 
 @contextlib.contextmanager

@@ -49,15 +49,15 @@ def test_a_map_is_put_over_its_image_as_in_the_figures_of_gradcam():
     maps[0, 0, 0] = 3
     image, zeros = np.full((8, 8, 3), 100, np.uint8), np.zeros(2, np.int64)
     cam = collect.GradCam(
-        **{"place": "gradcam", "layer": "conv2", "images": [image, None], "size": (8, 8)},
+        **{"place": "gradcam", "layer": "conv2", "images": np.stack([image, image])},
         **{"maps": maps, "labels": zeros, "predicted": zeros, "explained": zeros},
         **{"confidence": np.ones(2), "sources": ["test 0", "a.png"], "count": 2},
     )
-    over, alone = (picture(each["map"]) for each in views.gradcam(cam, ["cat"])["examples"])
+    over, empty = (picture(each["map"]) for each in views.gradcam(cam, ["cat"])["examples"])
     heat = np.asarray(gradcam.resized(gradcam.normalized(maps), 8, 8))
     np.testing.assert_array_equal(over, np.uint8(255 * overlays.overlay(image, heat[0])))
-    np.testing.assert_array_equal(alone, np.uint8(255 * overlays.colours(heat[1])))
-    assert over[0, 0].sum() > 400 > over[7, 7].sum() > alone.max()
+    np.testing.assert_array_equal(empty, np.uint8(255 * overlays.overlay(image, heat[1])))
+    assert over[0, 0].sum() > 400 > over[7, 7].sum()
     assert [each["empty"] for each in views.gradcam(cam, ["cat"])["examples"]] == [
         "",
         overlays.EMPTY,
@@ -73,4 +73,4 @@ def test_words():
     assert words.value(0) == "0" and words.value(False) == "no" and words.value(None) == "none"
     assert words.value((1, 2)) == "1, 2" and words.value("") == "–"
     assert [words.duration(s) for s in (9.96, 125, 7300)] == ["10.0 s", "2 min 5 s", "2 h 1 min"]
-    assert words.known({}, "x", str) == words.known({"x": float("nan")}, "x", str) == "–"
+    assert words.known({}, "x", str) == words.known({"x": None}, "x", str) == "–"

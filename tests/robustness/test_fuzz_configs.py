@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cifar_jax import config as config_lib
 from cifar_jax import data, train
-from cifar_jax.train import hyper, loop, setup, state, steps
+from cifar_jax.train import epochs, hyper, monitors, setup, state
 
 pytestmark = pytest.mark.fuzz
 
@@ -51,19 +51,19 @@ def overrides(values, most):
 def begin(config, folder):
     """All of a training but the computing: steps, evaluation and decisions are traced."""
     found = setup.build(config, data.load(config.dataset.name))
-    recipe, functions = found.recipe, steps.functions(found.recipe)
+    recipe = found.recipe
     shape, options = found.train.images.shape[1:], setup.state_options(config)
     numbers = hyper.from_config(config)
-    assert loop.interval_length(found, 0) >= 1
+    assert epochs.interval_length(found, 0) >= 1
 
     def first_epoch(key):
         start = state.initial_state(recipe.model, recipe.optimizer, numbers, key, shape, **options)
-        order = functions.epoch_order(key, 0, len(found.train.labels))
-        last, _ = functions.train_step(start, functions.no_metrics(), found.train, order)
+        order = recipe.epoch_order(key, 0, len(found.train.labels))
+        last, _ = recipe.train_step(start, recipe.no_metrics(), found.train, order)
         split = found.validation or found.train
-        functions.eval_step(last.variables, functions.no_eval_metrics(), split, 0)
+        recipe.eval_step(last.variables, recipe.no_eval_metrics(), split, 0)
         means = {"loss": 1.0, "accuracy": 0.5}
-        return last.replace(**loop.decide(config, last, means, means))
+        return last.replace(**monitors.decide(config, last, means, means))
 
     start = jax.random.PRNGKey(config.seed)
     before = jax.eval_shape(first_epoch, start)

@@ -106,7 +106,7 @@ def test_interrupted_and_resumed_is_uninterrupted(sweep, tmp_path, monkeypatch, 
     """Stopped within the first epoch and within the second one, with early stopping of some runs."""
     sweep.base.early_stopping.update(patience=1, monitor="validation_accuracy", min_delta=0.6)
     run(sweep, tmp_path / "whole", turns=turns)
-    caught, interval, intervals = [], loop.interval, []
+    caught, interval, intervals = [], loop.GroupTraining.interval, []
 
     def signalled(*arguments):
         intervals.append(1)
@@ -115,7 +115,7 @@ def test_interrupted_and_resumed_is_uninterrupted(sweep, tmp_path, monkeypatch, 
         return interval(*arguments)
 
     monkeypatch.setattr(driver.runtime, "catch_signals", lambda: contextlib.nullcontext(caught))
-    monkeypatch.setattr(loop, "interval", signalled)
+    monkeypatch.setattr(loop.GroupTraining, "interval", signalled)
     for step in (10, 30):
         with pytest.raises(runtime.Interrupted, match=f"at step {step}") as error:
             run(sweep, tmp_path / "parts", turns=turns)

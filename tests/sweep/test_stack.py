@@ -17,8 +17,8 @@ from cifar_jax.models import inference
 from cifar_jax.sweep import Sweep, cells, groups
 from cifar_jax.sweep import stack as stack_lib
 from cifar_jax.train import steps
-from cifar_jax.train.early_stopping import PATIENCE
 from cifar_jax.train.hyper import make_hyper
+from cifar_jax.train.monitors import PATIENCE
 from cifar_jax.train.setup import build, initial_state
 
 STEPS = 4
@@ -94,7 +94,7 @@ def test_every_run_is_that_run_alone(model, other, monkeypatch):
     with jax.enable_x64(True):
         members = in_float64(start.members)
         recipe = wide_recipe(run)
-        functions = stack_lib.stacked_functions(recipe, len(group.runs))
+        functions = stack_lib.StackedSteps(recipe, len(group.runs))
         step, counted = quick_jit_float64(functions.train_step), functions.no_metrics()
         for _ in range(STEPS):
             members, counted = step(members, counted, run.train, order)
@@ -104,7 +104,7 @@ def test_every_run_is_that_run_alone(model, other, monkeypatch):
         for i in (1, 2):
             alone = build(group.runs[i].config, digits())
             expected = in_float64(initial_state(alone))
-            one = steps.functions(wide_recipe(alone))
+            one = wide_recipe(alone)
             np.testing.assert_array_equal(
                 order[i], alone.programs.epoch_order(expected.key, 0, len(run.train.labels))
             )

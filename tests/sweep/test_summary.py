@@ -1,5 +1,7 @@
 """The tables and figures at the end: what stands in them, and that they can be told apart."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -46,25 +48,24 @@ def test_a_curve_is_mean_and_deviation_of_the_runs_that_have_a_value():
 def test_a_cell_is_a_line():
     cells = [f"cell {i}" for i in range(12)]
     rows = [epoch(cell, 0, n, i + n) for i, cell in enumerate(cells) for n in (1, 2)]
-    figure = figures.draw(rows, cells, "train_loss")
-    assert len(figure.axes[0].lines) == 12
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == cells
+    chart = figures.draw(rows, cells, "train_loss").to_dict()
+    values = chart["data"]["values"]
+    assert {each["i"] for each in values} == set(range(12)) and len(values) == 24
+    line = chart["layer"][1]["encoding"]
+    assert line["color"]["scale"]["domain"] == list(range(12))
+    assert json.dumps(cells) in line["color"]["legend"]["labelExpr"]
     assert figures.draw([], cells, "train_loss") is None
 
 
 def test_bars_are_means_with_intervals_beside_the_reported_values():
     accuracies = {"base": [70.0, 72.0, 71.0], "once": [60.0], "diverged": []}
     reported = {"base": 71.2, "once": None, "diverged": 65.21}
-    axes = figures.bars(accuracies, reported).axes[0]
-    assert [bar.get_width() for bar in axes.patches] == [71, 60]
-    runs, given = [
-        line.get_xydata().tolist()
-        for line in axes.lines
-        if line.get_label() in ("single runs", "reported")
-    ]
+    chart = figures.bars(accuracies, reported).to_dict()
+    means, several, runs, given, _ = (layer["data"]["values"] for layer in chart["layer"])
+    assert [each["accuracy"] for each in means] == [71, 60]
+    runs, given = ([[each["accuracy"], each["i"]] for each in rows] for rows in (runs, given))
     assert runs == [[70, 0], [72, 0], [71, 0], [60, 1]] and given == [[71.2, 0], [65.21, 2]]
-    (interval,) = axes.collections[0].get_segments()  # t(2) = 4.302653
-    np.testing.assert_allclose(
-        interval[:, 0], 71 + np.array([-1, 1]) * 4.302653 / np.sqrt(3), rtol=1e-6
-    )
+    (interval,) = several  # t(2) = 4.302653
+    ends = 71 + np.array([-1, 1]) * 4.302653 / np.sqrt(3)
+    np.testing.assert_allclose([interval["low"], interval["high"]], ends, rtol=1e-6)
     assert figures.bars({"diverged": []}, {"diverged": None}) is None

@@ -10,7 +10,7 @@ COUNT = 2000
 
 
 def checked_layers(layer, threshold, model_name):
-    """The layers that a command line asks for.
+    """Choose the layers that a command line asks for.
 
     Args:
         layer: names with commas between; None for the default.
@@ -36,7 +36,7 @@ def checked_layers(layer, threshold, model_name):
 
 
 def in_distribution(run, seed):
-    """The run's own images to choose thresholds on, and to judge on, in an order that `seed` decides.
+    """Read the run's own images to choose thresholds on, and to judge on, in an order that `seed` decides.
 
     Without a validation set the test set is halved.
 
@@ -64,7 +64,7 @@ def in_distribution(run, seed):
 
 
 def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=0, data_dir=None):
-    """Scores and judges every set.
+    """Score and judge every set.
 
     Args:
         run: trained.Trained.
@@ -76,7 +76,7 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
         seed: int, at least 0.
         data_dir: of the sets; None for the run's.
     Returns:
-        (what ood.json holds but for `figures`, set -> ood_results.Judged).
+        (ood.json but for `figures` and `histograms`, set -> ood_results.Judged).
     Raises:
         UserError: a set or a layer that there is not, or a model whose outputs are not finite.
     """
@@ -94,50 +94,42 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
     sets = _load(run, names, count, seed, data_dir)
     variables = jax.device_put(run.variables)
 
-    def outputs(images):
-        found = batches.apply_batched(functools.partial(step, variables), batch_size, images)
-        if not (np.isfinite(found.logits).all() and np.isfinite(found.features).all()):
+    def ask(images):
+        outputs = batches.apply_batched(functools.partial(step, variables), batch_size, images)
+        if not (np.isfinite(outputs.logits).all() and np.isfinite(outputs.features).all()):
             raise UserError(f"the model of {run.workdir} gives values that are not finite")
-        return found
+        return outputs
 
     train_images, train_labels, _ = trained.split(run, "train")
     if 0 < train_count < len(train_labels):
         chosen = np.random.default_rng(seed).permutation(len(train_labels))[:train_count]
         train_images, train_labels = train_images[chosen], train_labels[chosen]
     batch_size = min(trained.eval_batch_size(run), max(len(train_labels), count))
-    known = outputs(train_images).features
+    known = ask(train_images).features
     gaussians = ood.fit_class_gaussians(known, train_labels)
 
     def scores(images):
-        return ood.all_scores(outputs(images), gaussians, known)
+        return ood.all_scores(ask(images), gaussians, known)
 
     judged_images, held_images = judged_images[:count], held_images[:count]
     described = ood.described(layers)
     inside, inside_held = scores(judged_images), scores(held_images)
     given = {} if threshold is None else {ood.of_layer(layers[0]): threshold}
     rows, about, judged = [], {}, {}
-    for name, found in sets.items():
-        half = len(found.images) // 2
-        m, n = min(half, len(held_images)), min(len(found.images) - half, len(judged_images))
-        outside_images = found.images[half:][:n]
-        outside_held, outside = scores(found.images[:m]), scores(outside_images)
-        mine = {score: values[:n] for score, values in inside.items()}
-        judged[name] = ood_results.Judged(judged_images[:n], outside_images, mine, outside)
-        about[name] = {"source": found.source, "note": found.note, "held_out": m, "judged": n}
+    for name, others in sets.items():
+        half = len(others.images) // 2
+        m, n = min(half, len(held_images)), min(len(others.images) - half, len(judged_images))
+        outside_images = others.images[half:][:n]
+        outside_held, outside = scores(others.images[:m]), scores(outside_images)
+        own = {score: values[:n] for score, values in inside.items()}
+        judged[name] = ood_results.Judged(judged_images[:n], outside_images, own, outside)
+        about[name] = {"source": others.source, "note": others.note, "held_out": m, "judged": n}
         for score in described:
             chosen = given.get(score)
             if chosen is None:
                 chosen = detection.best_threshold(inside_held[score][:m], outside_held[score])
-            itself = detection.best_threshold(mine[score], outside[score])
             rows.append(
-                ood_results.row(
-                    name,
-                    score,
-                    detection.detection(mine[score], outside[score]),
-                    detection.accuracy_at(mine[score], outside[score], chosen),
-                    detection.accuracy_at(mine[score], outside[score], itself),
-                    score in given,
-                )
+                ood_results.row(name, score, own[score], outside[score], chosen, score in given)
             )
     results = {
         "version": ood_results.VERSION,
@@ -166,7 +158,7 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
 
 
 def _load(run, names, count, seed, data_dir):
-    """name -> data.outliers.Outliers, at most `count` images for each of the two halves."""
+    """Load name -> data.outliers.Outliers, at most `count` images for each of the two halves."""
     from cifar_jax.data import outliers
 
     where = data_dir or run.config.dataset.data_dir

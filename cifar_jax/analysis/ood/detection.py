@@ -1,14 +1,13 @@
-"""How well a score tells images of the distribution from others: pure functions of the two sets' scores.
+"""Measures of how well a score tells images of the distribution from others: pure functions of both sets' scores.
 
 `inside` are the scores of in-distribution images, `outside` of the others; greater = more in-distribution.
 An image is accepted, taken for in-distribution, where its score is at or above the threshold.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from cifar_jax.analysis.scores import interval
 
@@ -28,7 +27,7 @@ class Accuracy(NamedTuple):
 
 
 class Detection(NamedTuple):
-    """What needs no threshold of one's own; all in [0, 1]."""
+    """Measures that need no threshold of one's own; all in [0, 1]."""
 
     auroc: float
     aupr_inside: float
@@ -37,7 +36,7 @@ class Detection(NamedTuple):
 
 
 def detection(inside, outside):
-    """All measures without a chosen threshold.
+    """Compute all measures without a chosen threshold.
 
     Args:
         inside, outside: float [N], [M].
@@ -56,7 +55,7 @@ def detection(inside, outside):
 
 
 def fpr_at_tpr(inside, outside, tpr):
-    """Share of the others that is accepted at the highest threshold that accepts `tpr` of the inside.
+    """Return the share of the others accepted at the highest threshold that accepts `tpr` of the inside.
 
     Args:
         inside, outside: float [N], [M].
@@ -69,18 +68,16 @@ def fpr_at_tpr(inside, outside, tpr):
     Hendrycks and Gimpel, A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural
     Networks, 2017, https://arxiv.org/abs/1610.02136; at 95 %: Liang et al., ODIN, 2018, https://arxiv.org/abs/1706.02690
     """
-    _joined(inside, outside)
+    fpr, recall, _ = roc_curve(*_joined(inside, outside), drop_intermediate=False)
     # 0.95 * 60 is a little more than 57 in binary.
-    kept = max(math.ceil(tpr * len(inside) - 1e-9), 1)
-    threshold = np.sort(inside)[::-1][kept - 1]
-    return float(np.mean(np.asarray(outside) >= threshold))
+    return float(fpr[np.searchsorted(recall, tpr - 1e-9)])
 
 
 def best_threshold(inside, outside):
-    """The threshold with the greatest balanced accuracy, however many images either set has.
+    """Choose the threshold with the greatest balanced accuracy, however many images either set has.
 
-    It lies halfway between two neighbouring scores, which is the middle of the gap where there is one.
-    Of several that are as good it is the lowest.
+    The threshold lies halfway between two neighbouring scores, which is the middle of the gap where there is one.
+    Of several that are as good the lowest is taken.
 
     Args:
         inside, outside: float [N], [M].
@@ -104,7 +101,7 @@ def best_threshold(inside, outside):
 
 
 def accuracy_at(inside, outside, threshold):
-    """Decides every image and counts.
+    """Decide every image and count.
 
     Args:
         inside, outside: float [N], [M].
@@ -124,7 +121,7 @@ def accuracy_at(inside, outside, threshold):
 
 
 def _joined(inside, outside):
-    """(1 for inside and 0 for outside, scores), [N + M] each."""
+    """Join both sets as (1 for inside and 0 for outside, scores), [N + M] each."""
     inside, outside = np.asarray(inside, float), np.asarray(outside, float)
     if not (len(inside) and len(outside)):
         raise ValueError("a set without images can't be told from another")

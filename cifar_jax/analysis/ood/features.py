@@ -1,4 +1,4 @@
-"""What goes into a classifier's last linear layer, and what comes out of the model: for any of the models."""
+"""Features of any of the models: the input of its last linear layer, its logits, means of its layers."""
 
 import functools
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class Outputs(NamedTuple):
 
 
 def penultimate(model, variables, images):
-    """The logits, and the input of the linear layer that is called last.
+    """Return the logits, and the input of the linear layer that is called last.
 
     Args:
         model: Flax module.
@@ -51,7 +51,7 @@ def penultimate(model, variables, images):
 
 @functools.lru_cache(maxsize=8)
 def make_step(model, normalize, layers=()):
-    """A compiled (variables, uint8 [B, H, W, C]) -> Outputs.
+    """Make a compiled (variables, uint8 [B, H, W, C]) -> Outputs.
 
     Args:
         model: Flax module.
@@ -66,8 +66,8 @@ def make_step(model, normalize, layers=()):
         means = {}
         for layer in layers:
             own = layer == PENULTIMATE
-            found = features if own else activations(model, variables, images, layer)
-            means[layer] = mean_activation(found.astype(jnp.float32))
+            units = features if own else activations(model, variables, images, layer)
+            means[layer] = mean_activation(units.astype(jnp.float32))
         return Outputs(logits.astype(jnp.float32), features.astype(jnp.float32), means)
 
     return step

@@ -1,76 +1,47 @@
 """Figures of out-of-distribution detection: histograms of the scores, and images with theirs."""
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from cifar_jax.analysis import style
+from cifar_jax.analysis.charts import scores as charts
+from cifar_jax.analysis.charts.vega import alt
 
 BINS = 40
 # Widths of the middle 98 % of the in-distribution scores that a histogram shows on either side of it.
 REACH = 4
 SAMPLES = 8  # images a row
-INSIDE, OUTSIDE = "#8C8C8C", style.COLOURS[0]
 
 
 def histogram(title, panels):
-    """A score's histograms, a panel for each set of others.
+    """Draw a score's histograms, a panel for each set of others.
 
     Args:
         title: of the score.
         panels: list of (set's name, inside [N], outside [M], row of the results).
     Returns:
-        matplotlib.figure.Figure.
+        altair.Chart.
     """
-    columns = min(len(panels), 2)
-    rows = -(-len(panels) // columns)
-    figure = style.new(3.9 * columns + (0.6 if columns == 1 else 0), 0.9 + 2.5 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, panel in zip(grid, panels, strict=False):
-        _panel(axes, *panel)
-    for axes in grid[len(panels) :]:
-        axes.set_visible(False)
-    handles, labels = grid[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=8)
-    figure.supxlabel(f"{style.words(title)}; below the threshold = out of distribution", fontsize=9)
-    figure.supylabel("Share of the set's images in a bin, %", fontsize=9)
-    return figure
+    title = f"{style.shortened(title, 2, 11)}; below the threshold = out of distribution"
+    return alt.concat(*(_panel(title, *panel) for panel in panels), columns=2)
 
 
-def _panel(axes, name, inside, outside, row):
+def _panel(title, name, inside, outside, row):
     threshold, itself = row["threshold"], row["threshold_on_judged"]
     low, high = limits(inside, outside, (threshold, itself))
-    edges = np.linspace(low, high, BINS + 1)
-    options = {"bins": edges, "zorder": 2}
-    axes.hist(
-        np.clip(inside, low, high), weights=np.full(len(inside), 100 / len(inside)), color="#E2E2E2",
-        edgecolor=INSIDE, hatch="////", linewidth=0.4, label="in-distribution", **options,
-    )  # fmt: skip
-    axes.hist(
-        np.clip(outside, low, high), weights=np.full(len(outside), 100 / len(outside)),
-        histtype="step", color=OUTSIDE, linewidth=1.7, label="out of distribution",
-        **options | {"zorder": 3},
-    )  # fmt: skip
-    axes.axvline(threshold, color=style.COLOURS[1], linewidth=1.6, zorder=4, label="threshold")
-    axes.axvline(
-        itself, color="black", linestyle=style.STYLES[2], linewidth=1.6, zorder=5,
-        label="threshold chosen on these very images",
-    )  # fmt: skip
     beyond = {"left": outside < low, "right": outside > high}
-    lines = [f"{style.words(name, 2, 8.5)}: {100 * row['accuracy']:.1f} % right"] + [
+    right = f"{style.shortened(name, 2, 11)}: {100 * row['accuracy']:.1f} % right"
+    far_away = [
         f"{100 * far.mean():.0f} % of OOD lie further {way}, in the end bar"
         for way, far in beyond.items()
         if far.mean() >= 0.005
     ]
-    axes.set_title("\n".join(lines), fontsize=8.5)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.tick_params(labelsize=8)
-    margin = 0.02 * (high - low)  # so that a threshold at an end is seen
-    axes.set_xlim(low - margin, high + margin)
-    style.plain(axes)
+    counted = binned(inside, outside, (threshold, itself))
+    chart = charts.histogram(counted, threshold, title, itself)
+    return chart.properties(width=260, height=150, title=alt.Title(right, subtitle=far_away))
 
 
 def binned(inside, outside, thresholds):
-    """The histogram of a score as numbers; what lies beyond its axis is counted in the bin at the end.
+    """Count the histogram of a score; what lies beyond its axis is counted in the bin at the end.
 
     Args:
         inside, outside: float [N], [M].
@@ -85,7 +56,7 @@ def binned(inside, outside, thresholds):
 
 
 def limits(inside, outside, thresholds):
-    """The ends of a histogram's axis: all scores, but no further than REACH widths from the inside.
+    """Return the ends of a histogram's axis: all scores, but no further than REACH widths from the inside.
 
     A few far ones would leave the rest a single bar. What lies beyond is counted in the bar at the end.
 
@@ -103,7 +74,7 @@ def limits(inside, outside, thresholds):
 
 
 def samples(title, inside, outside, threshold):
-    """Images that are accepted and rejected, of either kind, with their scores; the first of each.
+    """Draw images that are accepted and rejected, of either kind, with their scores; the first of each.
 
     Args:
         title: of the score and the set.

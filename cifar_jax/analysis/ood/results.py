@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cifar_jax.analysis import style
+from cifar_jax.analysis.ood import detection
 from cifar_jax.analysis.ood import figures as ood_figures
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files
@@ -71,7 +72,7 @@ REPORTED = {
 
 
 class Judged(NamedTuple):
-    """What figures show of a set: images of either kind, and score -> [N]."""
+    """The judged images of either kind of a set, and score -> [N]: for figures."""
 
     inside_images: np.ndarray  # uint8 [N, H, W, C]
     outside_images: np.ndarray
@@ -79,23 +80,25 @@ class Judged(NamedTuple):
     outside: dict
 
 
-def row(name, score, found, decided, itself, given):
-    """A row of results.
+def row(name, score, inside, outside, threshold, given):
+    """Judge a score on a set.
 
     Args:
         name, score: of the set, of the score.
-        found: detection.Detection.
-        decided: detection.Accuracy at the threshold.
-        itself: detection.Accuracy at the threshold that was chosen on the judged images.
+        inside, outside: float [N], scores of the judged images of either kind.
+        threshold: of the decisions.
         given: whether the threshold was given.
     Returns:
         dict with the keys of COLUMNS.
     """
+    decided = detection.accuracy_at(inside, outside, threshold)
+    best = detection.best_threshold(inside, outside)
+    itself = detection.accuracy_at(inside, outside, best)
     return {
         "set": name,
         "score": score,
         "n": decided.n,
-        **found._asdict(),
+        **detection.detection(inside, outside)._asdict(),
         "threshold": decided.threshold,
         "threshold_from": "given" if given else "held_out",
         "accuracy": decided.accuracy,
@@ -103,59 +106,48 @@ def row(name, score, found, decided, itself, given):
         "accuracy_high": decided.high,
         "accepted_inside": decided.accepted_inside,
         "accepted_outside": decided.accepted_outside,
-        "threshold_on_judged": itself.threshold,
+        "threshold_on_judged": best,
         "accuracy_on_judged": itself.accuracy,
         "accuracy_on_judged_low": itself.low,
         "accuracy_on_judged_high": itself.high,
     }
 
 
-def heading(name, results):
-    """What a set is, for the line over its table."""
-    about = results["sets"][name]
-    title = f"{name}: {about['source']}; {about['judged']:,} images of either kind"
-    return title + (f"\nNote: {about['note']}" if about["note"] else "")
-
-
 def table(name, results):
-    """A set's rows for the terminal, 100 columns wide at most.
+    """Lay out a set's rows for the terminal, 100 columns wide at most.
 
     Args:
         name: of the set.
-        results: what ood.json holds.
+        results: of ood.json.
     Returns:
         rich.table.Table.
     """
-    found = Table(box=None, header_style="bold", pad_edge=False)
-    found.add_column("score", no_wrap=True)
-    for head in ("AUROC", "AUPR\nID", "AUPR\nOOD", "FPR95", "threshold"):
-        found.add_column(head, justify="right", no_wrap=True)
-    found.add_column("accuracy, %\n(95 % interval)", justify="right", no_wrap=True)
-    found.add_column("on judged\n(optimistic)", justify="right", no_wrap=True)
+    rows = Table(box=None, header_style="bold", pad_edge=False)
+    rows.add_column("score", no_wrap=True)
+    heads = ("AUROC", "AUPR\nID", "AUPR\nOOD", "FPR95", "threshold")
+    for head in (*heads, "accuracy, %\n(95 % interval)", "on judged\n(optimistic)"):
+        rows.add_column(head, justify="right", no_wrap=True)
     for each in results["results"]:
         if each["set"] != name:
             continue
         percent = {key: f"{100 * each[key]:.1f}" for key in each if isinstance(each[key], float)}
         title = results["scores"][each["score"]]["title"]
-        found.add_row(
+        rows.add_row(
             title if len(title) <= 26 else title[:25] + "…",
-            percent["auroc"],
-            percent["aupr_inside"],
-            percent["aupr_outside"],
-            percent["fpr95"],
+            *(percent[key] for key in ("auroc", "aupr_inside", "aupr_outside", "fpr95")),
             f"{each['threshold']:.4g}" + ("*" if each["threshold_from"] == "given" else ""),
             f"{percent['accuracy']} ({percent['accuracy_low']}-{percent['accuracy_high']})",
             percent["accuracy_on_judged"],
         )
-    return found
+    return rows
 
 
 def write(folder, results, judged):
-    """Writes ood.json, ood.csv and the figures.
+    """Write ood.json, ood.csv and the figures.
 
     Args:
         folder: is there.
-        results: what ood.json holds; `figures` and `histograms` are added.
+        results: of ood.json; `figures` and `histograms` are added.
         judged: set -> Judged.
     Raises:
         UserError: a folder that can't be written.
@@ -184,39 +176,33 @@ def write(folder, results, judged):
             figures["samples"][name] = f"samples_{name.replace('/', '_').replace(':', '_')}"
             style.save(figure, folder, figures["samples"][name])
         results["figures"] = figures
-        results["histograms"] = [histogram(row, judged[row["set"]]) for row in results["results"]]
+        results["histograms"] = [
+            {"set": name, "score": score}
+            | ood_figures.binned(
+                judged[name].inside[score],
+                judged[name].outside[score],
+                (row["threshold"], row["threshold_on_judged"]),
+            )
+            for (name, score), row in rows.items()
+        ]
         files.write_csv(folder / "ood.csv", COLUMNS, results["results"])
         files.write_json(folder / "ood.json", results)
     except OSError as error:
         raise UserError(f"can't write {folder} ({error.strerror})") from error
 
 
-def histogram(row, judged):
-    """An entry of `histograms`.
-
-    Args:
-        row: of the results.
-        judged: Judged, of the row's set.
-    """
-    thresholds = (row["threshold"], row["threshold_on_judged"])
-    values = (each[row["score"]] for each in (judged.inside, judged.outside))
-    return {
-        "set": row["set"],
-        "score": row["score"],
-        **ood_figures.binned(*values, thresholds),
-    }
-
-
 def show(results):
-    """Prints a table for each set, and what the reported numbers mean beside them."""
+    """Print a table for each set, and what the reported numbers mean beside them."""
     console = Console(width=100, highlight=False, markup=False)
     own, run, options = results["in_distribution"], results["run"], results["options"]
     console.print(
         f"{run['model']}, step {run['step']}; in distribution (ID): {own['name']}, {own['judged']}; "
         f"thresholds from: {own['held_out']}, and the other half of each set. In %:\n"
     )
-    for name in results["sets"]:
-        console.print(heading(name, results), style="bold")
+    for name, about in results["sets"].items():
+        title = f"{name}: {about['source']}; {about['judged']:,} images of either kind"
+        note = f"\nNote: {about['note']}" if about["note"] else ""
+        console.print(title + note, style="bold")
         console.print(table(name, results), "")
     if options["threshold"] is not None:
         console.print("* given, not chosen\n")

@@ -1,4 +1,4 @@
-"""Scores that tell images of the training distribution from others: pure functions of what a model gives.
+"""Scores that tell images of the training distribution from others: pure functions of a model's outputs.
 
 Each returns float [N]; greater = more in-distribution.
 """
@@ -14,7 +14,7 @@ NEIGHBOURS = 50  # what Sun et al. take for CIFAR-10
 
 
 def mean_activation(activations):
-    """The mean over all units of a layer.
+    """Return the mean over all units of a layer.
 
     Args:
         activations: float [N, ...], of NumPy or JAX.
@@ -27,7 +27,7 @@ def mean_activation(activations):
 
 
 def max_softmax(logits):
-    """The greatest probability that the model gives to a class.
+    """Return the greatest probability that the model gives to a class.
 
     Computed in float64, in which fewer of the sure images tie at 1.
 
@@ -43,7 +43,7 @@ def max_softmax(logits):
 
 
 def energy(logits, temperature=1.0):
-    """Minus the free energy, T log sum_c exp(logit_c / T).
+    """Return minus the free energy, T log sum_c exp(logit_c / T).
 
     Args:
         logits: float [N, C].
@@ -57,7 +57,7 @@ def energy(logits, temperature=1.0):
 
 
 def max_logit(logits):
-    """The greatest logit.
+    """Return the greatest logit.
 
     Args:
         logits: float [N, C].
@@ -78,7 +78,7 @@ class ClassGaussians(NamedTuple):
 
 
 def fit_class_gaussians(features, labels):
-    """Class means, and the covariance about them, shrunk towards a multiple of the identity.
+    """Fit class means, and the covariance about them, shrunk towards a multiple of the identity.
 
     The shrinkage is Ledoit and Wolf's, which the data decides: units that are constant, or more units than
     images, leave no covariance without an inverse.
@@ -95,14 +95,17 @@ def fit_class_gaussians(features, labels):
     """
     from sklearn.covariance import LedoitWolf
 
-    features, (classes, which) = np.asarray(features, float), np.unique(labels, return_inverse=True)
-    means = np.stack([features[which == i].mean(axis=0) for i in range(len(classes))])
-    fitted = LedoitWolf(assume_centered=True).fit(features - means[which])
+    features, (classes, number) = (
+        np.asarray(features, float),
+        np.unique(labels, return_inverse=True),
+    )
+    means = np.stack([features[number == i].mean(axis=0) for i in range(len(classes))])
+    fitted = LedoitWolf(assume_centered=True).fit(features - means[number])
     return ClassGaussians(means, fitted.precision_)
 
 
 def mahalanobis(features, gaussians):
-    """Minus the squared Mahalanobis distance to the nearest class mean.
+    """Return minus the squared Mahalanobis distance to the nearest class mean.
 
     Of Lee et al.'s method the core: penultimate features only, no perturbed inputs.
 
@@ -123,7 +126,7 @@ def mahalanobis(features, gaussians):
 
 
 def nearest_neighbours(features, known, k=NEIGHBOURS):
-    """Minus the distance to the k-th nearest known image, features being scaled to length 1.
+    """Return minus the distance to the k-th nearest known image, features being scaled to length 1.
 
     Args:
         features: float [N, D].
@@ -154,12 +157,12 @@ FIELD = {
 
 
 def of_layer(layer):
-    """The name of mean_activation's score for a layer, fit for a file name."""
+    """Return the name of mean_activation's score for a layer, fit for a file name."""
     return f"mean_activation_{layer.replace('/', '_')}"
 
 
 def described(layers):
-    """name -> {title, source, layer or None}, in the order of `all_scores`."""
+    """Return name -> {title, source, layer or None}, in the order of `all_scores`."""
     own = {
         of_layer(layer): {"title": f"Mean of {layer}", "source": "report 004", "layer": layer}
         for layer in layers
@@ -171,7 +174,7 @@ def described(layers):
 
 
 def all_scores(outputs, gaussians, known):
-    """Every score of the same images.
+    """Compute every score of the same images.
 
     Args:
         outputs: features.Outputs; its `means` are mean_activation's scores already.

@@ -1,13 +1,14 @@
-"""What the templates show of several runs side by side."""
+"""Views of several runs side by side, for the templates."""
 
 from cifar_jax.analysis import comparison
-from cifar_jax.analysis.report import curve_charts, dot_charts, vega, words
+from cifar_jax.analysis.charts import vega
+from cifar_jax.analysis.report import charts, words
 from cifar_jax.console import tables
 from cifar_jax.errors import UserError
 
 
 def of_runs(collected, specifications):
-    """The view of a comparison; its charts are put into `specifications`.
+    """Return the view of a comparison; its charts are put into `specifications`.
 
     Args:
         collected: list of collect.Collected, two or more.
@@ -16,14 +17,11 @@ def of_runs(collected, specifications):
         dict for page.html.
     """
     evaluations = {each.name: each.evaluation for each in collected}
-    specifications["compare-accuracy"] = dot_charts.runs_accuracy(evaluations)
-    curves = curve_charts.runs_validation({each.name: each.rows for each in collected})
-    if curves:
-        specifications["compare-validation"] = curves
+    specifications |= charts.compared(evaluations, {each.name: each.rows for each in collected})
     tests, refused = None, ""
     try:
-        found = comparison.compare(evaluations, {each.name: each.predictions for each in collected})
-        tests = _tests(found)
+        predictions = {each.name: each.predictions for each in collected}
+        tests = _tests(comparison.compare(evaluations, predictions))
     except UserError as error:
         refused = str(error)
     return {
@@ -39,29 +37,29 @@ def of_runs(collected, specifications):
 
 
 def _summary(collected):
-    """A line a figure, a column a run."""
+    """Return a table: a line a figure, a column a run."""
 
     def line(title, form):
         return (title, *(form(each.evaluation, each.summary) for each in collected))
 
     rows = [
-        line("accuracy", lambda found, _: tables.percent(found["accuracy"])),
+        line("accuracy", lambda evaluation, _: tables.percent(evaluation["accuracy"])),
         line(
-            "95 % interval, %", lambda found, _: tables.percent_range(found["accuracy_interval"])
+            "95 % interval, %", lambda evaluation, _: tables.percent_range(evaluation["accuracy_interval"])
         ),
-        line("F1, mean over classes", lambda found, _: tables.percent(found["macro"]["f1"])),
-        line("cross entropy, nats", lambda found, _: f"{found['loss']:.4f}"),
+        line("F1, mean over classes", lambda evaluation, _: tables.percent(evaluation["macro"]["f1"])),
+        line("cross entropy, nats", lambda evaluation, _: f"{evaluation['loss']:.4f}"),
         line(
-            "calibration error", lambda found, _: tables.percent(found["calibration"]["error"])
+            "calibration error", lambda evaluation, _: tables.percent(evaluation["calibration"]["error"])
         ),
-        line("reported", lambda found, _: _reported(found["config"]["reported"])),
-        line("model", lambda found, _: found["model"]["name"]),
-        line("parameters", lambda found, _: f"{found['model']['params']:,}"),
+        line("reported", lambda evaluation, _: _reported(evaluation["config"]["reported"])),
+        line("model", lambda evaluation, _: evaluation["model"]["name"]),
+        line("parameters", lambda evaluation, _: f"{evaluation['model']['params']:,}"),
         line(
-            "million multiply-adds", lambda found, _: f"{found['model']['multiply_adds'] / 1e6:,.2f}"
+            "million multiply-adds", lambda evaluation, _: f"{evaluation['model']['multiply_adds'] / 1e6:,.2f}"
         ),
-        line("images", lambda found, _: f"{found['images']:,} of {found['dataset']['name']}"),
-        line("checkpoint", lambda found, _: f"{found['checkpoint']}, step {found['step']:,}"),
+        line("images", lambda evaluation, _: f"{evaluation['images']:,} of {evaluation['dataset']['name']}"),
+        line("checkpoint", lambda evaluation, _: f"{evaluation['checkpoint']}, step {evaluation['step']:,}"),
         line("epochs", lambda _, summary: words.known(summary, "epochs", "{:,}".format)),
         line(
             "training time", lambda _, summary: words.known(summary, "train_seconds", words.duration)
@@ -81,7 +79,7 @@ def _reported(reported):
     return f"{reported['value']:.2f}" + (" (F1)" if "F1" in reported["metric"] else "")
 
 
-def _tests(found):
+def _tests(compared):
     rows = [
         (
             f"{each['first']} – {each['second']}",
@@ -91,14 +89,14 @@ def _tests(found):
             tables.p_value(each["p"]),
             tables.p_value(each["p_holm"]),
         )
-        for each in found["mcnemar"]
+        for each in compared["mcnemar"]
     ]
     columns = ("pair", "difference", "only first right", "only second right", "p", "p (Holm)")
     return words.table("McNemar's test", columns, rows)
 
 
 def config_difference(configs):
-    """The fields that decide a result and are not the same in all configs.
+    """Return a table of the fields that decide a result and are not the same in all configs.
 
     Args:
         configs: name -> config as a dict.

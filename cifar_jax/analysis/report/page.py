@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 import cifar_jax
 from cifar_jax.analysis import style
-from cifar_jax.analysis.report import comparing, pictures, vega, views
+from cifar_jax.analysis.charts import vega
+from cifar_jax.analysis.report import comparing, pictures, views
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 IMAGES, IMAGE_BYTES = 240, 1_000_000  # embedded, of all runs together
@@ -26,7 +27,7 @@ DARK_PAGE = (
 
 
 def render(collected, images=IMAGES, now=None):
-    """The HTML of a report.
+    """Render the HTML of a report.
 
     Args:
         collected: list of collect.Collected, at least one.
@@ -37,18 +38,11 @@ def render(collected, images=IMAGES, now=None):
     """
     specifications, runs = {}, []
     for i, each in enumerate(collected):
-        shots = pictures.gallery(
-            each.images,
-            each.predictions,
-            images // len(collected),
-            IMAGE_BYTES // len(collected),
-        )
+        share = images // len(collected), IMAGE_BYTES // len(collected)
+        shots = pictures.gallery(each.images, each.predictions, *share)
         runs.append(views.of_run(each, f"run-{i}", shots, specifications))
-    compared = None
-    if len(collected) > 1:
-        compared = comparing.of_runs(collected, specifications)
+    compared = comparing.of_runs(collected, specifications) if len(collected) > 1 else None
     scripts = [_script(vega.library()), _script(_text("page.js"))]
-    first = collected[0]
     names = [each.name for each in collected]
     now = now or datetime.datetime.now()
     html = _environment().get_template("page.html").render(
@@ -57,7 +51,7 @@ def render(collected, images=IMAGES, now=None):
         scripts=scripts,
         title=" · ".join(names) + " – cifar_jax",
         heading=names[0] if len(names) == 1 else "Comparison of " + _listed(names),
-        lead=_lead(first) if len(names) == 1 else _lead_of_many(collected),
+        lead=_lead(collected),
         navigation=_navigation(runs),
         runs=runs,
         charts=specifications,
@@ -72,18 +66,16 @@ def render(collected, images=IMAGES, now=None):
     return html.encode("utf-8", "replace")  # a folder's name may hold bytes that are no text
 
 
-def _lead(each):
-    found = each.evaluation
-    return (
-        f"{found['model']['name']} on {found['dataset']['name']}, checkpoint {found['checkpoint']} of step "
-        f"{found['step']:,}."
+def _lead(collected):
+    models, sets = (
+        _listed(list(dict.fromkeys(each.evaluation[of]["name"] for each in collected)))
+        for of in ("model", "dataset")
     )
-
-
-def _lead_of_many(collected):
-    names = list(dict.fromkeys(each.evaluation["model"]["name"] for each in collected))
-    sets = list(dict.fromkeys(each.evaluation["dataset"]["name"] for each in collected))
-    return f"{_listed(names)} on {_listed(sets)}."
+    if len(collected) > 1:
+        return f"{models} on {sets}."
+    evaluation = collected[0].evaluation
+    checkpoint, step = evaluation["checkpoint"], evaluation["step"]
+    return f"{models} on {sets}, checkpoint {checkpoint} of step {step:,}."
 
 
 def _listed(names):
@@ -103,15 +95,15 @@ def _navigation(runs):
 
 @functools.cache
 def _environment():
-    found = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
     # NaN is no JSON; better no page than one that shows nothing.
-    found.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    return found
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment
 
 
 def _text(name):
@@ -119,7 +111,7 @@ def _text(name):
 
 
 def _style():
-    """The style sheet with the colours of style.COLOURS."""
+    """Return the style sheet with the colours of style.COLOURS."""
 
     def colours(values):
         return " ".join(f"--c{i}: {value};" for i, value in enumerate(values))
@@ -129,14 +121,14 @@ def _style():
 
 
 def _script(text):
-    """A script of ours or of Vega, fit to stand in a page."""
+    """Mark a script of ours or of Vega as fit to stand in a page."""
     if re.search(r"</script|<!--", text, re.IGNORECASE):
         raise ValueError("a script that would end its own element")
     return Markup(text)
 
 
 def _policy(scripts):
-    """A content security policy: these scripts and nothing else run, and nothing is loaded."""
+    """Write a content security policy: these scripts and nothing else run, and nothing is loaded."""
     hashes = [
         base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts
     ]

@@ -1,4 +1,4 @@
-"""Images inside a page: which of them, and as data URIs."""
+"""Images inside a page: their choice, and as data URIs."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ class Shot(NamedTuple):
 
 
 def data_uri(image):
-    """A PNG of an image, 0 to 255, [H, W, C] with one or three channels, as a data URI."""
+    """Encode an image as a PNG, 0 to 255, [H, W, C] with one or three channels, as a data URI."""
     image = np.asarray(image, np.uint8)
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     picture.thumbnail((LARGEST, LARGEST))
@@ -34,30 +34,27 @@ def data_uri(image):
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def chosen(labels, predicted, right, most, seed=SEED):
-    """Images to show: drawn at random, each pair of true and predicted class in turn.
+def chosen(labels, predicted, right, most):
+    """Choose images to show: drawn at random, each pair of true and predicted class in turn.
 
     Args:
         labels, predicted: int [N].
-        right: whether those that are right, or those that are wrong.
+        right: True for images that are right, False for wrong ones.
         most: how many at most.
-        seed: of the draw.
     Returns:
         int [M]; a longer choice begins with a shorter one.
     """
-    labels, predicted = np.asarray(labels, np.int64), np.asarray(predicted, np.int64)
-    found = np.flatnonzero((labels == predicted) == right)
-    found = np.random.default_rng(seed).permutation(found)
-    pairs = labels[found] * (1 + max(predicted.max(initial=0), labels.max(initial=0)))
-    pairs += predicted[found]
-    turns, seen = np.zeros(len(found), np.int64), {}
-    for i, pair in enumerate(pairs.tolist()):
+    places = np.flatnonzero((labels == predicted) == right)
+    places = np.random.default_rng(SEED).permutation(places)
+    turns, seen = np.zeros(len(places), np.int64), {}
+    pairs = zip(labels[places].tolist(), predicted[places].tolist(), strict=True)
+    for i, pair in enumerate(pairs):
         turns[i] = seen[pair] = seen.get(pair, -1) + 1
-    return found[np.argsort(turns, kind="stable")][:most]
+    return places[np.argsort(turns, kind="stable")][:most]
 
 
 def gallery(images, predictions, most, most_bytes):
-    """Right and wrong images, half and half where there are as many of both.
+    """Choose right and wrong images, half and half where there are as many of both.
 
     Args:
         images: uint8 [N, H, W, C], in the order of the predictions.
@@ -70,7 +67,7 @@ def gallery(images, predictions, most, most_bytes):
     labels, logits = predictions["label"], predictions["logits"]
     probabilities = scores.probabilities(logits)
     answers = logits.argmax(axis=1)
-    wrong, right = (chosen(labels, answers, which, most) for which in (False, True))
+    wrong, right = (chosen(labels, answers, each, most) for each in (False, True))
     half = max(most // 2, most - len(right))
     wrong = wrong[:half]
     turns = list(zip(np.linspace(0, 1, len(wrong)), wrong, strict=True))

@@ -2,58 +2,49 @@
 
 from cifar_jax.analysis.report import words
 from cifar_jax.console import tables
+from cifar_jax.models.reported import REPORTED
 
 MOST_CELLS = 400  # of a confusion matrix' table
-PERCENT = " %"
 
 
-def reported(found):
-    """What the config says is reported, beside ours, and the model's size."""
-    from cifar_jax.models.reported import REPORTED
-
-    stated, rows = found["config"]["reported"], []
+def reported(evaluation):
+    """Tabulate the reported figures that the config names, and the model's size, beside ours."""
+    stated, rows = evaluation["config"]["reported"], []
     if stated["value"] is not None:
-        metric, interval = stated["metric"], "–"
+        metric, interval, ours = stated["metric"], "–", None
         if metric.startswith("test accuracy"):
-            ours = 100 * found["accuracy"]
-            interval = tables.percent_range(found["accuracy_interval"])
-        else:  # the schema knows no third; see cifar_jax.analysis.reproduction.METRICS
-            ours = 100 * found["macro"]["f1"] if metric.startswith("test F1") else None
+            ours = 100 * evaluation["accuracy"]
+            interval = tables.percent_range(evaluation["accuracy_interval"])
+        elif metric.startswith("test F1"):  # see cifar_jax.analysis.reproduction.METRICS
+            ours = 100 * evaluation["macro"]["f1"]
         metric = metric or "reported figure"
-        if found["split"] != "test":
-            metric += f" (ours: {found['split']})"
-        rows.append(
-            (
-                metric,
-                f"{stated['value']:.2f}",
-                "–" if ours is None else f"{ours:.2f}",
-                interval,
-                "–" if ours is None else f"{ours - stated['value']:+.2f}",
-                stated["source"],
-            )
-        )
-    if size := REPORTED.get(found["model"]["name"]):
-        ours = found["model"]["params"]
-        classes = len(found["dataset"]["class_names"])
+        if evaluation["split"] != "test":
+            metric += f" (ours: {evaluation['split']})"
+        figures = ("–", interval, "–")
+        if ours is not None:
+            figures = (f"{ours:.2f}", interval, f"{ours - stated['value']:+.2f}")
+        rows.append((metric, f"{stated['value']:.2f}", *figures, stated["source"]))
+    if size := REPORTED.get(evaluation["model"]["name"]):
+        ours = evaluation["model"]["params"]
+        classes = len(evaluation["dataset"]["class_names"])
         source = f"report {size.source}" + (
             "" if classes == 10 else f"; ours with {classes} classes"
         )
-        rows.append(
-            ("parameters", f"{size.params:,}", f"{ours:,}", "–", f"{ours - size.params:+,}", source)
-        )  # fmt: skip
+        difference = f"{ours - size.params:+,}"
+        rows.append(("parameters", f"{size.params:,}", f"{ours:,}", "–", difference, source))
     columns = ("", "reported", "ours", "95 % interval", "difference", "source")
     return words.table("Reported and ours", columns, rows, (0, 5))
 
 
 def matrix(confusion, names):
-    """The table of a confusion matrix; of a great one the most confused pairs."""
+    """Tabulate a confusion matrix; of a great one the most confused pairs."""
     if len(names) ** 2 <= MOST_CELLS:
         rows = [
             (name, *(f"{count:,}" if count else "·" for count in row))
             for name, row in zip(names, confusion, strict=True)
         ]
-        found = words.table("Confusion matrix", ("true, predicted", *names), rows)
-        return {"matrix": found, "matrix_partly": False}
+        table = words.table("Confusion matrix", ("true, predicted", *names), rows)
+        return {"matrix": table, "matrix_partly": False}
     wrong = [
         (images, true, predicted)
         for true, row in enumerate(confusion)
@@ -62,17 +53,17 @@ def matrix(confusion, names):
     ]
     wrong = sorted(wrong, key=lambda each: (-each[0], each[1:]))[:50]
     rows = [(names[true], names[predicted], f"{images:,}") for images, true, predicted in wrong]
-    found = words.table("Confusions", ("true", "predicted", "images"), rows, (0, 1))
-    return {"matrix": found, "matrix_partly": True}
+    table = words.table("Confusions", ("true", "predicted", "images"), rows, (0, 1))
+    return {"matrix": table, "matrix_partly": True}
 
 
 def classes(per_class):
-    """The table of all classes."""
+    """Tabulate all classes."""
     rows = [
         (
             each["name"],
             f"{each['images']:,}",
-            tables.percent(each["accuracy"]).removesuffix(PERCENT),
+            tables.percent(each["accuracy"]).removesuffix(" %"),
             tables.percent_range(each["accuracy_interval"]),
             *(f"{100 * each[key]:.2f}" for key in ("precision", "f1")),
         )
@@ -82,8 +73,8 @@ def classes(per_class):
     return words.table("Figures of the classes", columns, rows)
 
 
-def bins(found):
-    """The table of a calibration's bins."""
+def bins(calibration):
+    """Tabulate a calibration's bins that hold images."""
     rows = [
         (
             f"{100 * each['low']:.1f} to {100 * each['high']:.1f}",
@@ -91,16 +82,15 @@ def bins(found):
             f"{100 * each['confidence']:.2f}",
             f"{100 * each['accuracy']:.2f}",
         )
-        for each in found
+        for each in calibration["bins"]
         if each["images"]
     ]
     return words.table("Bins", ("confidence, %", "images", "its mean", "accuracy"), rows)
 
 
 def versions(each):
-    """Versions of packages in training and in evaluation."""
+    """Tabulate versions of packages in training and in evaluation."""
     trained = each.summary.get("versions") or each.started.get("versions") or {}
-    trained = trained if isinstance(trained, dict) else {}
     now = each.evaluation["versions"]
     rows = [
         (name, trained.get(name, "–"), now.get(name, "–")) for name in dict.fromkeys([*trained, *now])

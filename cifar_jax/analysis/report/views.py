@@ -1,23 +1,16 @@
-"""What the templates show of a run: text and figures in words, nothing that is HTML."""
+"""Views of a run for the templates: text and figures in words, nothing that is HTML."""
 
 import numpy as np
 
 from cifar_jax.analysis import overlays
+from cifar_jax.analysis.charts import vega
 from cifar_jax.analysis.gradcam import normalized, resized
-from cifar_jax.analysis.report import (
-    charts,
-    curve_charts,
-    dot_charts,
-    pictures,
-    run_tables,
-    vega,
-    words,
-)
+from cifar_jax.analysis.report import charts, pictures, run_tables, words
 from cifar_jax.console import tables
 
 
 def of_run(each, name, shots, specifications):
-    """The view of a run; its charts are put into `specifications`.
+    """Return the view of a run; its charts are put into `specifications`.
 
     Args:
         each: collect.Collected.
@@ -27,63 +20,60 @@ def of_run(each, name, shots, specifications):
     Returns:
         dict for run.html.
     """
-    found, summary = each.evaluation, each.summary
-    names = found["dataset"]["class_names"]
-    selected_on = "test" if found["config"]["selection"] == "test" else "validation"
-    chosen = (found["checkpoint"], found["step"])
-    drawn, of_points = curve_charts.training(each.rows, chosen, selected_on)
-    diagram, counts = charts.calibration(found["calibration"])
-    drawn |= {
-        "confusion": charts.confusion(found["confusion"], names),
-        "classes": charts.classes(found["per_class"], found["accuracy"]),
-        "calibration": diagram,
-        "counts": counts,
-    }
+    evaluation, summary = each.evaluation, each.summary
+    names = evaluation["dataset"]["class_names"]
+    selected_on = "test" if evaluation["config"]["selection"] == "test" else "validation"
+    chosen = (evaluation["checkpoint"], evaluation["step"])
+    drawn, of_points = charts.curves(each.rows, chosen, selected_on)
+    drawn |= charts.of_evaluation(evaluation)
     specifications |= {f"{name}-{key}": value for key, value in drawn.items()}
-    low, high = (100 * end for end in found["accuracy_interval"])
+    low, high = (100 * end for end in evaluation["accuracy_interval"])
     right = [shot.right for shot in shots]
-    hits = sum(found["confusion"][i][i] for i in range(len(names)))
+    hits = sum(evaluation["confusion"][i][i] for i in range(len(names)))
     return {
         "id": name,
         "name": each.name,
-        "optimistic": found["optimistic"],
-        "images": f"{found['images']:,}",
-        "split": found["split"],
-        "accuracy": f"{100 * found['accuracy']:.2f}",
+        "optimistic": evaluation["optimistic"],
+        "images": f"{evaluation['images']:,}",
+        "split": evaluation["split"],
+        "accuracy": f"{100 * evaluation['accuracy']:.2f}",
         "low": f"{low:.3f}",
         "width": f"{high - low:.3f}",
         "interval": f"{low:.2f} to {high:.2f}",
-        "tiles": tiles(found, summary),
-        "reported": run_tables.reported(found),
-        "has_reported": found["config"]["reported"]["value"] is not None,
-        "remarks": found["config"]["reported"]["remarks"],
+        "tiles": tiles(evaluation, summary),
+        "reported": run_tables.reported(evaluation),
+        "has_reported": evaluation["config"]["reported"]["value"] is not None,
+        "remarks": evaluation["config"]["reported"]["remarks"],
         "curves": bool(drawn.get("loss")),
         "interval_words": of_points,
         "pairs": [
             {
-                **{"true": pair["true"], "predicted": pair["predicted"]},
+                "true": pair["true"],
+                "predicted": pair["predicted"],
                 "names": [names[pair["true"]], names[pair["predicted"]]],
                 "share": tables.percent(pair["fraction"], 1),
                 "images": f"{pair['images']:,}",
             }
-            for pair in found["confused_pairs"]
+            for pair in evaluation["confused_pairs"]
         ],
-        **run_tables.matrix(found["confusion"], names),
-        "classes": run_tables.classes(found["per_class"]),
+        **run_tables.matrix(evaluation["confusion"], names),
+        "classes": run_tables.classes(evaluation["per_class"]),
         "calibration_facts": [
-            ("Calibration error", tables.percent(found["calibration"]["error"])),
-            ("Mean confidence", tables.percent(found["calibration"]["confidence"])),
-            ("Accuracy", tables.percent(found["accuracy"])),
-            ("Cross entropy", f"{found['loss']:.4f} nats"),
+            ("Calibration error", tables.percent(evaluation["calibration"]["error"])),
+            ("Mean confidence", tables.percent(evaluation["calibration"]["confidence"])),
+            ("Accuracy", tables.percent(evaluation["accuracy"])),
+            ("Cross entropy", f"{evaluation['loss']:.4f} nats"),
         ],
-        "bins": run_tables.bins(found["calibration"]["bins"]),
+        "bins": run_tables.bins(evaluation["calibration"]),
         "class_names": names,
         "many": len(names) > tables.FEW_CLASSES,
         "shots": [shot_view(shot, names) for shot in shots],
         "shown_first": "right" if all(right) else "wrong",
         "embedded": {
-            **{"right": f"{sum(right):,}", "wrong": f"{len(right) - sum(right):,}"},
-            **{"all_right": f"{hits:,}", "all_wrong": f"{found['images'] - hits:,}"},
+            "right": f"{sum(right):,}",
+            "wrong": f"{len(right) - sum(right):,}",
+            "all_right": f"{hits:,}",
+            "all_wrong": f"{evaluation['images'] - hits:,}",
         },
         "gradcams": [gradcam(cam, names) for cam in each.gradcams],
         "gradcam_command": words.command("gradcam", each.run.workdir, "--images", "wrong"),
@@ -93,15 +83,15 @@ def of_run(each, name, shots, specifications):
         ],
         "ood_command": words.command("ood", each.run.workdir, "--ood", "noise,shuffled_patches"),
         "unreadable": each.unreadable,
-        "config": words.config_table(found["config"]),
+        "config": words.config_table(evaluation["config"]),
         "environment": environment(each),
         "versions": run_tables.versions(each),
     }
 
 
-def tiles(found, summary):
-    """(label, value, note) of the figures beside the accuracy."""
-    model = found["model"]
+def tiles(evaluation, summary):
+    """List (label, value, note) of the figures beside the accuracy."""
+    model = evaluation["model"]
     seconds = words.known(summary, "train_seconds", words.duration)
     length = "the folder has no summary.json"
     if summary:
@@ -117,43 +107,46 @@ def tiles(found, summary):
         ),
         ("Training time", seconds, length),
         ("Training, images/s", speed, hardware),
-        ("F1", tables.percent(found["macro"]["f1"]), "mean over the classes"),
+        ("F1", tables.percent(evaluation["macro"]["f1"]), "mean over the classes"),
         (
             "Calibration error",
-            tables.percent(found["calibration"]["error"]),
-            f"mean confidence {tables.percent(found['calibration']['confidence'])}",
+            tables.percent(evaluation["calibration"]["error"]),
+            f"mean confidence {tables.percent(evaluation['calibration']['confidence'])}",
         ),
         (
-            ("Top-5 accuracy", tables.percent(found["top5_accuracy"]), "true class in the first five")
-            if found["top5_accuracy"] is not None
-            else ("Cross entropy", f"{found['loss']:.4f}", "nats")
+            ("Top-5 accuracy", tables.percent(evaluation["top5_accuracy"]), "true class in the first five")
+            if evaluation["top5_accuracy"] is not None
+            else ("Cross entropy", f"{evaluation['loss']:.4f}", "nats")
         ),
     ]  # fmt: skip
 
 
 def shot_view(shot, names):
-    """An image of the gallery."""
+    """Return the view of an image of the gallery."""
     name, answer = names[shot.true], names[shot.predicted]
-    said = "recognised" if shot.right else f"taken for {answer}"
+    verdict = "recognised" if shot.right else f"taken for {answer}"
     sure = tables.confidence(shot.confidence)
     return {
-        **{"uri": shot.uri, "index": shot.index, "true": shot.true, "predicted": shot.predicted},
-        **{"confidence": f"{shot.confidence:.4f}", "right": shot.right, "name": name},
-        **{"answer": answer, "sure": sure, "words": f"{name}, {said}, {sure}"},
+        **shot._asdict(),
+        "confidence": f"{shot.confidence:.4f}",
+        "name": name,
+        "answer": answer,
+        "sure": sure,
+        "words": f"{name}, {verdict}, {sure}",
     }
 
 
 def gradcam(cam, names):
-    """The results of a gradcam.npz."""
-    large, examples = np.asarray(resized(normalized(cam.maps), *cam.size)), []
-    for i, (image, heat) in enumerate(zip(cam.images, large, strict=True)):
+    """Return the view of the results of a gradcam.npz."""
+    heats = np.asarray(resized(normalized(cam.maps), *cam.images.shape[1:3]))
+    examples = []
+    for i, (image, heat) in enumerate(zip(cam.images, heats, strict=True)):
         answer, explained = names[cam.predicted[i]], names[cam.explained[i]]
         true = names[cam.labels[i]] if cam.labels[i] >= 0 else cam.sources[i]
-        mapped = overlays.colours(heat) if image is None else overlays.overlay(image, heat)
         examples.append(
             {
-                "image": None if image is None else pictures.data_uri(image),
-                "map": pictures.data_uri(255 * mapped),
+                "image": pictures.data_uri(image),
+                "map": pictures.data_uri(255 * overlays.overlay(image, heat)),
                 "words": true if true == answer else f"{true} → {answer}",
                 "sure": tables.confidence(cam.confidence[i]),
                 "explained": explained,
@@ -163,15 +156,18 @@ def gradcam(cam, names):
         )
     height, width = cam.maps.shape[1:]
     return {
-        **{"layer": cam.layer, "size": f"{height} × {width}", "place": cam.place},
-        **{"shown": len(examples), "count": cam.count, "examples": examples},
+        "layer": cam.layer,
+        "size": f"{height} × {width}",
+        "place": cam.place,
+        "shown": len(examples),
+        "count": cam.count,
+        "examples": examples,
     }
 
 
 def detection(place, results, name, specifications):
-    """The results of an ood.json."""
-    specifications[name] = dot_charts.detection(results)
-    histograms = detection_histograms(results, name, specifications)
+    """Return the view of the results of an ood.json; its charts are put into `specifications`."""
+    specifications[name] = charts.detection(results)
     rows = [
         (
             row["set"],
@@ -192,18 +188,18 @@ def detection(place, results, name, specifications):
             for i, each in enumerate(results["sets"])
         ],
         "table": words.table("Out-of-distribution detection", columns, rows, (0, 1)),
-        "histograms": histograms,
-        "remark": str(results.get("reported", {}).get("remark", "")),
+        "histograms": detection_histograms(results, name, specifications),
+        "remark": results["reported"]["remark"],
     }
 
 
 def detection_histograms(results, name, specifications):
-    """The histograms of the layers' mean activations, report 004's score: a dict for each."""
+    """List the views of the histograms of the layers' mean activations, report 004's score."""
     rows = {(row["set"], row["score"]): row for row in results["results"]}
     shown = []
-    for i, each in enumerate(results.get("histograms", [])):
+    for i, each in enumerate(results["histograms"]):
         about, row = results["scores"][each["score"]], rows[each["set"], each["score"]]
-        if not about.get("layer"):
+        if not about["layer"]:
             continue
         chart = f"{name}-histogram-{i}"
         specifications[chart] = charts.histogram(each, row["threshold"], about["title"])
@@ -213,21 +209,22 @@ def detection_histograms(results, name, specifications):
 
 
 def environment(each):
-    """Where and with what a run was trained and evaluated."""
-    found, summary = each.evaluation, each.summary
+    """List the machines, the data and the folder of a run's training and evaluation."""
+    evaluation, summary = each.evaluation, each.summary
+    dataset = evaluation["dataset"]
     memory = words.known(summary, "peak_memory_bytes", lambda size: f"{size / 2**20:,.0f} MiB")
     return [
         ("Folder", str(each.run.workdir)),
         ("Trained on", str(summary.get("hardware", "–"))),
         ("Peak memory", memory),
         ("Compilation", words.known(summary, "compile_seconds", words.duration)),
-        ("Evaluated on", found["hardware"]),
-        *((f"Batch of {each['batch']}", _speed(each)) for each in found["speed"] or ()),
-        ("Data set", f"{found['dataset']['name']}, {found['split']} split"),
-        ("Its fingerprint", found["dataset"]["fingerprint"]),
+        ("Evaluated on", evaluation["hardware"]),
+        *((f"Batch of {speed['batch']}", _speed(speed)) for speed in evaluation["speed"] or ()),
+        ("Data set", f"{dataset['name']}, {evaluation['split']} split"),
+        ("Its fingerprint", dataset["fingerprint"]),
         ("Parameters' SHA-256", str(summary.get("params_sha256", "–"))),
     ]  # fmt: skip
 
 
-def _speed(measured):
-    return f"{measured['milliseconds']:,.3f} ms, {measured['images_per_second']:,.0f} images/s"
+def _speed(speed):
+    return f"{speed['milliseconds']:,.3f} ms, {speed['images_per_second']:,.0f} images/s"

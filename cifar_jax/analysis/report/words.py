@@ -1,6 +1,5 @@
 """Figures and configs in words, and tables of them, for the templates."""
 
-import math
 import shlex
 
 from cifar_jax import config as config_lib
@@ -8,7 +7,7 @@ from cifar_jax.config.schema import fields
 
 
 def table(title, columns, rows, words=(0,)):
-    """A table for the macro of that name: `words` are the numbers of the columns that hold no figures."""
+    """Make a table for the macro of that name: `words` are the numbers of the columns that hold no figures."""
     return {
         "title": title,
         "columns": list(columns),
@@ -18,12 +17,12 @@ def table(title, columns, rows, words=(0,)):
 
 
 def command(module, workdir, *options):
-    """A command line to paste."""
+    """Write a command line to paste."""
     return shlex.join(["python", "-m", f"cifar_jax.{module}", "--workdir", str(workdir), *options])
 
 
 def duration(seconds):
-    """As "25.6 s", "12 min 5 s" or "3 h 20 min"."""
+    """Write "25.6 s", "12 min 5 s" or "3 h 20 min"."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)
@@ -33,15 +32,13 @@ def duration(seconds):
 
 
 def known(summary, key, form):
-    """A figure of summary.json in words; a dash where it is missing."""
+    """Write a figure of summary.json in words; a dash where it is missing."""
     value = summary.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return "–"
-    return form(value)
+    return "–" if value is None else form(value)
 
 
 def value(anything):
-    """A config's value in words."""
+    """Write a config's value in words."""
     if isinstance(anything, list | tuple):
         return ", ".join(map(str, anything)) or "none"
     if isinstance(anything, bool):
@@ -50,20 +47,17 @@ def value(anything):
 
 
 def affecting(config):
-    """name -> value of the fields that decide a run's result, with the defaults of those it does not have."""
-    defaults = {name: field.default for name, field in fields().items() if field.affects_result}
-    known = {name: each for name, each in config_lib.flatten(config).items() if name in defaults}
-    # JSON has lists for tuples.
-    known = {name: tuple(each) if isinstance(each, list) else each for name, each in known.items()}
-    return defaults | known
+    """Return name -> value of the fields that decide a run's result."""
+    values = config_lib.flatten(config)
+    return {name: values[name] for name, field in fields().items() if field.affects_result}
 
 
 def config_table(config):
-    """What a config changes."""
-    defaults = {name: field.default for name, field in fields().items()}
+    """Tabulate the fields of a config that differ from the defaults."""
+    known = fields()
     rows = [
-        (name, value(each), value(defaults[name]))
+        (name, value(each), value(known[name].default))
         for name, each in affecting(config).items()
-        if each != defaults[name]
+        if each != known[name].default
     ]
     return table("Config", ("field", "value", "default"), rows, (0, 1, 2))

@@ -1,1 +1,1 @@
-"""How the layers compute on a CPU: other formulations of what XLA's own operations say."""
+"""The layers' mathematics in formulations for a CPU, beside XLA's own operations; `choice` takes one."""

@@ -2,7 +2,7 @@
 
 All give the same values and gradients; the tests hold each against `xla_conv`. On the CPU that one is
 slow for much of what these models do (XLA runs a grouped convolution as plain loops, ten times slower
-than PyTorch), so `layers.conv` takes the others there.
+than PyTorch), so `choice.conv` takes the others there.
 
 Throughout, kernel is [K, K, Cin / groups, Cout] of x's type, `stride` and `padding` are the same along
 height and width, and H' = (H + 2 padding - K) // stride + 1.
@@ -19,7 +19,7 @@ from cifar_jax.models.ops import reductions
 
 
 def xla_conv(x, kernel, stride=1, padding=0, groups=1):
-    """XLA's own convolution; kernel and padding may differ along height and width, padding = (rows, columns)."""
+    """Convolve by XLA's own; kernel and padding may differ along height and width, padding = (rows, columns)."""
     rows, columns = (padding, padding) if isinstance(padding, int) else padding
     return lax.conv_general_dilated(
         x,
@@ -32,13 +32,13 @@ def xla_conv(x, kernel, stride=1, padding=0, groups=1):
 
 
 def pointwise_conv(x, kernel, stride=1):
-    """1x1 convolution as one matrix product over all pixels; kernel [1, 1, Cin, Cout]."""
+    """Convolve 1x1 by one matrix product over all pixels; kernel [1, 1, Cin, Cout]."""
     x = x[:, ::stride, ::stride]
     return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 def patches_conv(x, kernel, stride=1, padding=0):
-    """Convolution as one matrix product of the patches that the outputs see, [B H' W', K K Cin].
+    """Convolve by one matrix product of the patches that the outputs see, [B H' W', K K Cin].
 
     For small images, where patches are few: at 4x4 pixels XLA runs 5x5 kernels a hundred times slower.
     """
@@ -51,12 +51,12 @@ def patches_conv(x, kernel, stride=1, padding=0):
 
 
 def banded_conv(x, kernel, stride=1, padding=0, block=4):
-    """Convolution as one matrix product that makes `block` neighbouring pixels of a row at once.
+    """Convolve by one matrix product that makes `block` neighbouring pixels of a row at once.
 
-    They see K rows of (block - 1) stride + K pixels, a vector of which they are a linear function; its
-    matrix holds the kernel once per pixel, each time moved by the stride, between zeros. Against one
-    patch per pixel the product multiplies some zeros, but it has `block` times the columns, which for
-    few channels is what keeps it from being all memory traffic, and a patch serves `block` pixels.
+    These pixels see K rows of (block - 1) stride + K pixels, and are a linear function of them; its matrix
+    holds the kernel once per pixel, each time moved by the stride, between zeros. Against one patch per
+    pixel the product multiplies some zeros, but has `block` times the columns, without which few channels
+    would be all memory traffic, and a patch serves `block` pixels.
     """
     if stride == 1 and 2 * padding == len(kernel) - 1:
         return _banded_same_conv(x, kernel, block)
@@ -65,7 +65,7 @@ def banded_conv(x, kernel, stride=1, padding=0, block=4):
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _banded_same_conv(x, kernel, block):
-    """That which keeps the size of the image. Its gradient by x is one, too, in place of a sum over all bands."""
+    """Convolve and keep the size of the image. The gradient by x does so, too, in place of a sum over all bands."""
     return _banded_conv(x, kernel, 1, len(kernel) // 2, block)
 
 
@@ -109,7 +109,7 @@ def _banded_conv(x, kernel, stride=1, padding=0, block=4):
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def depthwise_conv(x, kernel, stride=1, padding=0):
-    """One filter per channel, kernel [K, K, 1, C], as a sum of K x K shifted products:
+    """Convolve with one filter per channel, kernel [K, K, 1, C], by a sum of K x K shifted products:
 
     y[h, w] = sum_ij x[h stride + i - padding, w stride + j - padding] kernel[i, j]
     """
@@ -132,9 +132,8 @@ def _depthwise_backward(stride, padding, residuals, grad):
         return grad * tap[0]
 
     x, kernel = residuals
-    if stride == 1 and padding < len(
-        kernel
-    ):  # the same sum as forward, which XLA does in half the time
+    if stride == 1 and padding < len(kernel):
+        # The same sum as forward, which XLA does in half the time.
         flipped = kernel[::-1, ::-1]
         grad_x = depthwise_conv(grad, flipped, 1, len(kernel) - 1 - padding)
     else:
@@ -143,7 +142,7 @@ def _depthwise_backward(stride, padding, residuals, grad):
 
 
 def _depthwise_grad_kernel(grad, x, size, stride, padding):
-    """dkernel[i, j, 0, c] = sum_bhw grad[b, h, w, c] x[b, h stride + i - padding, w stride + j - padding, c]."""
+    """Return dkernel[i, j, 0, c] = sum_bhw grad[b, h, w, c] x[b, h stride + i - padding, w stride + j - padding, c]"""
     (rows, cols), wide = grad.shape[1:3], jnp.promote_types(x.dtype, jnp.float32)
     x = lax.optimization_barrier(
         jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
@@ -161,7 +160,7 @@ depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def strided_conv(x, kernel, stride, padding=0):
-    """XLA's convolution with gradients of our own, kernel [K, K, Cin, Cout].
+    """Convolve by XLA's own, with gradients of ours, kernel [K, K, Cin, Cout].
 
     XLA makes a strided convolution's gradients convolutions over images full of zeros.
     """
@@ -187,7 +186,7 @@ strided_conv.defvjp(_strided_forward, _strided_backward)
 
 
 def _grad_input(grad, kernel, shape, stride, padding, spread):
-    """The gradient by x, of shape `shape`; spread(grad, kernel[i, j]) is what a tap hands back.
+    """Return the gradient by x, of shape `shape`; spread(grad, kernel[i, j]) is what a tap hands back.
 
     Output h met input row h stride + i - padding with tap i. So input row a stride + r met the outputs
     a + (r + padding - i) / stride, for the taps i where that is whole: each remainder r of the rows,
@@ -217,7 +216,7 @@ def _grad_input(grad, kernel, shape, stride, padding, spread):
 
 
 def _grad_kernel(grad, x, size, stride, padding):
-    """The gradient by the kernel: dkernel[i, j] is the product of x, moved by tap (i, j), with `grad` over all pixels.
+    """Return the gradient by the kernel: dkernel[i, j] is x, moved by tap (i, j), times `grad`, over all pixels.
 
     Moving x along the columns and `grad` along the rows takes 2 K moved copies for the K x K taps, and one matrix
     product for each row of taps.
@@ -240,7 +239,7 @@ def _out_size(size, kernel_size, stride, padding):
 
 
 def _take(axis, x, start, count, stride=1):
-    """x[start], x[start + stride], ..., `count` of them along `axis`, zero where outside of x."""
+    """Return x[start], x[start + stride], ..., `count` of them along `axis`, zero where outside of x."""
     stop = start + (count - 1) * stride + 1
     config = [(0, 0, 0)] * x.ndim
     config[axis] = (-start, stop - x.shape[axis], 0)

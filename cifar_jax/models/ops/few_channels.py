@@ -8,29 +8,32 @@ within a loop it divides for each number to find out its channel. With few chann
 import jax.numpy as jnp
 from jax import lax
 
+from cifar_jax.models.ops import reductions
+
 CHANNELS = 16  # less are few: so many float32 fill the widest vector
 
 
-def is_narrow(x):
-    """Whether x is [B, H, W, C] with few channels."""
+def has_few(x):
+    """Return whether x is [B, H, W, C] with few channels."""
     return x.ndim == 4 and x.shape[-1] < CHANNELS
 
 
 def rows(x):
-    """[B, H, W, C] -> [B, H, W C]."""
+    """Reshape [B, H, W, C] -> [B, H, W C]."""
     return x.reshape(*x.shape[:2], -1)
 
 
 def along(value, width):
-    """[C] -> [W C], once for each pixel; by a matrix product, as XLA computes a repetition anew for each number."""
+    """Repeat [C] -> [W C], once a pixel; by a matrix product, as XLA computes a repetition anew for each number."""
     channels = len(value)
     once_each = jnp.tile(jnp.eye(channels, dtype=value.dtype), (1, width))
     return jnp.matmul(value, once_each, precision=lax.Precision.HIGHEST)
 
 
 def totals(arrays, channels):
-    """The sums over all pixels of arrays [B, H, W C], each [C]: 8 rows of an image, or as many as divide them, become
-    one, and a matrix product sums over what is left.
+    """Sum arrays [B, H, W C] over all pixels, each -> [C].
+
+    8 rows of an image, or as many as divide its height, become one, and a matrix product sums over the rest.
     """
     height, width = arrays[0].shape[1:]
     parts = max(n for n in range(1, 9) if height % n == 0)
@@ -39,14 +42,10 @@ def totals(arrays, channels):
 
 
 def _fold(arrays):
-    """The sums over the second axis; of several arrays in one reduction, so that what they share is computed once."""
+    """Sum over the second axis; several arrays in one reduction."""
     if len(arrays) == 1:
         return [sum(arrays[0][:, part] for part in range(arrays[0].shape[1]))]
-
-    def add(ours, theirs):
-        return tuple(x + y for x, y in zip(ours, theirs, strict=True))
-
-    return lax.reduce(arrays, [jnp.zeros((), x.dtype) for x in arrays], add, (1,))
+    return reductions.sums(arrays, (1,))
 
 
 def _total(x, channels):
@@ -55,5 +54,5 @@ def _total(x, channels):
 
 
 def add(x, value):
-    """x [B, H, W, C] + value [C]."""
+    """Add value [C] to x [B, H, W, C]."""
     return (rows(x) + along(value, x.shape[2])).reshape(x.shape)

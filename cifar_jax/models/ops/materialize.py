@@ -1,6 +1,6 @@
-"""What XLA's CPU compiler is to keep in memory.
+"""Arrays that XLA's CPU compiler is to keep in memory.
 
-It computes what is elementwise again for each operation that reads it, fused into that one, also across an
+The compiler computes what is elementwise again for each operation that reads it, fused into that one, also across an
 optimization barrier, and may so normalise and rectify a batch of feature maps in the order in which a transposition
 reads it. Each of these functions gives x, [..., C] of floats, as an array that is written once.
 """
@@ -12,7 +12,7 @@ from jax import lax
 
 @jax.custom_jvp
 def materialize_once(x):
-    """For what a convolution or a product reads, beside anything else; costs next to nothing.
+    """Keep x for a convolution or a product that reads it beside another reader; costs next to nothing.
 
     XLA repeats for another reader no operation that has two inputs of its output's size and a reader that it can't
     be fused into. So this is x where it equals itself and NaN elsewhere, as part of what computes x.
@@ -26,7 +26,7 @@ def _(primals, tangents):
 
 
 def materialize(x):
-    """For whatever reads it, at the price of a matrix product with the identity."""
+    """Keep x for whatever reads it, at the price of a matrix product with the identity."""
     channels = x.shape[-1]
     identity = jnp.eye(channels, dtype=x.dtype)
     product = jnp.matmul(x.reshape(-1, channels), identity, precision=lax.Precision.HIGHEST)

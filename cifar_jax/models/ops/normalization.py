@@ -15,7 +15,7 @@ from cifar_jax.models.ops import few_channels, reductions
 
 
 def normalize(x, scale, bias, mean, var, epsilon, slope=None, folded=False):
-    """rectify((x - mean) / sqrt(var + epsilon) * scale + bias, slope), x [..., C], the others [C].
+    """Return rectify((x - mean) / sqrt(var + epsilon) * scale + bias, slope), x [..., C], the others [C].
 
     Computed in the type of `scale`, returned in x's; `folded` as in `batch_norm`.
     """
@@ -35,14 +35,14 @@ def _along(values, width):
 
 
 def rectify(x, slope):
-    """max(x, 0) + slope min(x, 0): 0 is the ReLU, more a leaky one, None leaves x as it is."""
+    """Return max(x, 0) + slope min(x, 0): 0 is the ReLU, more a leaky one, None leaves x as it is."""
     if slope is None:
         return x
     return jax.nn.leaky_relu(x, slope) if slope else jax.nn.relu(x)
 
 
 def _sums(arrays, channels, folded):
-    """Over all axes but the last; over what is not of the same channel where they are `few_channels.rows`."""
+    """Sum over all axes but the last; over what is not of the same channel where the arrays are `few_channels.rows`."""
     if arrays[0].shape[-1] != channels:
         return few_channels.totals(arrays, channels)
     if folded and arrays[0].ndim > 2:
@@ -51,29 +51,29 @@ def _sums(arrays, channels, folded):
 
 
 def _mean(x, channels, axis, folded):
-    """As _sums, and over a named axis of devices where there is one."""
-    (found,) = _sums([x], channels, folded)
-    mean = found / (x.size // channels)
+    """Take the mean as `_sums` the sum, and over a named axis of devices where there is one."""
+    (total,) = _sums([x], channels, folded)
+    mean = total / (x.size // channels)
     return mean if axis is None else lax.pmean(mean, axis)
 
 
 def _view(x, folded):
-    """x in the shape to compute in, and the number of pixels in its last axis."""
-    if folded and few_channels.is_narrow(x):
+    """Return x in the shape to compute in, and the number of pixels in its last axis."""
+    if folded and few_channels.has_few(x):
         return few_channels.rows(x), x.shape[2]
     return x, 1
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
 def batch_norm(x, scale, bias, epsilon, slope=None, axis=None, folded=False):
-    """Normalises x [..., C] by its own mean and biased variance over all axes but the last.
+    """Normalise x [..., C] by its own mean and biased variance over all axes but the last.
 
     Args:
       slope: of `rectify`, which follows.
       axis: name of an axis of devices that the batch is spread over, each of which calls this with an equal share. The
         gradient is then that of the sum of all devices' losses: with respect to x all of it, to scale and bias this
         device's part of it.
-      folded: whether to take the CPU's formulations, `reductions.total` and `narrow`.
+      folded: whether to take the CPU's formulations, `reductions.total` and `few_channels`.
 
     Returns:
       y [..., C] of x's type; mean and variance [C] of scale's type, which carry no gradient: they are
@@ -95,7 +95,7 @@ def _forward(x, scale, bias, epsilon, slope, axis, folded):
 
 
 def _backward(epsilon, slope, axis, folded, residuals, cotangents):
-    """With z = (x - mean) / std, N pixels and g the gradient of scale * z + bias:
+    """Return the gradients, with z = (x - mean) / std, N pixels and g the gradient of scale * z + bias:
 
     dbias = sum g;  dscale = sum g z;  dx = scale / std * (g - dbias / N - z dscale / N)
     """

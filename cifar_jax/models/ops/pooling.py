@@ -16,13 +16,13 @@ from cifar_jax.models.ops.materialize import materialize
 
 
 def xla_max_pool(x, window, stride):
-    """XLA's own max pooling."""
+    """Pool by XLA's own max pooling."""
     shape, strides = (1, window, window, 1), (1, stride, stride, 1)
     return lax.reduce_window(x, -jnp.inf, lax.max, shape, strides, "VALID")
 
 
 def sliced_max_pool(x, window, stride):
-    """Maximum of window x window strided slices.
+    """Pool by the maximum of window x window strided slices.
 
     XLA runs the gradient of its own pooling as plain loops on the CPU. Here it is elementwise
     operations on whole arrays, given the place of each maximum.
@@ -40,8 +40,8 @@ def _pool_whole(x, window, stride):
 
 
 def _max_and_place(x, window, stride):
-    """Of each square: the maximum, and the number of its first place, row by row, as a float."""
-    if few_channels.is_narrow(x) and window == stride:
+    """Return of each square the maximum, and the number of its first place, row by row, as a float."""
+    if few_channels.has_few(x) and window == stride:
         return _staged_max_and_place(x, window)
     return _sliced_max_and_place(x, window, stride)
 
@@ -61,17 +61,17 @@ def _sliced_max_and_place(x, window, stride):
 
 
 def _staged_max_and_place(x, window):
-    """Of squares side by side: in each column of a square first, over whole rows of the image, then along its row.
+    """Pool squares side by side: first each column of a square, over whole rows of the image, then along its row.
 
     Each stage is one reduction of values and places, whose results XLA writes to memory once.
     """
     batch, height, width, channels = x.shape
     start = jnp.array(-jnp.inf, x.dtype), jnp.array(jnp.inf, x.dtype)
 
-    def first_of_greatest(ours, theirs):
-        (a, i), (b, j) = ours, theirs
-        theirs_is_it = (b > a) | (b != b) | ((b == a) & (j < i))
-        return jnp.where(theirs_is_it, b, a), jnp.where(theirs_is_it, j, i)
+    def first_of_greatest(left, right):
+        (a, i), (b, j) = left, right
+        is_right = (b > a) | (b != b) | ((b == a) & (j < i))
+        return jnp.where(is_right, b, a), jnp.where(is_right, j, i)
 
     rows, columns = height // window, width // window
     x = x.reshape(batch * rows, window, width * channels)
@@ -79,8 +79,8 @@ def _staged_max_and_place(x, window):
     of_columns = lax.reduce((x, place), start, first_of_greatest, (1,))
     x, place = (each.reshape(batch * rows * columns, window, channels) for each in of_columns)
     place += lax.broadcasted_iota(place.dtype, place.shape, 1)
-    found = lax.reduce((x, place), start, first_of_greatest, (1,))
-    return tuple(each.reshape(batch, rows, columns, channels) for each in found)
+    of_squares = lax.reduce((x, place), start, first_of_greatest, (1,))
+    return tuple(each.reshape(batch, rows, columns, channels) for each in of_squares)
 
 
 def _backward(window, stride, place, grad):
@@ -97,7 +97,7 @@ def _disjoint_backward(window, stride, place, grad):
 
 
 def _overlapping_backward(window, stride, place, grad):
-    """Every pixel of a square, at its place there, sends its gradient back; the squares' images add up."""
+    """Send the gradient back from every pixel of a square, at its place there; the squares' images add up."""
     _, height, width, _ = grad.shape
     gaps = stride - 1
     zero = jnp.zeros((), grad.dtype)

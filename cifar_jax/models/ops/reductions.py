@@ -17,8 +17,9 @@ IN_TURN = 1024
 
 
 def total(x):
-    """The sum of x: the rows of an image are added up in 8 parts, or as many as divide them, and what that leaves of it
-    is summed by a matrix product. The first is elementwise, and so vectorised, with what x is computed of.
+    """Sum x: an image's rows in 8 parts, or as many as divide them, then the rest by a matrix product.
+
+    The first is elementwise, and so vectorised, with what x is computed of.
     """
     parts = max(n for n in range(1, 9) if x.shape[1] % n == 0)
     if math.prod(x.shape[1:-1]) > IN_TURN * parts:
@@ -30,7 +31,7 @@ def total(x):
 
 
 def totals(arrays):
-    """The sum of each of `arrays` of one shape, the data that they are computed of read as seldom as pays.
+    """Sum each of `arrays` of one shape; the data that they are computed of are read as seldom as pays.
 
     XLA fuses what the arrays are computed of into a reduction, but makes one of each sum, and each reads that data
     anew. One reduction of them all reads it once; the barrier keeps XLA from making one of it and of the sum
@@ -39,10 +40,14 @@ def totals(arrays):
     if arrays[0].size <= CACHED:
         return tuple(total(x) for x in arrays)
     pixels = tuple(range(1, arrays[0].ndim - 1))
-    zeros = tuple(jnp.zeros((), x.dtype) for x in arrays)
-
-    def add(ours, theirs):
-        return tuple(x + y for x, y in zip(ours, theirs, strict=True))
-
-    of_images = lax.optimization_barrier(lax.reduce(tuple(arrays), zeros, add, pixels))
+    of_images = lax.optimization_barrier(sums(arrays, pixels))
     return tuple(jnp.sum(x, axis=0) for x in of_images)
+
+
+def sums(arrays, axes):
+    """Sum each of `arrays` of one shape over `axes`, in one reduction: data that they share is computed once."""
+
+    def add(left, right):
+        return tuple(x + y for x, y in zip(left, right, strict=True))
+
+    return lax.reduce(tuple(arrays), tuple(jnp.zeros((), x.dtype) for x in arrays), add, axes)

@@ -22,7 +22,7 @@ from jax import lax
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def winograd_conv(x, kernel, padding=0):
-    """3x3 convolution of stride 1, kernel [3, 3, Cin, Cout] and padding up to 2; as those of `convolution`.
+    """Convolve 3x3 with stride 1, kernel [3, 3, Cin, Cout] and padding up to 2, as those of `convolution`.
 
     The transforms' sums are rounded: in float32 to some 1e-6 of the largest output.
     """
@@ -59,12 +59,12 @@ BOTH = np.kron(KERNEL, KERNEL)  # along the rows and the columns at once, [16, 9
 
 
 def _of_kernel(kernel):
-    """G g G^T, [3, 3, Cin, Cout] -> 4 rows of 4 [Cin, Cout]."""
+    """Return G g G^T, [3, 3, Cin, Cout] -> 4 rows of 4 [Cin, Cout]."""
     return (BOTH.astype(kernel.dtype) @ kernel.reshape(9, -1)).reshape(4, 4, *kernel.shape[2:])
 
 
 def _to_kernel(places):
-    """G^T u G, the other way round."""
+    """Return G^T u G, the other way round."""
     places = jnp.stack([jnp.stack(row) for row in places])
     return (BOTH.T.astype(places.dtype) @ places.reshape(16, -1)).reshape(3, 3, *places.shape[2:])
 
@@ -82,7 +82,7 @@ def _to_output(m):  # A^T
 
 
 def _both(transform, places):
-    """`transform` along the rows and the columns of places."""
+    """Apply `transform` along the rows and the columns of places."""
     columns = [transform(column) for column in zip(*places, strict=True)]
     return [transform(row) for row in zip(*columns, strict=True)]
 
@@ -104,12 +104,12 @@ def _gathered(pixels, grad):
 
 
 def _seen(x, padding, height, width):
-    """B^T d B of the tiles of height x width outputs."""
+    """Return B^T d B of the tiles of height x width outputs."""
     return _both(_of_image, _tiles(x, padding, height, width, 4))
 
 
 def _tiles(x, padding, height, width, size):
-    """The size x size pixels of the tiles of height x width outputs, the first's first one `padding` outside of x."""
+    """Return the size x size pixels of the tiles of height x width outputs; the first is `padding` outside of x."""
     rows, cols = -(-height // 2), -(-width // 2)
     after = [
         2 * n + size - 2 - padding - side

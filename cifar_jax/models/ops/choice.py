@@ -1,0 +1,120 @@
+"""The formulation that a layer is traced in: the CPU's own where the program is for a CPU, else XLA's.
+
+`plain_formulations`, `cpu_formulations` and `statistics_over` are context managers around the tracing.
+"""
+
+import contextlib
+import contextvars
+import math
+
+import jax
+import jax.numpy as jnp
+
+from cifar_jax.models.ops.convolution import (
+    banded_conv,
+    depthwise_conv,
+    patches_conv,
+    pointwise_conv,
+    strided_conv,
+    xla_conv,
+)
+from cifar_jax.models.ops.materialize import materialize_once
+from cifar_jax.models.ops.winograd import winograd_conv
+
+# Measured on two cores, value and both gradients together (docs/performance.md): up to so many channels in and out
+# banded_conv is faster than XLA's convolution, up to so many images of so many pixels patches_conv, and with strides
+# strided_conv from so many channels on, and winograd_conv from so many, in and out, and pixels for each of them.
+FEW_CHANNELS = 12, 16
+FEW_IMAGES, FEW_PIXELS = 16, 16
+MANY_CHANNELS = 64
+WINOGRAD_CHANNELS, WINOGRAD_PIXELS = 192, 2
+
+# How a program is traced: for a CPU (None: as the process's own platform), and the named axis of devices over which
+# batch statistics are taken (None: over what the program sees).
+_cpu = contextvars.ContextVar("cpu", default=None)
+_statistics_axis = contextvars.ContextVar("statistics_axis", default=None)
+
+
+def on_cpu() -> bool:
+    """Return whether to trace the CPU's formulations: every choice of one is made by this.
+
+    `lax.platform_dependent` would choose at lowering instead, but its gradient carries the residuals of
+    every branch. A program put on the CPU of a machine with an accelerator is right either way.
+    """
+    chosen = _cpu.get()
+    return jax.default_backend() == "cpu" if chosen is None else chosen
+
+
+def statistics_axis():
+    """Return the axis that `statistics_over` names, None outside of it."""
+    return _statistics_axis.get()
+
+
+def plain_formulations():
+    """Trace inside with XLA's own convolution and pooling: accelerators', whose operations can be counted."""
+    return _set(_cpu, False)
+
+
+def cpu_formulations():
+    """Trace inside with the CPU's formulations, whatever the machine that traces."""
+    return _set(_cpu, True)
+
+
+def statistics_over(axis):
+    """Take batch statistics inside, in a program for one device's share, over all devices of a named axis."""
+    return _set(_statistics_axis, axis)
+
+
+@contextlib.contextmanager
+def _set(variable, value):
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def conv(x, kernel, stride=1, padding=0, groups=1):
+    """Convolve in 2-D by the formulation that is fastest here; see `convolution` for the arguments.
+
+    Here alone the kernel may be a rectangle, and `padding` then (rows, columns): XLA's own takes those.
+    """
+    size, width, depth, features = kernel.shape
+    if on_cpu() and size == width:
+        if groups == features == x.shape[-1] > 1:
+            return depthwise_conv(x, kernel, stride, padding)
+        if groups > 1:
+            pairs = zip(jnp.split(x, groups, -1), jnp.split(kernel, groups, -1), strict=True)
+            return jnp.concatenate([conv(x, k, stride, padding) for x, k in pairs], axis=-1)
+        if groups == size == 1 and padding == 0:
+            return pointwise_conv(x, kernel, stride)
+        if depth <= FEW_CHANNELS[0] and features <= FEW_CHANNELS[1]:
+            return banded_conv(x, kernel, stride, padding)
+        if _is_small(x.shape, size):
+            return patches_conv(x, kernel, stride, padding)
+        x = materialize_once(x)
+        if depth >= MANY_CHANNELS and stride > 1:
+            return strided_conv(x, kernel, stride, padding)
+        if size == 3 and stride == 1 and padding <= 2 and _is_large(x, features):
+            return winograd_conv(x, kernel, padding)
+    return xla_conv(x, kernel, stride, padding, groups)
+
+
+def _is_small(shape, size):
+    """Return whether XLA is slow for so small images, above all for those that are smaller than the kernel."""
+    batch, height, width, _ = shape
+    # An export's batch may be of any size, and is no number then.
+    few = isinstance(batch, int) and batch <= FEW_IMAGES
+    return size > min(height, width) or (few and height * width <= FEW_PIXELS)
+
+
+def _is_large(x, features):
+    """Return whether Winograd's savings are more than what its transforms cost, of the kernel above all."""
+    *pixels, depth = x.shape
+    known = all(isinstance(n, int) for n in pixels)  # An export's batch isn't.
+    return (
+        min(depth, features) >= WINOGRAD_CHANNELS
+        and known
+        and math.prod(pixels) >= WINOGRAD_PIXELS * max(depth, features)
+        and jnp.finfo(x.dtype).bits >= 32  # Its sums would lose digits of a shorter one.
+    )
