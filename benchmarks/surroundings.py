@@ -161,7 +161,7 @@ class Surroundings:
 
         workdir, _, options = self.of_archive(change=change)
         code, out, errors = finished(command(workdir, *options))
-        told = out.count("channel 1 has one value") == 1
+        told = " ".join(out.split()).count("channel 1 has one value") == 1
         return [(code, errors)], told and not code, "trains, and one line says so"
 
     def great_weights(self):
