@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 
+import forked
+
 ROOT = pathlib.Path(__file__).parent.parent
 
 # Two epochs of the quickstart, without TensorFlow.
@@ -55,4 +57,7 @@ def free_port():
 
 
 def _run(arguments, cwd=ROOT, env=None):
+    env = os.environ if env is None else env
+    if forked.possible(env):
+        return forked.run(arguments, cwd, env)
     return subprocess.run(arguments, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)

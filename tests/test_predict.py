@@ -4,13 +4,11 @@ import collections
 import errno
 import json
 import os
-import subprocess
-import sys
 
 import jax
 import numpy as np
 import pytest
-from command_line import ROOT
+from command_line import run_module
 from PIL import Image
 from scipy import special
 
@@ -48,9 +46,7 @@ def expected(run, count):
 @pytest.mark.thorough
 def test_as_a_user_types_it(workdir, run, pictures):
     """Into a pipe: a line for each file, the surest class first."""
-    command = [sys.executable, "-m", "cifar_jax.predict", "--workdir", str(workdir)]
-    command += [str(pictures / "03.png"), str(pictures / "01.png")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    done = run_module("predict", "--workdir", workdir, pictures / "03.png", pictures / "01.png")
     assert done.returncode == 0 and not done.stderr, done.stderr
     for line, number in zip(done.stdout.splitlines(), (3, 1), strict=True):
         file, *cells = line.split("\t")

@@ -56,9 +56,8 @@ def speedrun():
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("make", [small, pytest.param(speedrun, marks=pytest.mark.thorough)])
-def test_it_is_the_main_jobs_training(small_nets, make):
-    config = make()
+def test_it_is_the_main_jobs_training(small_nets):
+    config = small()
     config.update({"batch_size": 8, "total_epochs": 2, "steps_per_call": "loop"})
     config.update({"eval_batch_size": 4, "selection": "last"})
     config.dataset.name, config.dataset.validation_fraction = "digits", 0.0
