@@ -12,7 +12,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from command_line import ROOT
+from command_line import ROOT, run_module
 from jax import export as jax_export
 from quick_jit import quick_jit
 from scipy import special
@@ -38,22 +38,31 @@ needs_tensorflow = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def exported(workdir, made_once):
-    """(the file, what the command printed); a SavedModel lies beside it where there is TensorFlow."""
+    """(the file, what the command printed)."""
+    return written(workdir, made_once, "exported")
 
+
+@pytest.fixture(scope="module")
+def saved(workdir, made_once):
+    """The same with a SavedModel beside the file, in the folder "saved"."""
+    pytest.importorskip("tensorflow")
+    return written(workdir, made_once, "with_saved", "--savedmodel", "saved")
+
+
+def written(workdir, made_once, name, *options):
     def make(folder):
         folder.mkdir()
-        command = [sys.executable, "-m", "cifar_jax.export", "--workdir", workdir]
-        command += ["--out", folder / "model.jaxexport"]
-        if importlib.util.find_spec("tensorflow"):
-            command += ["--savedmodel", folder / "saved"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+        arguments = ("--workdir", workdir, "--out", folder / "model.jaxexport")
+        done = run_module(
+            "export", *arguments, *(folder / each if each == "saved" else each for each in options)
+        )
         assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
         # `made_once` gives the folder its name at the end.
-        printed = done.stdout.replace(str(folder), str(folder.with_name("exported")))
-        (folder.parent / "exported.txt").write_text(printed)
+        printed = done.stdout.replace(str(folder), str(folder.with_name(name)))
+        (folder / "printed").write_text(printed)
 
-    folder = made_once("exported", make)
-    return folder / "model.jaxexport", (folder.parent / "exported.txt").read_text()
+    folder = made_once(name, make)
+    return folder / "model.jaxexport", (folder / "printed").read_text()
 
 
 @pytest.fixture
@@ -111,7 +120,7 @@ def test_what_stands_beside_it(run, exported):
     about = json.loads((path.parent / "model.jaxexport.json").read_text())
     assert printed.splitlines()[:2] == [str(path), f"{path}.json"]
     names = {each.name for each in path.parent.iterdir()}
-    assert names - {"saved"} == {"model.jaxexport", "model.jaxexport.json"}
+    assert names == {"model.jaxexport", "model.jaxexport.json", "printed"}
     assert about["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert about["class_names"] == list("0123456789")
     assert about["input"]["shape"] == ["b", 32, 32, 3] and about["input"]["dtype"] == "uint8"
@@ -120,7 +129,7 @@ def test_what_stands_beside_it(run, exported):
     assert (about["step"], about["checkpoint"]) == (run.step, run.checkpoint)
     versions = about["versions"]
     assert versions["jax"] == jax.__version__ and about["stablehlo_version"] == export_lib.STABLEHLO
-    assert ("tensorflow" in versions) == (path.parent / "saved").exists()
+    assert "tensorflow" not in versions
 
 
 def test_the_file_holds_every_platform_and_no_other_input_is_taken(exported):
@@ -328,18 +337,20 @@ def test_without_tensorflow_a_saved_model_is_refused(call, tmp_path, monkeypatch
 
 @needs_tensorflow
 @pytest.mark.thorough
-def test_a_saved_model_says_the_same(run, exported, tmp_path):
+def test_a_saved_model_says_the_same(run, saved, tmp_path):
     """In TensorFlow alone."""
     images = run.dataset.split("test")[0][:8]
     load = (
         "import numpy as np, tensorflow as tf\n"
-        f"saved = tf.saved_model.load({str(exported[0].parent / 'saved')!r})\n"
+        f"saved = tf.saved_model.load({str(saved[0].parent / 'saved')!r})\n"
         "classify = saved.signatures['serving_default']\n"
         "model = lambda images: classify(images=tf.constant(images))['probabilities']\n"
     )
     found = answers(ALONE + "sys.modules['jax'] = None\n" + load, tmp_path, images)
     for n, probabilities in found.items():
         np.testing.assert_allclose(probabilities, expected(run, images)[:n], atol=1e-5)
+    about = json.loads((saved[0].parent / "model.jaxexport.json").read_text())
+    assert "tensorflow" in about["versions"]
 
 
 @needs_tensorflow

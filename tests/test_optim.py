@@ -201,7 +201,7 @@ def test_only_airbench_projects():
 def test_what_is_wrong_raises():
     with pytest.raises(ValueError, match="unknown optimizer"):
         optimizers.make_optimizer("sdg")
-    with pytest.raises(ValueError, match="unknown decay"):
+    with pytest.raises(ValueError, match="unknown weight_decay_mode"):
         optimizers.make_optimizer("sgd", weight_decay_mode="l1")
     with pytest.raises(ValueError, match="adam has its own momentum"):
         optimizers.make_optimizer("adam", momentum=True)
