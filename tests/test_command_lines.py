@@ -100,6 +100,7 @@ def test_a_full_disk_is_one_line(run, name, capsys, monkeypatch):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_nor_is_a_full_disk_that_it_prints_to_a_traceback():
     command = f"{sys.executable} -m cifar_jax.experiments > /dev/full"

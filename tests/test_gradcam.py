@@ -60,6 +60,7 @@ def test_as_a_user_types_it(workdir):
     shutil.rmtree(folder)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("which", ["correct", "wrong"])
 def test_the_first_that_are_right_or_wrong(call, run, tmp_path, which):
     code, _, errors = call(

@@ -141,6 +141,7 @@ def test_weights_of_best_validation_loss_are_the_result(small_config, tmp_path, 
     assert summary["test_loss"] == best["test"]["loss"] != last["test"]["loss"]
 
 
+@pytest.mark.thorough
 def test_selection_on_the_test_set_is_said(small_config, tmp_path):
     """All images are trained on, the test set is what is watched, and the terminal says so."""
     small_config.dataset.validation_fraction, small_config.selection = 0.0, "test"
