@@ -44,8 +44,8 @@ def in_parts(function, parts, unroll):
     """
 
     def split(array):
-        # Every so-manieth image, not one block after the other: of a batch that is sharded over devices, each then
-        # has its share of every part.
+        # A part takes images at a distance of `parts`, not a block of neighbours: each device of a sharded batch
+        # then has its share of every part.
         whole = array.reshape(array.shape[0] // parts, parts, *array.shape[1:])
         return jnp.moveaxis(whole, 1, 0)
 

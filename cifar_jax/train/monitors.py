@@ -1,4 +1,4 @@
-"""What the validation set decides after an epoch: the plateau, early stopping, the best checkpoint.
+"""Decisions by the validation set after an epoch: the plateau, early stopping, the best checkpoint.
 
 Pure functions, so that a sweep can map them over its runs.
 """
