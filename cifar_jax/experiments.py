@@ -12,7 +12,7 @@ import sys
 
 from cifar_jax import config as config_lib
 from cifar_jax.config import experiments
-from cifar_jax.console import endings, flags
+from cifar_jax.console import endings, flags, tables
 from cifar_jax.errors import UserError
 
 
@@ -45,16 +45,21 @@ def describe(experiment, folder=experiments.CONFIGS):
 
 def print_table(descriptions):
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=None, header_style="bold")
-    for title in ("report", "experiment", "config", "parameters", "epochs", "reported", "metric"):
-        right = title in ("parameters", "epochs", "reported")
-        table.add_column(title, justify="right" if right else "left", no_wrap=True)
-    table.add_column("source")
+    columns = (
+        "report",
+        "experiment",
+        "config",
+        "parameters",
+        "epochs",
+        "reported",
+        "metric",
+        "source",
+    )
+    rows = []
     for each in descriptions:
         reported = each["reported"]
-        table.add_row(
+        row = (
             each["report"],
             each["id"],
             each["config"],
@@ -64,8 +69,9 @@ def print_table(descriptions):
             reported["metric"],
             reported["source"].partition(", ")[2],
         )
-    console = Console()
-    Console(width=max(console.width, 200)).print(table)
+        rows.append(row)
+    table = tables.Table("", columns, rows, left=(0, 1, 2, 6, 7))
+    Console(width=max(Console().width, 200)).print(tables.to_rich(table))
 
 
 @endings.guarded

@@ -20,27 +20,22 @@ predicted all the same, and the exit code is then 1. It is 2 for a wrong command
 import json
 import sys
 
-from cifar_jax.console import endings, flags
+from cifar_jax.console import endings, flags, tables
 from cifar_jax.errors import UserError
 from cifar_jax.trained import prediction
 
 
 def table(answers, top):
-    """Return a rich.table.Table of the answers that are predictions."""
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = Table(box=None, pad_edge=False, header_style="dim")
-    shown.add_column("file", overflow="fold")
+    """Tabulate the answers that are predictions."""
+    columns, rows = ["file"], []
     for rank in range(top):
-        shown.add_column("class" if rank == 0 else f"{rank + 1}.", overflow="fold")
-        shown.add_column("", justify="right", no_wrap=True)
+        columns += ["class" if rank == 0 else f"{rank + 1}.", ""]
     for answer in answers:
-        cells = [endings.printable(answer.file)]
+        cells = [answer.file]
         for name, sure in answer.predictions:
-            cells += [endings.printable(name), f"{100 * sure:.1f} %"]
-        shown.add_row(*map(Text, cells))
-    return shown
+            cells += [name, f"{100 * sure:.1f} %"]
+        rows.append(tuple(map(endings.printable, cells)))
+    return tables.Table("", tuple(columns), rows, left=(0, *range(1, len(columns), 2)))
 
 
 def line(answer):
@@ -92,7 +87,7 @@ def _run(arguments):
     if arguments.json:
         print(json.dumps([answer.as_json() for answer in in_the_end], indent=1, allow_nan=False))
     elif in_the_end:
-        console.print(table(in_the_end, top))
+        console.print(tables.to_rich(table(in_the_end, top)))
     return int(failed)
 
 

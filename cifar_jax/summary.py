@@ -12,7 +12,7 @@ image's evaluation, without those with the zeros of the padding.
 import json
 import sys
 
-from cifar_jax.console import endings, flags
+from cifar_jax.console import endings, flags, tables
 
 REMARKS = """\
 Report 001's megabytes are two measures: a saved file, a little over 4 bytes a parameter (origin_net, modified_net,
@@ -34,22 +34,19 @@ def layers(name):
 
 def print_table(descriptions):
     from rich.console import Console
-    from rich.table import Table
 
     from cifar_jax.models import reported
 
-    table = Table(caption=REMARKS, caption_justify="left", box=None, header_style="bold")
-    table.add_column("model")
-    for title in ("images", "classes", "parameters", "MB", "million\nmultiply-adds"):
-        table.add_column(title, justify="right")
-    table.add_column(f"activations\nof {reported.BATCH}, MB", justify="right")
-    for title in ("reported\nparameters", "reported\nMB"):
-        table.add_column(title, justify="right")
-    table.add_column("report")
+    columns = (
+        *("model", "images", "classes", "parameters", "MB", "million\nmultiply-adds"),
+        f"activations\nof {reported.BATCH}, MB",
+        *("reported\nparameters", "reported\nMB", "report"),
+    )
+    rows = []
     for each in descriptions:
         height, width, _ = each["input_shape"]
         stated = each["reported"] or {"params": None, "megabytes": None, "source": ""}
-        table.add_row(
+        row = (
             each["name"],
             f"{height}x{width}",
             f"{each['num_classes']}",
@@ -61,8 +58,9 @@ def print_table(descriptions):
             f"{stated['megabytes']:g}" if stated["megabytes"] else "",
             stated["source"],
         )
-    console = Console()
-    Console(width=max(console.width, 150)).print(table)
+        rows.append(row)
+    table = tables.Table("", columns, rows, left=(0, 9), caption=REMARKS)
+    Console(width=max(Console().width, 150)).print(tables.to_rich(table))
 
 
 @endings.guarded

@@ -13,25 +13,28 @@ class Table(NamedTuple):
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     left: tuple[int, ...] = (0,)
+    caption: str = ""
 
 
 def to_rich(table):
     """Turn a Table into one for rich.console.Console.print."""
-    from rich.markup import escape
     from rich.table import Table as RichTable
+    from rich.text import Text  # a str would be read for markup and emoji
 
     shown = RichTable(
-        title=escape(table.title),
+        title=Text(table.title) if table.title else None,
         title_justify="left",
         title_style="bold",
+        caption=Text(table.caption) if table.caption else None,
+        caption_justify="left",
         box=None,
         pad_edge=False,
     )
     for i, column in enumerate(table.columns):
         justify = "left" if i in table.left else "right"
-        shown.add_column(escape(column), justify=justify, overflow="fold", header_style="dim")
+        shown.add_column(Text(column), justify=justify, overflow="fold", header_style="dim")
     for row in table.rows:
-        shown.add_row(*map(escape, row))
+        shown.add_row(*map(Text, row))
     return shown
 
 

@@ -81,3 +81,14 @@ def test_markdown_keeps_its_columns():
 )
 def test_numbers(found, text):
     assert found == text
+
+
+def test_cells_are_text_as_written():
+    """No markup, no emoji."""
+    names = ("[bold]a[/bold]", ":cat:", "$x^2$", "a|b")
+    console = Console(file=io.StringIO(), width=80)
+    console.print(
+        tables.to_rich(tables.Table("[red]title", ("[b]", ":dog:"), [names[:2], names[2:]]))
+    )
+    shown = console.file.getvalue()
+    assert all(text in shown for text in (*names, "[red]title", "[b]", ":dog:"))

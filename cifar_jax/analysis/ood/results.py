@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from cifar_jax.analysis import style
 from cifar_jax.analysis.ood import detection
 from cifar_jax.analysis.ood import figures as ood_figures
+from cifar_jax.console.tables import Table, to_rich
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files
 
@@ -114,32 +114,31 @@ def row(name, score, inside, outside, threshold, given):
 
 
 def table(name, results):
-    """Lay out a set's rows for the terminal, 100 columns wide at most.
+    """Tabulate a set's rows, 100 columns wide at most.
 
     Args:
         name: of the set.
         results: of ood.json.
-    Returns:
-        rich.table.Table.
     """
-    rows = Table(box=None, header_style="bold", pad_edge=False)
-    rows.add_column("score", no_wrap=True)
-    heads = ("AUROC", "AUPR\nID", "AUPR\nOOD", "FPR95", "threshold")
-    for head in (*heads, "accuracy, %\n(95 % interval)", "on judged\n(optimistic)"):
-        rows.add_column(head, justify="right", no_wrap=True)
+    columns = (
+        *("score", "AUROC", "AUPR\nID", "AUPR\nOOD", "FPR95", "threshold"),
+        *("accuracy, %\n(95 % interval)", "on judged\n(optimistic)"),
+    )
+    rows = []
     for each in results["results"]:
         if each["set"] != name:
             continue
         percent = {key: f"{100 * each[key]:.1f}" for key in each if isinstance(each[key], float)}
         title = results["scores"][each["score"]]["title"]
-        rows.add_row(
+        row = (
             title if len(title) <= 26 else title[:25] + "…",
             *(percent[key] for key in ("auroc", "aupr_inside", "aupr_outside", "fpr95")),
             f"{each['threshold']:.4g}" + ("*" if each["threshold_from"] == "given" else ""),
             f"{percent['accuracy']} ({percent['accuracy_low']}-{percent['accuracy_high']})",
             percent["accuracy_on_judged"],
         )
-    return rows
+        rows.append(row)
+    return Table("", columns, rows)
 
 
 def write(folder, results, judged):
@@ -203,7 +202,7 @@ def show(results):
         title = f"{name}: {about['source']}; {about['judged']:,} images of either kind"
         note = f"\nNote: {about['note']}" if about["note"] else ""
         console.print(title + note, style="bold")
-        console.print(table(name, results), "")
+        console.print(to_rich(table(name, results)), "")
     if options["threshold"] is not None:
         console.print("* given, not chosen\n")
     console.print(results["reported"]["remark"])
