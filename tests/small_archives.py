@@ -26,14 +26,12 @@ class Archives:
         classes = zip(layout.label_keys, layout.label_counts, strict=True)
         return images, {key: np.arange(total) % number for key, number in classes}
 
-    def files(self, form, count=4, protocol=2, change=None):
-        """{file name: content} of an archive with `count` images a batch; `change` gets those of a split first."""
+    def files(self, form, count=4, protocol=2):
+        """{file name: content} of an archive with `count` images a batch."""
         layout = FORMS[form]
         files = {}
         for split, batches in layout.batches.items():
             images, labels = self.arrays(form, split, count)
-            if change:
-                change(images)
             planes = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
             for index, name in enumerate(batches):
                 part = slice(index * count, (index + 1) * count)
@@ -60,9 +58,9 @@ class Archives:
                 tar.addfile(member, io.BytesIO(content))
         return path
 
-    def make(self, path, form, count=4, change=None):
+    def make(self, path, form, count=4):
         """A sound archive; returns its path."""
-        return self.pack(path, form, self.files(form, count, change=change))
+        return self.pack(path, form, self.files(form, count))
 
     def extract(self, folder, form, files):
         """Write `files` as an extracted archive under `folder`; returns the inner folder."""
