@@ -131,6 +131,11 @@ def test_contradiction_is_refused(overrides):
         parse(*(f"--config.{name}={value}" for name, value in overrides.items()))
 
 
+def test_what_is_gone_is_said():
+    with pytest.raises(ConfigError, match="config.schedule.mode is gone: leave it out"):
+        parse("--config.schedule.mode=max")
+
+
 @pytest.mark.parametrize(
     ("override", "new"),
     [("schedule.name=piecewise", "'step'"), ("optimizer.decay=l2", "optimizer.weight_decay_mode")],

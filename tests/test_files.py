@@ -25,3 +25,10 @@ def test_a_table_is_read_again(tmp_path):
     files.write_csv(path, ("a", "b"), [{"a": 1, "b": None, "c": 2}, {"a": 'x,"', "b": 0.5}])
     with path.open(newline="") as file:
         assert list(csv.reader(file)) == [["a", "b"], ["1", ""], ['x,"', "0.5"]]
+
+
+def test_what_keeps_the_lock_from_being_taken_is_no_lack_of_locks(tmp_path):
+    """Or two trainings would be let in."""
+    (tmp_path / ".lock.held").mkdir()
+    with pytest.raises(OSError), files.locked(tmp_path / ".lock"):
+        pytest.fail("nobody has the lock")

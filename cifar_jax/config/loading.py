@@ -96,8 +96,11 @@ def variant_of(variants, name):
 def check_name(name):
     """Raise ConfigError where `name` ("dataset.name") is no field."""
     known = fields()
-    if new := RENAMED.get(name):
-        raise ConfigError(f"config.{name} is now called {new}")
+    if name in RENAMED:
+        new = RENAMED[name]
+        raise ConfigError(
+            f"config.{name} is {f'now called {new}' if new else 'gone: leave it out'}"
+        )
     sections = {field.rsplit(".", 1)[0] for field in known if "." in field}
     if name not in known and name not in sections:
         raise ConfigError(f"config has no field `{name}`; {nearest(name, known)}")

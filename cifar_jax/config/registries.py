@@ -17,7 +17,7 @@ def names(file, registry, having=""):
         having: only keys whose entry is a call with this keyword.
     """
     for node in ast.parse((ROOMS / file).read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == registry:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == registry:
             entries = zip(node.value.keys, node.value.values, strict=True)
             return tuple(key.value for key, entry in entries if not having or _has(entry, having))
     raise KeyError(registry)

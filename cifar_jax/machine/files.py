@@ -2,7 +2,14 @@
 
 import contextlib
 import csv
+import errno
 import json
+
+# A file system says one of these that has no locks.
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
+NO_LOCKS.add(
+    getattr(errno, "ENOTSUP", errno.EOPNOTSUPP)
+)  # another number on macOS, none on Windows
 
 
 @contextlib.contextmanager
@@ -63,6 +70,7 @@ def locked(path, wait=False):
             stack.enter_context(lock)
         except filelock.Timeout as error:
             raise BlockingIOError(f"another process has {path}") from error
-        except OSError:
-            pass
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield file
