@@ -119,9 +119,9 @@ def sweep(model, runs, batch_size):
     config.tensorboard, made = False, {}
     padded = -(-runs // jax.device_count()) * jax.device_count()
 
-    def stack(recipe, form, mesh):
+    def stack(recipe, mesh):
         made["functions"] = stack_lib.StackedSteps(recipe, padded, mesh)
-        return programs.make_programs(made["functions"], form)
+        return programs.make_programs(made["functions"])
 
     run = run_lib.build(config_lib.check(config), data.load("digits", "", ""), stack)
     shared, whole = mesh_lib.over_devices(run.mesh), mesh_lib.replicated(run.mesh)

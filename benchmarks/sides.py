@@ -63,13 +63,13 @@ def make_recipe(model, batch_size, optimizer="sgd", dtype="float32"):
 
 
 def make_parts(model, batch_size, optimizer, dtype="float32"):
-    """What a training of ours has, its programs in the form of this platform: a loop on the CPU, else a scan."""
+    """What a training of ours has."""
     import jax
 
     from cifar_jax.train import hyper, state, steps
 
     recipe = make_recipe(model, batch_size, optimizer, dtype)
-    programs = steps.make_programs(recipe, "loop" if jax.default_backend() == "cpu" else "scan")
+    programs = steps.make_programs(recipe)
     settings = hyper.make_hyper(LEARNING_RATE[optimizer], 0.9)
     train_state = state.create_state(recipe.model, recipe.optimizer, settings, 0, (32, 32, 3))
     return Parts(recipe, programs, train_state, jax.device_put(steps.Data(*random_data())))

@@ -46,7 +46,6 @@ class Timed:
     def __init__(self, way, model, batch_size, runs):
         self.mesh = mesh_lib.data_mesh()
         recipe = sides.make_recipe(model, batch_size)
-        form = "loop" if jax.default_backend() == "cpu" else "scan"
         self.runs = 1 if way == "alone" else -(-runs // self.mesh.size) * self.mesh.size
         shape = (32, 32, 3)
 
@@ -57,14 +56,12 @@ class Timed:
             )
 
         if way == "alone":
-            self.programs = steps.make_programs(recipe, form)
+            self.programs = steps.make_programs(recipe)
             self.data = jax.device_put(steps.Data(*sides.random_data()))
             self.state = jax.jit(initial)(0.001, 0)
             key = self.state.key
         else:
-            self.programs = stack.make_programs(
-                recipe, form, self.mesh, self.runs, turns=way == "turns"
-            )
+            self.programs = stack.make_programs(recipe, self.mesh, self.runs, turns=way == "turns")
             self.data = jax.device_put(
                 steps.Data(*sides.random_data()), mesh_lib.replicated(self.mesh)
             )

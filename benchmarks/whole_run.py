@@ -25,7 +25,7 @@ def train_and_test(setup):
     """The pure function (TrainState, train: Data, test: Data) -> Ended of a run.
 
     The state is that of setup.initial_state; the numbers are those of the main job, which draws the same, to float
-    tolerance. It is for accelerators: XLA's CPU back end runs the convolutions of a scan on one thread.
+    tolerance.
 
     Args:
         setup: Setup.

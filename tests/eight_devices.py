@@ -91,7 +91,7 @@ def trained(mesh, *spread, sharded=False, **changes):
     """
     recipe = dataclasses.replace(RECIPE, spread=spread_lib.Spread(mesh, *spread), **changes)
     data, start = make_data(mesh, sharded), start_of(recipe.model, mesh)
-    made = steps.make_programs(recipe, "loop", mesh_lib.replicated(mesh))
+    made = steps.make_programs(recipe, mesh_lib.replicated(mesh))
     per_epoch, sums = IMAGES // BATCH, []
     for epoch in range(STEPS // per_epoch):
         order = made.epoch_order(start.key, epoch, IMAGES)
@@ -180,7 +180,7 @@ def scaling(name, *arguments):
 ANSWERS = {
     "run_plain": a_run("plain"),
     "run_sharded": a_run("sharded", "--config.parallel.dataset=sharded"),
-    "run_pmap": a_run("pmap", "--config.parallel.backend=pmap", "--config.steps_per_call=scan"),
+    "run_pmap": a_run("pmap", "--config.parallel.backend=pmap"),
     "sweep": a_sweep,
     "communication": scaling("communication", small_net.NAME),
     "sweep_communication": scaling("sweep", small_net.NAME, 20, 64),

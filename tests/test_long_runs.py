@@ -71,21 +71,14 @@ def long_run(config, folder, monkeypatch, compilations):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(
-    ("form", "every_epochs"),
-    [
-        ("loop", 1),
-        pytest.param("scan", 1, marks=pytest.mark.thorough),
-        pytest.param("scan", 100_000, marks=pytest.mark.thorough),
-    ],
-)
+@pytest.mark.parametrize("every_epochs", [1, 100_000])
 def test_nothing_is_compiled_again_and_nothing_piles_up(
-    small_config, tmp_path, monkeypatch, compilations, form, every_epochs
+    small_config, tmp_path, monkeypatch, compilations, every_epochs
 ):
-    small_config.steps_per_call, small_config.checkpoint.every_epochs = form, every_epochs
+    small_config.checkpoint.every_epochs = every_epochs
     found = long_run(small_config, tmp_path / "run", monkeypatch, compilations)
     compiled, (first, last) = [count for count, _ in found], (found[SETTLED][1], found[-1][1])
-    print(f"{form}, {every_epochs}: {compiled[0]} programs; {first} {last}")
+    print(f"{every_epochs}: {compiled[0]} programs; {first} {last}")
     assert compiled[0] > 0 and set(compiled) == {compiled[0]}
     for name in ("arrays", "threads", "files"):
         assert last[name] <= first[name], name

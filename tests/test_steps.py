@@ -1,4 +1,4 @@
-"""The compiled steps: scan = loop, no transfers, every image once."""
+"""The compiled steps: six in one call = six calls, no transfers, every image once."""
 
 import dataclasses
 import functools
@@ -77,8 +77,8 @@ every_recipe = pytest.mark.parametrize(
 )
 
 
-def train(recipe, form, count, start=None):
-    programs, data = make_programs(recipe, form), make_data()
+def train(recipe, count, start=None):
+    programs, data = make_programs(recipe), make_data()
     start = make_state(recipe) if start is None else start
     order = programs.epoch_order(start.key, 0, IMAGES)
     return programs.train_steps(start, data, order, count)
@@ -98,36 +98,41 @@ def assert_close(ours, theirs, **tolerance):
 
 
 @every_recipe
-def test_scan_is_loop(changes):
-    recipe = make_recipe(**changes)
-    loop_state, loop_sums = train(recipe, "loop", 6)
-    scan_state, scan_sums = train(recipe, "scan", 6)
+def test_a_call_of_six_steps_is_a_python_loop_over_the_step(changes):
+    recipe, data = make_recipe(**changes), make_data()
+    together, sums = train(recipe, 6)
+    step, each, counted = jax.jit(recipe.train_step), make_state(recipe), recipe.no_metrics()
+    order = steps.epoch_order(each.key, 0, IMAGES)
+    for _ in range(6):
+        each, counted = step(each, counted, data, order)
     # Two XLA programs may add in another order: a few float32 roundings over six steps.
-    assert_close(scan_state, loop_state, rtol=2e-5, atol=2e-6)
-    assert_close(scan_sums.compute(), loop_sums.compute(), rtol=1e-5)
-    assert int(scan_state.step) == int(loop_state.step) == 6
+    assert_close(together, each, rtol=2e-5, atol=2e-6)
+    assert_close(sums.compute(), counted.compute(), rtol=1e-5)
+    assert int(together.step) == int(each.step) == 6
 
 
-def test_scan_evaluates_as_loop():
+def test_an_evaluation_is_a_python_loop_over_its_batches():
     recipe, data = make_recipe(), make_data()
     variables = make_state(recipe).variables
-    loop = make_programs(recipe, "loop").evaluate(variables, data)
-    scan = make_programs(recipe, "scan").evaluate(variables, data)
-    np.testing.assert_array_equal(loop.confusion, scan.confusion)
-    np.testing.assert_allclose(loop.loss, scan.loss, rtol=1e-6)
+    together = make_programs(recipe).evaluate(variables, data)
+    step, each = jax.jit(recipe.eval_step), recipe.no_eval_metrics()
+    for batch in range(-(-IMAGES // recipe.eval_batch_size)):
+        each = step(variables, each, data, batch)
+    np.testing.assert_array_equal(together.confusion, each.confusion)
+    np.testing.assert_allclose(together.loss, each.loss, rtol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["loop", "scan"])
 @every_recipe
-def test_no_host_transfer_within_a_log_interval(form, changes):
+def test_no_host_transfer_within_a_log_interval(changes):
     recipe, data = make_recipe(**changes), make_data()
-    programs, start = make_programs(recipe, form), make_state(recipe)
+    programs, start = make_programs(recipe), make_state(recipe)
     order = programs.epoch_order(start.key, 0, IMAGES)
     start, _ = programs.train_steps(start, data, order, 6)  # tracing may make constants
     programs.evaluate(start.variables, data)
     jax.block_until_ready(start)
+    count = jax.device_put(6)  # all that a call is told by the host
     with jax.transfer_guard("disallow"):
-        start, sums = programs.train_steps(start, data, order, 6)
+        start, sums = programs.train_steps(start, data, order, count)
         evaluated = programs.evaluate(start.variables, data)
         jax.block_until_ready((start, sums, evaluated))
 
@@ -141,9 +146,9 @@ def test_the_guard_of_that_test_bites():
 
 def test_two_calls_are_one():
     recipe = make_recipe()
-    once, _ = train(recipe, "loop", 6)
-    half, _ = train(recipe, "loop", 3)
-    twice, _ = train(recipe, "loop", 3, start=half)
+    once, _ = train(recipe, 6)
+    half, _ = train(recipe, 3)
+    twice, _ = train(recipe, 3, start=half)
     jax.tree.map(np.testing.assert_array_equal, once, twice)
 
 
@@ -197,7 +202,7 @@ def test_a_projection_comes_before_the_update():
         schedule=schedule,
     )
     expected = jax.tree.map(lambda leaf: leaf / 2 - 0.01, make_state(recipe).params)
-    assert_close(train(recipe, "loop", 1)[0].params, expected, rtol=1e-6, atol=1e-7)
+    assert_close(train(recipe, 1)[0].params, expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.thorough
@@ -232,7 +237,7 @@ def test_averages_are_of_parameters_and_statistics_and_are_evaluated():
     recipe = make_recipe(ema_decay=0.5)
     states, start = [], make_state(recipe)
     for _ in range(3):
-        start, _ = train(recipe, "loop", 1, start=start)
+        start, _ = train(recipe, 1, start=start)
         states.append(jax.tree.map(np.asarray, start))  # a copy: the next step donates it
     weights = np.array([1, 2, 4]) / 7
     for part in ("params", "batch_stats"):
@@ -250,7 +255,7 @@ def test_averages_are_of_parameters_and_statistics_and_are_evaluated():
 def test_flipped_evaluation_is_the_mean_over_both_images():
     recipe, data = make_recipe(flip=True, eval_batch_size=50), make_data()
     start = make_state(recipe)
-    found = make_programs(recipe, "loop").evaluate(start.variables, data)
+    found = make_programs(recipe).evaluate(start.variables, data)
     images = recipe.normalize(data.images)
     first, second = (
         logits_of(recipe, start.variables, each) for each in (images, images[:, :, ::-1])
@@ -310,7 +315,7 @@ def test_alternating_flips_show_each_image_from_both_sides(monkeypatch):
 def test_evaluation_counts_every_image_once(count):
     recipe, data = make_recipe(), make_data(count)
     variables = make_state(recipe).variables
-    found = metrics.summarize(make_programs(recipe, "loop").evaluate(variables, data))
+    found = metrics.summarize(make_programs(recipe).evaluate(variables, data))
     images = recipe.normalize(make_data().images)
     logits = np.asarray(logits_of(recipe, variables, images), np.float64)[:count]
     labels = np.asarray(data.labels)
@@ -326,7 +331,7 @@ def test_bfloat16_keeps_float32_parameters_and_statistics():
     recipe = make_recipe(model=SmallNet(dtype=jnp.bfloat16), dtype=jnp.bfloat16)
     start = make_state(recipe)
     before = jax.tree.map(np.asarray, start.variables)
-    after, sums = train(recipe, "loop", 1, start=start)
+    after, sums = train(recipe, 1, start=start)
     for leaf in jax.tree.leaves((after.params, after.batch_stats, after.opt_state)):
         assert leaf.dtype == jnp.float32
     assert np.isfinite(sums.compute()["loss"])
@@ -336,12 +341,7 @@ def test_bfloat16_keeps_float32_parameters_and_statistics():
 
 def test_first_nonfinite_step_is_found():
     recipe = make_recipe(schedule=lambda step: jnp.where(step == 2, jnp.inf, 0.1))
-    _, sums = train(recipe, "loop", 6)
+    _, sums = train(recipe, 6)
     assert int(sums.compute()["first_nonfinite"]) == 3  # the first loss after the bad update
-    _, sums = train(make_recipe(), "loop", 6)
+    _, sums = train(make_recipe(), 6)
     assert int(sums.compute()["first_nonfinite"]) == metrics.NEVER
-
-
-def test_unknown_form_raises():
-    with pytest.raises(ValueError, match="'loop' or 'scan'"):
-        make_programs(make_recipe(), "while")

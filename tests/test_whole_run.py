@@ -58,7 +58,7 @@ def speedrun():
 @pytest.mark.thorough
 def test_it_is_the_main_jobs_training(small_nets):
     config = small()
-    config.update({"batch_size": 8, "total_epochs": 2, "steps_per_call": "loop"})
+    config.update({"batch_size": 8, "total_epochs": 2})
     config.update({"eval_batch_size": 4, "selection": "last"})
     config.dataset.name, config.dataset.validation_fraction = "digits", 0.0
     run = build(config_lib.check(config), few_images(16, 6))

@@ -16,7 +16,11 @@ from cifar_jax.config.schema import SCHEMA, Field, fields
 from cifar_jax.errors import ConfigError, nearest, one_line
 
 # Earlier names of fields and values, as records have them and people type them: today's, None for what is gone.
-RENAMED = {"optimizer.decay": "optimizer.weight_decay_mode", "schedule.mode": None}
+RENAMED = {
+    "optimizer.decay": "optimizer.weight_decay_mode",
+    "schedule.mode": None,
+    "steps_per_call": None,
+}
 RENAMED_VALUES = {("schedule.name", "piecewise"): "step"}
 
 

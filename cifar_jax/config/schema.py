@@ -51,10 +51,6 @@ SCHEMA = {
                        choices=("validation", "last", "test")),
     "log_every_steps": Field(100, "Steps between two lines of metrics, and between two looks at signals.", low=1,
                              affects_result=False),
-    "steps_per_call": Field("auto", "How the steps of a log interval run: `loop` = a Python loop over one compiled "
-                                    "step, `scan` = one compiled lax.scan, `auto` = loop on the CPU (convolutions "
-                                    "in a scan run on one thread there), scan elsewhere.",
-                            choices=("auto", "loop", "scan"), affects_result=False),
     "compilation_cache": Field("auto", "Folder of XLA's compiled programs: `auto` = ~/.cache/cifar_jax/xla (or "
                                        "JAX_COMPILATION_CACHE_DIR where set), `off` = none.", affects_result=False,
                                path=True),

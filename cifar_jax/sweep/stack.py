@@ -211,12 +211,11 @@ def takes_turns():
     return jax.default_backend() == "cpu" and jax.device_count() == 1
 
 
-def make_programs(recipe, form, mesh, runs, turns=False):
+def make_programs(recipe, mesh, runs, turns=False):
     """Make the programs of so many runs.
 
     Args:
         recipe: steps.Recipe.
-        form: of programs.make_programs.
         mesh: shares out the runs, a multiple of its devices.
         runs: int.
         turns: whether the runs take turns, each by the program of a run alone, so that its numbers
@@ -225,11 +224,10 @@ def make_programs(recipe, form, mesh, runs, turns=False):
         programs.Programs; states and metrics have an axis of runs, an order is [runs, N].
     """
     if turns:
-        one = steps.make_programs(recipe, form, mesh_lib.replicated(mesh))
+        one = steps.make_programs(recipe, mesh_lib.replicated(mesh))
         return in_turns(one, StackedSteps(recipe, runs), runs)
     stacked = StackedSteps(recipe, runs, mesh)
-    sharding = mesh_lib.over_devices(mesh), mesh_lib.replicated(mesh)
-    return programs.make_programs(stacked, form, *sharding)
+    return programs.make_programs(stacked, mesh_lib.over_devices(mesh))
 
 
 def in_turns(one, stacked, runs):

@@ -31,7 +31,7 @@ def at_once(loss_of):
     return gradients
 
 
-def in_parts(function, parts, unroll):
+def in_parts(function, parts):
     """Make a function as of `at_once` that takes the batch in equal parts, one by one, and means over them.
 
     The loss is a mean over images, so the gradient is that of the batch as a whole, but for batch norm, which
@@ -40,7 +40,6 @@ def in_parts(function, parts, unroll):
     Args:
         function: of `at_once`.
         parts: how many; B is a multiple of them.
-        unroll: write the parts out instead of a lax.scan, whose convolutions run on one thread on the CPU.
     """
 
     def split(array):
@@ -63,9 +62,7 @@ def in_parts(function, parts, unroll):
 
         nothing = batch_stats, jax.tree.map(jnp.zeros_like, params)
         given = split(images), split(targets), jnp.arange(parts)
-        (batch_stats, gradient), (losses, logits) = jax.lax.scan(
-            part, nothing, given, unroll=unroll
-        )
+        (batch_stats, gradient), (losses, logits) = jax.lax.scan(part, nothing, given)
         return Gradients(jnp.mean(losses), join(logits), batch_stats, gradient)
 
     return accumulated

@@ -55,7 +55,7 @@ def build(config, dataset, make_programs=None, dropout_from_hyper=False):
     Args:
         config: checked ConfigDict.
         dataset: data.Dataset; only its training split is read, unless selection is "test".
-        make_programs: for a sweep, (Recipe, form, mesh) -> Programs of many runs in place of one's; the
+        make_programs: for a sweep, (Recipe, mesh) -> Programs of many runs in place of one's; the
             mesh then shares out the runs, not the images of a batch.
         dropout_from_hyper: of steps.Recipe.
     Returns:
@@ -111,16 +111,13 @@ def build(config, dataset, make_programs=None, dropout_from_hyper=False):
         spread = spread_lib.Spread(mesh, config.parallel.backend, config.parallel.batch_norm)
         whole = -(-recipe.eval_batch_size // mesh.size) * mesh.size
         recipe = dataclasses.replace(recipe, spread=spread, eval_batch_size=whole)
-    form = config.steps_per_call
-    if form == "auto":
-        form = "loop" if jax.default_backend() == "cpu" else "scan"
     if make_programs:
-        compiled = make_programs(recipe, form, mesh)
+        compiled = make_programs(recipe, mesh)
     elif streamed:
         total = config.total_epochs * steps_per_epoch
         compiled = streaming.make_programs(recipe, mesh, total, config.dataset.threads)
     else:
-        compiled = steps.make_programs(recipe, form, mesh_lib.replicated(mesh))
+        compiled = steps.make_programs(recipe, mesh_lib.replicated(mesh))
     return Setup(
         config=config,
         dataset=dataset,

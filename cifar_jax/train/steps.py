@@ -1,6 +1,6 @@
 """The training and evaluation steps: pure functions of a state and the data on the device.
 
-One `train_step` serves a Python loop, a `lax.scan`, one device, a mesh and the runs of a sweep.
+One `train_step` serves every platform, one device, a mesh and the runs of a sweep.
 """
 
 import dataclasses
@@ -14,7 +14,6 @@ import optax
 
 from cifar_jax.metrics import EvalMetrics, TrainMetrics
 from cifar_jax.models.inference import Inference
-from cifar_jax.models.ops import choice
 from cifar_jax.train import augment, ema, gradients, losses, mixing, programs
 from cifar_jax.train import spread as spread_lib
 from cifar_jax.train.hyper import Hyperparameters
@@ -112,7 +111,7 @@ def train_on_batch(recipe, state, metrics, images, labels, indices, epoch):
 
     gradients_of = gradients.at_once(loss_of)
     if recipe.accumulate_steps > 1:
-        gradients_of = gradients.in_parts(gradients_of, recipe.accumulate_steps, choice.on_cpu())
+        gradients_of = gradients.in_parts(gradients_of, recipe.accumulate_steps)
     gradient = spread.gradients(gradients_of)(
         state.params, state.batch_stats, images, targets, dropout_key
     )
@@ -209,9 +208,9 @@ class Recipe(Inference):
         return EvalMetrics.empty(self.num_classes)
 
 
-def make_programs(recipe, form, replicated=None):
+def make_programs(recipe, sharding=None):
     """Make the programs of one run; for the arguments see programs.make_programs."""
     spread, jit_step = recipe.spread, None
     if spread.devices > 1 and spread.backend == "pmap":
         jit_step = functools.partial(spread_lib.pmap, spread.mesh)
-    return programs.make_programs(recipe, form, replicated, jit_step=jit_step)
+    return programs.make_programs(recipe, sharding, jit_step=jit_step)

@@ -25,6 +25,7 @@ from cifar_jax.models.ops.convolution import (
     banded_conv,
     depthwise_conv,
     patches_conv,
+    plain_conv,
     pointwise_conv,
     strided_conv,
     xla_conv,
@@ -90,9 +91,11 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
         size, padding = 1, 0
     if kind == "winograd":
         size, stride, padding = 3, 1, min(padding, 2)
-    groups = 3 if kind == "depthwise" else 1
-    kernel_shape = (size, size, 1, 3) if kind == "depthwise" else (size, size, 3, 5)
+    groups = 3 if kind in ("depthwise", "plain in groups") else 1
+    features = {"depthwise": 3, "plain in groups": 6}.get(kind, 5)
     functions = {
+        "plain": lambda x, k: plain_conv(x, k, stride, padding),
+        "plain in groups": lambda x, k: plain_conv(x, k, stride, padding, groups),
         "depthwise": lambda x, k: depthwise_conv(x, k, stride, padding),
         "pointwise": lambda x, k: pointwise_conv(x, k, stride),
         "strided": lambda x, k: strided_conv(x, k, stride, padding),
@@ -104,11 +107,20 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
     return Case(
         functions[kind],
         lambda x, k: xla_conv(x, k, stride, padding, groups),
-        (images, random(2, kernel_shape, precision)),
+        (images, random(2, (size, size, 3 // groups, features), precision)),
     )
 
 
-KINDS = ["strided", "depthwise", "pointwise", "banded", "patches", "winograd"]
+KINDS = [
+    "plain",
+    "plain in groups",
+    "strided",
+    "depthwise",
+    "pointwise",
+    "banded",
+    "patches",
+    "winograd",
+]
 
 
 def convolutions(kind, precision):
@@ -128,6 +140,19 @@ def convolutions(kind, precision):
 @pytest.mark.parametrize("kind", KINDS)
 def test_convolution(kind, precision):
     assert_equal(convolutions(kind, precision), precision)
+
+
+def test_plain_convolution_by_a_rectangle(precision):
+    cases = {}
+    for (rows, columns), padding, stride in itertools.product(
+        [(1, 7), (3, 2)], [0, (0, 3)], [1, 2]
+    ):
+        args = random(0, (2, 8, 9, 3), precision), random(2, (rows, columns, 3, 5), precision)
+        functions = (
+            lambda x, k, f=f, s=stride, p=padding: f(x, k, s, p) for f in (plain_conv, xla_conv)
+        )
+        cases[f"{rows}x{columns}, padding {padding}, stride {stride}"] = Case(*functions, args)
+    assert_equal(cases, precision)
 
 
 def test_depthwise_gradient_of_more_than_the_cache_holds(precision, monkeypatch):

@@ -14,6 +14,7 @@ from cifar_jax.models.ops.convolution import (
     banded_conv,
     depthwise_conv,
     patches_conv,
+    plain_conv,
     pointwise_conv,
     strided_conv,
     xla_conv,
@@ -97,7 +98,8 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
             return strided_conv(x, kernel, stride, padding)
         if size == 3 and stride == 1 and padding <= 2 and _is_large(x, features):
             return winograd_conv(x, kernel, padding)
-    return xla_conv(x, kernel, stride, padding, groups)
+    convolve = plain_conv if on_cpu() else xla_conv
+    return convolve(x, kernel, stride, padding, groups)
 
 
 def _is_small(shape, size):
