@@ -72,18 +72,17 @@ def make_parts(model, batch_size, optimizer, dtype="float32"):
     programs = steps.make_programs(recipe)
     settings = hyper.make_hyper(LEARNING_RATE[optimizer], 0.9)
     train_state = state.create_state(recipe.model, recipe.optimizer, settings, 0, (32, 32, 3))
-    return Parts(recipe, programs, train_state, jax.device_put(steps.Data(*random_data())))
+    return Parts(recipe, programs, train_state, jax.device_put(steps.make_data(*random_data())))
 
 
 def ours(model, batch_size, optimizer, dtype="float32"):
     import jax
 
     from cifar_jax.machine import runtime
-    from cifar_jax.train import steps
 
     _, programs, train_state, data = make_parts(model, batch_size, optimizer, dtype)
     order = programs.epoch_order(train_state.key, 0, IMAGES)
-    part = steps.Data(*(array[:EVALUATED] for array in data))
+    part = data.replace(rows=data.rows[:EVALUATED], labels=data.labels[:EVALUATED])
 
     def train(count):
         nonlocal train_state

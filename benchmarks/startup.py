@@ -114,7 +114,7 @@ def evaluation_ratio(model, batch_size=256):
 
     recipe, compiled, state, data = sides.make_parts(model, batch_size, "sgd")
     forward = compilation.jit(lambda variables, x: recipe.model.apply(variables, x, train=False))
-    batch = recipe.normalize(data.images[:batch_size])
+    batch = recipe.normalize(data.images(slice(batch_size)))
     evaluation = roof.best(lambda: compiled.evaluate(state.variables, data), seconds=10)
     eight = roof.best(lambda: [forward(state.variables, batch) for _ in range(8)], seconds=10)
     return evaluation / (eight / 8 * sides.IMAGES / batch_size)

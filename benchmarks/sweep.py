@@ -57,13 +57,13 @@ class Timed:
 
         if way == "alone":
             self.programs = steps.make_programs(recipe)
-            self.data = jax.device_put(steps.Data(*sides.random_data()))
+            self.data = jax.device_put(steps.make_data(*sides.random_data()))
             self.state = jax.jit(initial)(0.001, 0)
             key = self.state.key
         else:
             self.programs = stack.make_programs(recipe, self.mesh, self.runs, turns=way == "turns")
             self.data = jax.device_put(
-                steps.Data(*sides.random_data()), mesh_lib.replicated(self.mesh)
+                steps.make_data(*sides.random_data()), mesh_lib.replicated(self.mesh)
             )
             rates, seeds = np.geomspace(1e-4, 1e-2, self.runs), np.arange(self.runs)
             over = mesh_lib.over_devices(self.mesh)

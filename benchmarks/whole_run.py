@@ -39,7 +39,7 @@ def train_and_test(setup):
         "schedule.name=plateau": config.schedule.name == "plateau",
         "early_stopping": stopping.patience or stopping.max_gap,
         # By itself, too, where the images are too many for the devices.
-        "dataset.residency=stream": not isinstance(setup.train.images, jax.Array),
+        "dataset.residency=stream": not isinstance(setup.train.rows, jax.Array),
         "parallel.backend=pmap": config.parallel.backend == "pmap",
     }
     if refused := [name for name, wanted in asked.items() if wanted]:
@@ -51,7 +51,7 @@ def train_and_test(setup):
     def train_then_test(start, train, test):
         given = {}
         if not config.model.weights:
-            given = variables_from_data(recipe, config.model.name, train.images)
+            given = variables_from_data(recipe, config.model.name, train.images(slice(None)))
         start = with_variables(start, given)
 
         def epoch(carry, number):

@@ -61,9 +61,10 @@ def make_data(mesh, sharded=False):
     labels = random.integers(0, 10, IMAGES, dtype=np.int32)
     labels = jax.device_put(labels, mesh_lib.replicated(mesh))
     if sharded:
-        padded = mesh_lib.padded(images, mesh)
-        return steps.Data(jax.device_put(padded, mesh_lib.over_devices(mesh)), labels)
-    return steps.Data(jax.device_put(images, mesh_lib.replicated(mesh)), labels)
+        host = steps.make_data(images, labels)
+        padded = mesh_lib.padded(host.rows, mesh)
+        return host.replace(rows=jax.device_put(padded, mesh_lib.over_devices(mesh)))
+    return steps.make_data(jax.device_put(images, mesh_lib.replicated(mesh)), labels)
 
 
 @functools.cache

@@ -87,7 +87,7 @@ def initial_member(setup, keep_best, hypers, key, given):
         setup.recipe.optimizer,
         hypers,
         key,
-        setup.train.images.shape[1:],
+        setup.train.shape,
         **state_options(setup.config),
     )
     start = with_variables(start, given)

@@ -108,7 +108,7 @@ def _forward(setup, start, variables):
         )
         return logits, recipe.loss(logits, labels, start.hyper.label_smoothing)
 
-    return forward(variables, np.asarray(data.images)[rows], np.asarray(data.labels)[rows])
+    return forward(variables, data.images(rows), data.labels[rows])
 
 
 def _finite(values):

@@ -86,7 +86,7 @@ def plain(value):
 
 def augmented_grid(setup, key, rows=4, columns=8):
     """Augment the first training images as the model will see them: uint8 [1, rows*H, columns*W, C]."""
-    images, augmentation = setup.train.images[: rows * columns], setup.recipe.augmentation
+    images, augmentation = setup.train.images(slice(rows * columns)), setup.recipe.augmentation
     mirrored = None
     if augmentation.alternates:
         mirrored = steps.alternating_mask(key, np.arange(len(images)), 0)

@@ -151,10 +151,11 @@ def on_devices(config, mesh, images, labels, rows=None):
     """
     everywhere = mesh_lib.replicated(mesh)
     images, labels = (np.asarray(x if rows is None else x[rows]) for x in (images, labels))
+    host = steps.make_data(images, labels)
     if config.parallel.dataset == "replicated":
-        return mesh_lib.put(steps.Data(images, labels), everywhere)
-    images = mesh_lib.put(mesh_lib.padded(images, mesh), mesh_lib.over_devices(mesh))
-    return steps.Data(images, mesh_lib.put(labels, everywhere))
+        return mesh_lib.put(host, everywhere)
+    rows = mesh_lib.put(mesh_lib.padded(host.rows, mesh), mesh_lib.over_devices(mesh))
+    return host.replace(rows=rows, labels=mesh_lib.put(labels, everywhere))
 
 
 def make_recipe(config, dataset, steps_per_epoch):
@@ -237,7 +238,7 @@ def initial_state(setup, with_weights=True):
         setup.recipe.optimizer,
         hyper.from_config(setup.config),
         setup.config.seed,
-        setup.train.images.shape[1:],
+        setup.train.shape,
         **state_options(setup.config),
     )
     if with_weights:
@@ -265,7 +266,7 @@ def initial_variables(setup):
     name = setup.config.model.name
     if setup.config.model.weights:
         return weight_files.load(setup.config.model.weights, name, setup.recipe.num_classes)
-    few = setup.train.images[: models.registry.FROM_DATA]
+    few = setup.train.images(slice(models.registry.FROM_DATA))
     return jax.jit(functools.partial(variables_from_data, setup.recipe, name))(few)
 
 

@@ -6,11 +6,11 @@ One `train_step` serves every platform, one device, a mesh and the runs of a swe
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
 
 from cifar_jax.metrics import EvalMetrics, TrainMetrics
 from cifar_jax.models.inference import Inference
@@ -20,11 +20,22 @@ from cifar_jax.train.hyper import Hyperparameters
 from cifar_jax.train.state import FLIP, MIX, ORDER, STEP
 
 
-class Data(NamedTuple):
-    """A split on the devices."""
+@struct.dataclass
+class Data:
+    """A split on the devices, one row an image: a TPU would lay out [N, H, W, C] anew at every call."""
 
-    images: jax.Array  # uint8 [N or more, H, W, C]; what is more fills up the last device's share
+    rows: jax.Array  # uint8 [N or more, H W C]; what is more fills up the last device's share
     labels: jax.Array  # int32 [N]
+    shape: tuple = struct.field(pytree_node=False)  # (H, W, C)
+
+    def images(self, numbers):
+        """Return the images of such numbers, int [B] or a slice: uint8 [B, H, W, C]."""
+        return self.rows[numbers].reshape(-1, *self.shape)
+
+
+def make_data(images, labels):
+    """Make Data of uint8 [N, H, W, C] and int32 [N], where they are."""
+    return Data(images.reshape(len(images), -1), labels, images.shape[1:])
 
 
 def epoch_order(key, epoch, count):
@@ -63,7 +74,7 @@ def train_step(recipe, state, metrics, data, order):
     start = (state.step % steps_per_epoch) * recipe.batch_size
     order = jax.lax.dynamic_slice_in_dim(order, start, recipe.batch_size)
     indices = recipe.spread.local_shard(order)
-    images, labels = data.images[indices], data.labels[indices]
+    images, labels = data.images(indices), data.labels[indices]
     return train_on_batch(
         recipe, state, metrics, images, labels, indices, state.step // steps_per_epoch
     )
@@ -162,7 +173,7 @@ def eval_step(recipe, variables, metrics, data, batch):
     positions = recipe.spread.constrain(positions)
     mask, indices = positions < count, jnp.minimum(positions, count - 1)
     return eval_on_batch(
-        recipe, variables, metrics, data.images[indices], data.labels[indices], mask
+        recipe, variables, metrics, data.images(indices), data.labels[indices], mask
     )
 
 

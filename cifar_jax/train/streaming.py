@@ -25,7 +25,6 @@ class Rows:
 
     def __init__(self, array, rows):
         self._array, self._rows = array, rows
-        self.shape = (len(rows), *array.shape[1:])
 
     def __len__(self):
         return len(self._rows)
@@ -37,7 +36,7 @@ class Rows:
 def host_data(images, labels, rows=None):
     """Make steps.Data whose images stay where they are: uint8 [N, H, W, C] and int32 [N], or rows of them."""
     rows = np.arange(len(labels)) if rows is None else rows
-    return steps.Data(Rows(images, rows), labels[rows])
+    return steps.Data(Rows(images, rows), labels[rows], images.shape[1:])
 
 
 def batches(read, count, threads, start=0):
@@ -104,7 +103,7 @@ def training_batches(data, key, placed, batch_size, total_steps, threads, start)
     def read(step):
         first = step % per_epoch * batch_size
         indices = order(step // per_epoch)[first : first + batch_size][placed.rows]
-        return data.images[indices], data.labels[indices], indices
+        return data.images(indices), data.labels[indices], indices
 
     return ahead(batches(read, total_steps, threads, start), placed)
 
@@ -116,7 +115,7 @@ def evaluation_batches(data, placed, batch_size, threads):
     def read(batch):
         positions = batch * batch_size + placed.rows
         indices = np.minimum(positions, count - 1)
-        return data.images[indices], data.labels[indices], positions < count
+        return data.images(indices), data.labels[indices], positions < count
 
     return ahead(batches(read, -(-count // batch_size), threads), placed)
 
@@ -148,7 +147,7 @@ def make_programs(recipe, mesh, total_steps, threads):
     def compile_steps(state, data, order, counts):
         of_batch = functools.partial(jax.ShapeDtypeStruct, sharding=mesh_lib.over_devices(mesh))
         numbers = of_batch((size,), jnp.int32)
-        batch = of_batch((size, *data.images.shape[1:]), jnp.uint8), numbers, numbers
+        batch = of_batch((size, *data.shape), jnp.uint8), numbers, numbers
         train_step.lower(state, no_metrics(), batch, len(data.labels) // size).compile()
 
     def train_steps(state, data, order, count):

@@ -52,7 +52,7 @@ def begin(config, folder):
     """All of a training but the computing: steps, evaluation and decisions are traced."""
     found = setup.build(config, data.load(config.dataset.name))
     recipe = found.recipe
-    shape, options = found.train.images.shape[1:], setup.state_options(config)
+    shape, options = found.train.shape, setup.state_options(config)
     numbers = hyper.from_config(config)
     assert epochs.interval_length(found, 0) >= 1
 
