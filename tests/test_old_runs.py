@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cifar_jax import train, trained
 from cifar_jax.errors import UserError
-from cifar_jax.runs import checkpoints, reader
+from cifar_jax.runs import reader, restoring
 
 
 @pytest.fixture(params=sorted(path.name for path in FOLDER.iterdir()))
@@ -56,8 +56,8 @@ def test_a_later_format_is_refused_and_not_taken_for_damage(old):
     config = trained.open_run(folder, "last").config
     (about,) = folder.glob("checkpoints/*/about/metadata")
     said = json.loads(about.read_text())
-    assert "format" not in said or said["format"] <= checkpoints.FORMAT
-    later = {"format": checkpoints.FORMAT + 1, "versions": {"cifar-jax": "7.8.9"}}
+    assert "format" not in said or said["format"] <= restoring.FORMAT
+    later = {"format": restoring.FORMAT + 1, "versions": {"cifar-jax": "7.8.9"}}
     about.write_text(json.dumps(said | later))
     shutil.rmtree(about.parent.parent / "record")  # what lies beside it there, nobody knows
     before = files_of(folder)
