@@ -1,6 +1,5 @@
 """The tables of a run in a report: as in its evaluation, and beside what was reported."""
 
-from cifar_jax.analysis.report import words
 from cifar_jax.console import tables
 from cifar_jax.models.reported import REPORTED
 
@@ -33,7 +32,7 @@ def reported(evaluation):
         difference = f"{ours - size.params:+,}"
         rows.append(("parameters", f"{size.params:,}", f"{ours:,}", "–", difference, source))
     columns = ("", "reported", "ours", "95 % interval", "difference", "source")
-    return words.table("Reported and ours", columns, rows, (0, 5))
+    return tables.Table("Reported and ours", columns, rows, (0, 5))
 
 
 def matrix(confusion, names):
@@ -43,7 +42,7 @@ def matrix(confusion, names):
             (name, *(f"{count:,}" if count else "·" for count in row))
             for name, row in zip(names, confusion, strict=True)
         ]
-        table = words.table("Confusion matrix", ("true, predicted", *names), rows)
+        table = tables.Table("Confusion matrix", ("true, predicted", *names), rows)
         return {"matrix": table, "matrix_partly": False}
     wrong = [
         (images, true, predicted)
@@ -53,39 +52,8 @@ def matrix(confusion, names):
     ]
     wrong = sorted(wrong, key=lambda each: (-each[0], each[1:]))[:50]
     rows = [(names[true], names[predicted], f"{images:,}") for images, true, predicted in wrong]
-    table = words.table("Confusions", ("true", "predicted", "images"), rows, (0, 1))
+    table = tables.Table("Confusions", ("true", "predicted", "images"), rows, (0, 1))
     return {"matrix": table, "matrix_partly": True}
-
-
-def classes(per_class):
-    """Tabulate all classes."""
-    rows = [
-        (
-            each["name"],
-            f"{each['images']:,}",
-            tables.percent(each["accuracy"]).removesuffix(" %"),
-            tables.percent_range(each["accuracy_interval"]),
-            *(f"{100 * each[key]:.2f}" for key in ("precision", "f1")),
-        )
-        for each in per_class
-    ]
-    columns = ("class", "images", "accuracy (recall), %", "95 % interval", "precision, %", "F1, %")
-    return words.table("Figures of the classes", columns, rows)
-
-
-def bins(calibration):
-    """Tabulate a calibration's bins that hold images."""
-    rows = [
-        (
-            f"{100 * each['low']:.1f} to {100 * each['high']:.1f}",
-            f"{each['images']:,}",
-            f"{100 * each['confidence']:.2f}",
-            f"{100 * each['accuracy']:.2f}",
-        )
-        for each in calibration["bins"]
-        if each["images"]
-    ]
-    return words.table("Bins", ("confidence, %", "images", "its mean", "accuracy"), rows)
 
 
 def versions(each):
@@ -95,4 +63,4 @@ def versions(each):
     rows = [
         (name, trained.get(name, "–"), now.get(name, "–")) for name in dict.fromkeys([*trained, *now])
     ]  # fmt: skip
-    return words.table("Versions", ("package", "in training", "in evaluation"), rows, (0, 1, 2))
+    return tables.Table("Versions", ("package", "in training", "in evaluation"), rows, (0, 1, 2))

@@ -1,19 +1,10 @@
-"""Figures and configs in words, and tables of them, for the templates."""
+"""Figures and configs in words, for the templates."""
 
 import shlex
 
 from cifar_jax import config as config_lib
 from cifar_jax.config.schema import fields
-
-
-def table(title, columns, rows, words=(0,)):
-    """Make a table for the macro of that name: `words` are the numbers of the columns that hold no figures."""
-    return {
-        "title": title,
-        "columns": list(columns),
-        "rows": [[str(cell) for cell in row] for row in rows],
-        "words": list(words),
-    }
+from cifar_jax.console.tables import Table
 
 
 def command(module, workdir, *options):
@@ -60,4 +51,4 @@ def config_table(config):
         for name, each in affecting(config).items()
         if each != known[name].default
     ]
-    return table("Config", ("field", "value", "default"), rows, (0, 1, 2))
+    return Table("Config", ("field", "value", "default"), rows, (0, 1, 2))
