@@ -76,7 +76,7 @@ def _run(arguments):
         yield from explain.table_of_layers(run)
         return
     shape = (1, *run.image_shape)
-    layer = gradcam.choose_layer(run.inference.model, run.variables, shape, arguments.layer)
+    layer, _ = gradcam.choose_layer(run.inference.model, run.variables, shape, arguments.layer)
     named = arguments.explained
     explained = None if named is None else explain.class_number(run, named)
     if files:

@@ -113,7 +113,7 @@ def table_of_layers(run):
     """Yield the lines of --list-layers: each layer's name, the size of its output, and a remark."""
     from cifar_jax.analysis import gradcam, named_layers
 
-    model, shape = run.inference.model, (1, *image_shape(run))
+    model, shape = run.inference.model, (1, *run.image_shape)
     shapes = named_layers.layers(model, run.variables, shape)
     remarks = {layer: alias for alias, layer in named_layers.aliases(model).items()}
     default = gradcam.default_layer(shapes)
@@ -179,12 +179,6 @@ def explain(run, chosen, layer, explained, folder):
     paths = style.save(figure, folder, "gradcam")
     weight_files.write(folder / "gradcam.npz", arrays)
     return [*paths, folder / "gradcam.npz"]
-
-
-def image_shape(run):
-    from cifar_jax import models
-
-    return models.lookup(run.config.model.name).input_shape
 
 
 def _title(source, label, predicted, confidence):

@@ -46,7 +46,6 @@ from cifar_jax.errors import UserError
 from cifar_jax.machine import files, runtime
 from cifar_jax.models import cost
 
-ACTIVATION_BATCH = 128  # as cifar_jax.summary's
 SPEED_BATCHES = (1, 256)
 LEAST_CALLS, MOST_CALLS, SECONDS = 5, 200, 1.0  # of a measurement of speed
 
@@ -62,15 +61,11 @@ def evaluate(run, split, data, with_speed=True):
     Returns:
         (evaluation, predictions): dicts of what evaluation.json and predictions.npz hold.
     Raises:
-        UserError: the model answers with NaN or infinity.
+        UserError: of trained.check_finite.
     """
     images, labels, index = data
     logits = trained.logits(run, images)
-    if not np.isfinite(logits).all():
-        raise UserError(
-            f"checkpoint {run.step} of {run.workdir} answers with NaN or infinity; choose an earlier "
-            "--checkpoint"
-        )
+    trained.check_finite(run, logits)
     speed = measure_speed(run, images) if with_speed else None
     predictions = {
         "index": np.asarray(index, np.int64),
@@ -102,7 +97,7 @@ def assemble(run, split, predictions, speed):
             "class_names": list(run.dataset.class_names),
         },
         **describe(predictions["label"], predictions["logits"], run.dataset.class_names),
-        "model": describe_model(run),
+        "model": cost.describe(run.config.model.name, len(run.dataset.class_names)),
         "speed": speed,
         "config": run.config.to_dict(),
         "versions": runtime.versions(),
@@ -182,20 +177,6 @@ def describe_classes(confusion, class_names):
         }
 
     return [describe_class(i, name) for i, name in enumerate(class_names)]
-
-
-def describe_model(run):
-    """Count `model` of evaluation.json."""
-    name, num_classes = run.config.model.name, len(run.dataset.class_names)
-    params = sum(leaf.size for leaf in jax.tree.leaves(run.variables["params"]))
-    return {
-        "name": name,
-        "params": params,
-        "parameter_bytes": 4 * params,
-        "activation_bytes": cost.activation_bytes(name, ACTIVATION_BATCH, num_classes),
-        "activation_batch": ACTIVATION_BATCH,
-        "multiply_adds": cost.multiply_adds(name, num_classes),
-    }
 
 
 def measure_speed(run, images):

@@ -154,7 +154,7 @@ def download(builder, log) -> None:
         raise DataError(how_to_get(builder.name, builder.data_dir_root, reasons))
     _clear(Path(builder.data_dir))
     log(f"Downloading and preparing '{builder.name}' in {builder.data_dir} (once).")
-    _hide_gpus()
+    tensorflow("preparing a download", "copy a set that is prepared elsewhere")
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     try:
         builder.download_and_prepare(download_config=config, file_format="array_record")
@@ -244,19 +244,29 @@ def _clear(version: Path) -> None:
         )
 
 
-def _hide_gpus() -> None:
-    """Hide the GPUs from TensorFlow, which would take all memory of one that JAX needs."""
+def tensorflow(user: str, instead: str):
+    """Return TensorFlow's module, kept away from GPUs, of which it would take all memory, that JAX needs.
+
+    Args:
+      user: what needs it.
+      instead: what to do without it.
+
+    Raises:
+      DataError: it is not installed.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Of oneDNN it would tell a line, and nothing is computed here.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
         import tensorflow as tf
     except ImportError as error:
         raise DataError(
-            "Preparing a download needs TensorFlow, which encodes the images. Install it: "
-            "pip install tensorflow-cpu"
+            f"{user} needs TensorFlow; install it (pip install tensorflow-cpu), or {instead}"
         ) from error
     # A program that has already used TensorFlow's devices has made its own choice.
     with contextlib.suppress(RuntimeError):
         tf.config.set_visible_devices([], "GPU")
+    return tf
 
 
 def _wrong_kind(builder, why: str) -> str:

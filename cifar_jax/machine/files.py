@@ -5,11 +5,9 @@ import csv
 import errno
 import json
 
-# A file system says one of these that has no locks.
+# A file system says one of these that has no locks. ENOTSUP is another number on macOS, and none on Windows.
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
-NO_LOCKS.add(
-    getattr(errno, "ENOTSUP", errno.EOPNOTSUPP)
-)  # another number on macOS, none on Windows
+NO_LOCKS.add(getattr(errno, "ENOTSUP", errno.EOPNOTSUPP))
 
 
 @contextlib.contextmanager

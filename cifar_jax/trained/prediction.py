@@ -5,8 +5,6 @@ import dataclasses
 import numpy as np
 from scipy import special
 
-from cifar_jax.errors import UserError
-
 # Images a step. The least size that holds all files is taken, so that a program is compiled for three
 # sizes at most, and found in the cache the next time.
 SIZES = (1, 8, 64)
@@ -38,7 +36,7 @@ def predict(run, paths, top=3, note=lambda line: None):
     Yields:
         Answer, in the order of the paths.
     Raises:
-        UserError: the model answers with NaN or infinity.
+        UserError: of trained.check_finite.
     """
     import jax
 
@@ -86,11 +84,7 @@ def _answers(run, pictures, size, top):
     if images:
         padded = np.stack(images + images[:1] * (size - len(images)))
         logits = trained.logits(run, padded, size)[: len(images)]
-        if not np.isfinite(logits).all():
-            raise UserError(
-                f"checkpoint {run.step} of {run.workdir} answers with NaN or infinity; choose an "
-                "earlier --checkpoint"
-            )
+        trained.check_finite(run, logits)
         confidences = iter(special.softmax(logits.astype(np.float64), axis=1))
     for file, picture in pictures:
         if isinstance(picture, np.ndarray):

@@ -1,33 +1,17 @@
-"""An exported JAX function as a TensorFlow SavedModel. TensorFlow is imported here only, and only when asked for."""
+"""An exported JAX function as a TensorFlow SavedModel. TensorFlow is imported only when asked for."""
 
 import contextlib
 import os
 import pathlib
 import shutil
 
+from cifar_jax.data import tfds
 from cifar_jax.errors import UserError
 
 
 def tensorflow():
-    """Return TensorFlow's module, kept away from GPUs, all of whose memory it would take.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Of oneDNN it would tell a line, and nothing is computed here.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    try:
-        import tensorflow as tf
-    except ImportError as error:
-        raise UserError(
-            "--savedmodel needs TensorFlow; install it (pip install tensorflow-cpu), or leave "
-            "--savedmodel away"
-        ) from error
-    # A program that has already used TensorFlow's devices has made its own choice.
-    with contextlib.suppress(RuntimeError):
-        tf.config.set_visible_devices([], "GPU")
-    return tf
+    """Return TensorFlow's module; see tfds.tensorflow."""
+    return tfds.tensorflow("--savedmodel", "leave --savedmodel away")
 
 
 @contextlib.contextmanager
