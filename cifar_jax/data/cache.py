@@ -7,8 +7,6 @@ nothing that a later one would believe. Reading checks shapes and counts at once
 of a split when that split is mapped.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -38,10 +36,8 @@ def write(home: Path, facts: dict, examples: dict) -> Path:
       home: the folder that gets the cache folder; made where it does not exist.
       facts: {"name": str, "class_names": [str, ...], "source": dict}, kept in the manifest.
       examples: for "train" and "test" a pair (count, iterable of (uint8 [32, 32, 3], int label)).
-
     Returns:
       The cache folder.
-
     Raises:
       DataError: if a label is out of range, the count is wrong or the disk is full.
     """
@@ -96,7 +92,6 @@ def read_split(folder: Path, content: dict, split: str) -> tuple[np.ndarray, np.
 
     Returns:
       (images, labels): read-only uint8 [N, 32, 32, 3] and int32 [N], memory mapped.
-
     Raises:
       Damaged: if a file is missing or differs from what was written.
     """

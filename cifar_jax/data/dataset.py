@@ -1,19 +1,11 @@
 """A loaded data set: facts, and a way to its arrays."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 
 SPLITS = ("train", "test")
-
-
-def from_facts(facts, fingerprint, read) -> Dataset:
-    """Build a Dataset out of `Dataset.facts` again."""
-    tuples = {name: tuple(facts[name]) for name in ("class_names", "mean", "std")}
-    return Dataset(**{**facts, **tuples}, fingerprint=fingerprint, read=read)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +42,9 @@ class Dataset:
 
         Args:
           name: "train" or "test".
-
         Returns:
           (images, labels): uint8 [N, 32, 32, 3] and int32 [N], read-only, memory mapped from the
           cache (digits: in memory).
-
         Raises:
           ValueError: for another split name.
           DataError: if the cache is damaged and cannot be rebuilt.
@@ -62,3 +52,9 @@ class Dataset:
         if name not in SPLITS:
             raise ValueError(f"there is no split '{name}', only {' and '.join(SPLITS)}")
         return self.read(name)
+
+
+def from_facts(facts, fingerprint, read) -> Dataset:
+    """Build a Dataset out of `Dataset.facts` again."""
+    tuples = {name: tuple(facts[name]) for name in ("class_names", "mean", "std")}
+    return Dataset(**{**facts, **tuples}, fingerprint=fingerprint, read=read)

@@ -4,8 +4,6 @@
 set (Alpaydin and Kaynak, 1998).
 """
 
-from __future__ import annotations
-
 import importlib.util
 import pathlib
 

@@ -1,7 +1,5 @@
 """Pictures of the user's own: a file of any size and kind becomes what every model here takes."""
 
-from __future__ import annotations
-
 import collections
 import contextlib
 import functools
@@ -53,7 +51,6 @@ def find(path) -> tuple[list[str], list[Unreadable], collections.Counter]:
 
     Args:
       path: of a folder, or of anything else, which is then taken as it is.
-
     Returns:
       (the files, each with `path` in front; what to say of folders that can't be read or have no picture; how
       many of each kind were left out, as {".txt": 2, "hidden": 1}).
@@ -91,10 +88,8 @@ def read(path) -> np.ndarray:
 
     Args:
       path: a file of one of FORMATS.
-
     Returns:
       uint8 [32, 32, 3].
-
     Raises:
       Unreadable: no such file, no regular one, one that is too large, none that can be read as a picture, or
         one of numbers whose range nothing tells: floating point, signed, or 32 bits.

@@ -5,8 +5,6 @@ stand-in from this file, so neither NumPy nor anything else is called with what 
 before it has been checked.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 
@@ -24,10 +22,8 @@ def loads(data: bytes, name: str) -> dict:
     Args:
       data: the file's content, a pickle of any protocol from Python 2 or 3.
       name: the file's name, for messages.
-
     Returns:
       A dict with str keys; values are integer arrays, lists, tuples, bytes, str and ints.
-
     Raises:
       DataError: if the pickle asks for anything else, or is damaged.
     """

@@ -3,8 +3,6 @@
 python -m cifar_jax.data.prepare --archive cifar-10-binary.tar.gz
 """
 
-from __future__ import annotations
-
 import shlex
 import sys
 

@@ -1,7 +1,5 @@
 """Split a training set in two, class by class."""
 
-from __future__ import annotations
-
 import numpy as np
 
 
@@ -16,10 +14,8 @@ def stratified_split(labels, fraction, seed) -> tuple[np.ndarray, np.ndarray]:
       labels: integers [N].
       fraction: float in [0, 1]; 0 gives an empty validation set.
       seed: int >= 0.
-
     Returns:
       (train_indices, validation_indices): sorted int64 arrays, disjoint, together 0..N-1.
-
     Raises:
       ValueError: if `fraction` is outside [0, 1] or `labels` is not one-dimensional.
 

@@ -1,7 +1,5 @@
 """The per-channel mean and standard deviation that images are normalised with."""
 
-from __future__ import annotations
-
 import numpy as np
 
 # Over all 50,000 training images and all pixels, in units of pixel / 255. The often copied CIFAR-10
@@ -21,7 +19,6 @@ def mean_and_std(name, images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     Args:
       name: the data set's name.
       images: the training images, uint8 [N, H, W, C].
-
     Returns:
       (mean, std): tuples of C floats, of pixel / 255.
     """

@@ -4,8 +4,6 @@ Reading needs no TensorFlow: TFDS's data sources hand out the encoded images and
 them. TensorFlow is imported only where TFDS itself encodes a download, and is never shown a GPU.
 """
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import io
@@ -122,10 +120,8 @@ def examples(builder, split: str) -> tuple[int, Iterator[tuple[np.ndarray, int]]
     Args:
       builder: a builder whose set is prepared, in ArrayRecord, Parquet or TFRecord files.
       split: "train" or "test".
-
     Returns:
       (count, iterator of (uint8 [32, 32, 3], int label)).
-
     Raises:
       DataError: if the set has no such split, or its files are missing or damaged.
     """
@@ -250,7 +246,6 @@ def tensorflow(user: str, instead: str):
     Args:
       user: what needs it.
       instead: what to do without it.
-
     Raises:
       DataError: it is not installed.
     """
