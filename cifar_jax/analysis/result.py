@@ -42,7 +42,6 @@ import numpy as np
 
 from cifar_jax import metrics, trained
 from cifar_jax.analysis import scores
-from cifar_jax.errors import UserError
 from cifar_jax.machine import files, runtime
 from cifar_jax.models import cost
 
@@ -221,15 +220,11 @@ def open_folder(folder):
         UserError: it can't be written.
     """
     folder = pathlib.Path(folder).expanduser()
-    try:
+    with files.refusals(f"to {folder}", "; choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".partial"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"can't write to {folder} ({error.strerror}); choose another --out"
-        ) from error
     return folder
 
 

@@ -7,6 +7,7 @@ import shutil
 
 from cifar_jax.data import tfds
 from cifar_jax.errors import UserError
+from cifar_jax.machine import files
 
 
 def tensorflow():
@@ -27,22 +28,13 @@ def new_folder(folder):
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
     try:
-        with refusals(folder):
+        with files.refusals(folder):
             partial.mkdir()
         yield partial
-        with refusals(folder):
+        with files.refusals(folder):
             partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def refusals(path):
-    """Raise a UserError for what the system refuses inside."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"can't write {path} ({error.strerror})") from error
 
 
 def write(folder, exported):
