@@ -14,7 +14,6 @@ The prediction is the run's own evaluation, mirrored if the run mirrors; the map
 
 import sys
 
-from cifar_jax.analysis import explain
 from cifar_jax.console import endings, flags
 from cifar_jax.errors import UserError
 
@@ -65,7 +64,7 @@ def _run(arguments):
         raise UserError(f"{len(files)} files are too many for a figure; give at most {MOST}")
 
     from cifar_jax import trained
-    from cifar_jax.analysis import gradcam
+    from cifar_jax.analysis import explain, gradcam
 
     # Pictures of one's own and a model's layers need no data set.
     if files or arguments.list_layers:

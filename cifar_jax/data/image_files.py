@@ -9,6 +9,7 @@ import stat
 import warnings
 
 import numpy as np
+from PIL import Image, ImageOps, features
 
 from cifar_jax.data import images
 from cifar_jax.errors import UserError
@@ -137,8 +138,6 @@ def _check_file(path):
 @functools.cache
 def _known():
     """Return those of FORMATS that Pillow reads here."""
-    from PIL import Image
-
     Image.init()
     with contextlib.suppress(ImportError):
         import pillow_heif
@@ -149,8 +148,6 @@ def _known():
 
 def _needed(path):
     """Say what is missing here to read a file of a known kind; None of others."""
-    from PIL import features
-
     try:
         with open(path, "rb") as file:
             head = file.read(12)
@@ -165,8 +162,6 @@ def _needed(path):
 
 def _decode(path):
     """Decode a file into a `PIL.Image.Image` of mode RGB."""
-    from PIL import Image, ImageOps
-
     with Image.open(path, formats=_known()) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
@@ -194,8 +189,6 @@ def _decode(path):
 
 def _upper_bits(image, tags):
     """Return the upper 8 bits of grey pixels of 12 or 16, as RGB; Pillow would cut them off at 255."""
-    from PIL import Image
-
     deep = np.asarray(image).astype(np.int64)
     bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
     grey = np.clip(deep >> (bits - 8), 0, 255).astype(np.uint8)

@@ -2,8 +2,12 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 from scipy import special
+
+from cifar_jax import trained
+from cifar_jax.data import image_files
 
 # Images a step. The least size that holds all files is taken, so that a program is compiled for three
 # sizes at most, and found in the cache the next time.
@@ -38,10 +42,6 @@ def predict(run, paths, top=3, note=lambda line: None):
     Raises:
         UserError: of trained.check_finite.
     """
-    import jax
-
-    from cifar_jax.data import image_files
-
     files = []
     for path in paths:
         taken, refused, left_out = image_files.find(path)
@@ -65,8 +65,6 @@ def said_of(left_out, most=4):
 
 def _picture(file):
     """Return (path, uint8 [32, 32, 3]) or, of what can't be read, (path, Unreadable)."""
-    from cifar_jax.data import image_files
-
     if isinstance(file, image_files.Unreadable):
         return file.path, file
     try:
@@ -77,8 +75,6 @@ def _picture(file):
 
 def _answers(run, pictures, size, top):
     """Yield the Answers to what `_picture` gives, at most `size` of them."""
-    from cifar_jax import trained
-
     images = [picture for _, picture in pictures if isinstance(picture, np.ndarray)]
     confidences = iter(())
     if images:
