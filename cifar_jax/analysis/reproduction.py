@@ -7,6 +7,7 @@ import statistics
 
 from cifar_jax import config as config_lib
 from cifar_jax.config import experiments
+from cifar_jax.console import tables
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files
 
@@ -103,7 +104,7 @@ def table(records, folder=experiments.CONFIGS):
         config = config_lib.load(f"{folder}/{each.config}")
         params = models.count_params(config.model.name)
         own = [record for record in records if _same(record, config)]
-        row = [each.report, f"`{each.config}`", f"{params:,}", _reported(config.reported)]
+        row = [each.report, f"`{each.config}`", f"{params:,}", tables.reported(config.reported)]
         lines.append(f"| {' | '.join(row + _ours(own, config.reported))} |")
     return "\n".join(lines)
 
@@ -111,12 +112,6 @@ def table(records, folder=experiments.CONFIGS):
 def _same(record, config):
     """Compare a record with a config, whatever its seed."""
     return not config_lib.differing({**record["values"], "seed": config.seed}, config)
-
-
-def _reported(reported):
-    if reported.value is None:
-        return "-"
-    return f"{reported.value:.2f}" + (" (F1)" if _metric(reported) == "f1" else "")
 
 
 def _metric(reported):

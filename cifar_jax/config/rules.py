@@ -11,14 +11,7 @@ WITH_MOMENTUM = registries.names("train/optimizers.py", "OPTIMIZERS", having="ta
 
 def check_consistency(config):
     """Raise ConfigError for the first contradiction in a config whose values are each in order."""
-    for contradictions in (
-        _validation,
-        _augment,
-        _early_stopping,
-        _optimizer,
-        _schedule,
-        _parallel,
-    ):
+    for contradictions in (_validation, _companions, _schedule, _parallel):
         for contradiction in contradictions(config):
             raise ConfigError(contradiction)
 
@@ -44,19 +37,13 @@ def _validation(config):
             yield f"early_stopping.{name} watches the validation set: {needs}, or take 0"
 
 
-def _augment(config):
+def _companions(config):
+    """Refuse values that mean nothing beside others."""
+    stopping, optimizer = config.early_stopping, config.optimizer
     if config.augment.flip_mode != "random" and not config.augment.flip:
         yield f"augment.flip_mode={config.augment.flip_mode} goes with augment.flip=true"
-
-
-def _early_stopping(config):
-    stopping = config.early_stopping
     if stopping.min_delta and not stopping.patience:
         yield "early_stopping.min_delta goes with an early_stopping.patience above 0"
-
-
-def _optimizer(config):
-    optimizer = config.optimizer
     if optimizer.momentum and optimizer.name not in WITH_MOMENTUM:
         yield f"optimizer.momentum belongs to {' and '.join(WITH_MOMENTUM)}; {optimizer.name} has its own"
     if optimizer.nesterov and (optimizer.name != "sgd" or not optimizer.momentum):

@@ -65,6 +65,13 @@ def percent_range(interval, digits=2):
     return "-" if interval is None else " to ".join(f"{100 * end:.{digits}f}" for end in interval)
 
 
+def reported(stated):
+    """Write the figure of a config's section `reported`, as "61.92" or "89.55 (F1)"; "-" where there is none."""
+    if stated["value"] is None:
+        return "-"
+    return f"{stated['value']:.2f}" + (" (F1)" if "F1" in stated["metric"] else "")
+
+
 def confidence(probability):
     """Write a probability as "98.4 %"; what would round to 100 is "> 99.9 %"."""
     return "> 99.9 %" if probability > 0.9995 else percent(probability, 1)

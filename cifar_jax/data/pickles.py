@@ -43,10 +43,9 @@ def loads(data: bytes, name: str) -> dict:
         raise DataError(
             f"{name} is not a CIFAR batch: it holds no dictionary. Get the archive again."
         )
-    return {
-        key.decode("latin1") if isinstance(key, bytes) else key: _plain(value)
-        for key, value in content.items()
-    }
+    names = (key.decode("latin1") if isinstance(key, bytes) else key for key in content)
+    values = (each.value if isinstance(each, _Array) else each for each in content.values())
+    return dict(zip(names, values, strict=True))
 
 
 class _Lines(io.BytesIO):
@@ -143,10 +142,6 @@ def _encode(text, encoding) -> bytes:
 
 def _refuse_call(*_):
     raise _Refused("makes an array in an unknown way")
-
-
-def _plain(value):
-    return value.value if isinstance(value, _Array) else value
 
 
 _NDARRAY = _StandIn(_refuse_call)

@@ -160,8 +160,8 @@ def _differences(table, arrays):
         wrong.append(f"missing: {', '.join(missing)}")
     if unknown := [key for key in arrays if key not in table]:
         wrong.append(f"unknown: {', '.join(unknown)}")
-    for key, (path, shape) in table.items():
-        wanted = _torch_shape(shape, path)
+    for key, (_, shape) in table.items():
+        wanted = _to_torch_layout(np.broadcast_to(np.int8(0), shape), None).shape
         if key not in arrays:
             continue
         if arrays[key].shape != wanted:
@@ -169,10 +169,6 @@ def _differences(table, arrays):
         if not any(jnp.issubdtype(arrays[key].dtype, kind) for kind in NUMBERS):
             wrong.append(f"{key} is of type {arrays[key].dtype}, not of real numbers")
     return wrong
-
-
-def _torch_shape(shape, path):
-    return _to_torch_layout(np.broadcast_to(np.int8(0), shape), None).shape
 
 
 def _flattened(name, path):

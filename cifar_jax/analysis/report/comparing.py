@@ -54,7 +54,7 @@ def _summary(collected):
         line(
             "calibration error", lambda evaluation, _: tables.percent(evaluation["calibration"]["error"])
         ),
-        line("reported", lambda evaluation, _: _reported(evaluation["config"]["reported"])),
+        line("reported", lambda evaluation, _: tables.reported(evaluation["config"]["reported"])),
         line("model", lambda evaluation, _: evaluation["model"]["name"]),
         line("parameters", lambda evaluation, _: f"{evaluation['model']['params']:,}"),
         line(
@@ -73,12 +73,6 @@ def _summary(collected):
         line("hardware", lambda _, summary: str(summary.get("hardware", "–"))),
     ]  # fmt: skip
     return tables.Table("Side by side", ("", *(each.name for each in collected)), rows)
-
-
-def _reported(reported):
-    if reported["value"] is None:
-        return "–"
-    return f"{reported['value']:.2f}" + (" (F1)" if "F1" in reported["metric"] else "")
 
 
 def config_difference(configs):
