@@ -96,7 +96,7 @@ def constant_channel(dataset):
         images[..., 1] = 7
         return images, labels
 
-    mean, std = data.statistics.mean_and_std("digits", read("train")[0])
+    mean, std = data.dataset.mean_and_std("digits", read("train")[0])
     assert mean[1] == pytest.approx(7 / 255) and std[1] == 0
     return dataclasses.replace(dataset, mean=mean, std=std, read=read)
 

@@ -5,8 +5,7 @@ images, labels = dataset.split("train")        # uint8 [50000, 32, 32, 3], int32
 train, validation = stratified_split(labels, 0.1, seed=0)
 """
 
-from cifar_jax.data.dataset import Dataset, from_facts
-from cifar_jax.data.splits import stratified_split
+from cifar_jax.data.dataset import Dataset, from_facts, stratified_split
 
 __all__ = ["Dataset", "from_facts", "load", "stratified_split"]
 

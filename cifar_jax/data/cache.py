@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cifar_jax.data import folders, statistics
-from cifar_jax.data.dataset import SPLITS
+from cifar_jax.data import folders
+from cifar_jax.data.dataset import SPLITS, mean_and_std
 from cifar_jax.data.images import SHAPE
 from cifar_jax.errors import DataError
 
@@ -50,7 +50,7 @@ def write(home: Path, facts: dict, examples: dict) -> Path:
                 split: _write_split(new, split, *examples[split], len(facts["class_names"]))
                 for split in SPLITS
             }
-            mean, std = statistics.mean_and_std(
+            mean, std = mean_and_std(
                 facts["name"], np.load(new / "train_images.npy", mmap_mode="r")
             )
             content = {**facts, "format": FORMAT, "mean": mean, "std": std, "arrays": arrays}

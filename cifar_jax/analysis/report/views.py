@@ -6,7 +6,7 @@ from cifar_jax.analysis import overlays
 from cifar_jax.analysis.charts import dots, scores, training, vega
 from cifar_jax.analysis.charts import evaluation as charts
 from cifar_jax.analysis.gradcam import normalized, resized
-from cifar_jax.analysis.report import pictures, run_tables, words
+from cifar_jax.analysis.report import pictures, words
 from cifar_jax.console import tables
 
 
@@ -48,7 +48,7 @@ def of_run(each, name, shots, specifications):
         "width": f"{high - low:.3f}",
         "interval": f"{low:.2f} to {high:.2f}",
         "tiles": tiles(evaluation, summary),
-        "reported": run_tables.reported(evaluation),
+        "reported": words.reported(evaluation),
         "has_reported": evaluation["config"]["reported"]["value"] is not None,
         "remarks": evaluation["config"]["reported"]["remarks"],
         "curves": bool(drawn.get("loss")),
@@ -63,7 +63,7 @@ def of_run(each, name, shots, specifications):
             }
             for pair in evaluation["confused_pairs"]
         ],
-        **run_tables.matrix(evaluation["confusion"], names),
+        **words.matrix(evaluation["confusion"], names),
         "classes": tables.of_classes(evaluation["per_class"], "Classes, in per cent", digits=2),
         "calibration_facts": [
             ("Calibration error", tables.percent(evaluation["calibration"]["error"])),
@@ -92,7 +92,7 @@ def of_run(each, name, shots, specifications):
         "unreadable": each.unreadable,
         "config": words.config_table(evaluation["config"]),
         "environment": environment(each),
-        "versions": run_tables.versions(each),
+        "versions": words.versions(each),
     }
 
 
