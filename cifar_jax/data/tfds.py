@@ -87,23 +87,30 @@ def keys(builder) -> tuple[str, str]:
     Raises:
       DataError: if the set is not of fixed-size 8-bit images with one class label each.
     """
+    for why in _unfit(builder.info):
+        raise DataError(
+            f"The data set '{builder.name}' is not an image-classification set of fixed-size images: "
+            f"{why}. Sets that work: {', '.join(COMMON)}."
+        )
+    return tuple(builder.info.supervised_keys)
+
+
+def _unfit(info) -> Iterator[str]:
+    """Yield, the first that matters first, why a set is not of the kind that `keys` takes."""
     import tensorflow_datasets as tfds
 
-    features, supervised = builder.info.features, builder.info.supervised_keys or ()
+    supervised = info.supervised_keys or ()
     if len(supervised) != 2 or not all(isinstance(key, str) for key in supervised):
-        raise DataError(_wrong_kind(builder, "it does not name one input and one label"))
-    image, label = (features[key] for key in supervised)
+        yield "it does not name one input and one label"
+    image, label = (info.features[key] for key in supervised)
     if not isinstance(image, tfds.features.Image):
-        raise DataError(_wrong_kind(builder, f"its input '{supervised[0]}' is not an image"))
+        yield f"its input '{supervised[0]}' is not an image"
     if not isinstance(label, tfds.features.ClassLabel) or not label.num_classes:
-        raise DataError(_wrong_kind(builder, f"its target '{supervised[1]}' is not a class label"))
+        yield f"its target '{supervised[1]}' is not a class label"
     if None in image.shape:
-        raise DataError(_wrong_kind(builder, f"its images vary in size {list(image.shape)}"))
+        yield f"its images vary in size {list(image.shape)}"
     if image.shape[-1] not in (1, 3) or image.np_dtype != np.uint8:
-        raise DataError(
-            _wrong_kind(builder, f"its images are {list(image.shape)} of {image.np_dtype}")
-        )
-    return tuple(supervised)
+        yield f"its images are {list(image.shape)} of {image.np_dtype}"
 
 
 def class_names(builder) -> tuple[str, ...]:
@@ -262,13 +269,6 @@ def tensorflow(user: str, instead: str):
     with contextlib.suppress(RuntimeError):
         tf.config.set_visible_devices([], "GPU")
     return tf
-
-
-def _wrong_kind(builder, why: str) -> str:
-    return (
-        f"The data set '{builder.name}' is not an image-classification set of fixed-size images: "
-        f"{why}. Sets that work: {', '.join(COMMON)}."
-    )
 
 
 def _first_line(error: BaseException) -> str:
