@@ -55,9 +55,9 @@ def restore_newest(folder, say=pytest.fail):
         return checkpoints.restore_newest(manager, state(0), say)
 
 
-def assert_is(found, step):
-    jax.tree.map(np.testing.assert_array_equal, found[0], state(step))
-    assert found[1] == {"at": step}
+def assert_is(checkpoint, step):
+    jax.tree.map(np.testing.assert_array_equal, checkpoint[0], state(step))
+    assert checkpoint[1] == {"at": step}
 
 
 def content(folder):
@@ -133,7 +133,7 @@ def test_other_bytes_when_it_is_read_back_are_the_disks(tmp_path, monkeypatch):
         checkpoints.opened(tmp_path, pytest.fail) as manager,
     ):
         checkpoints.save(manager, state(2), {}, {})
-        monkeypatch.setattr(checksums, "of_state", lambda found: read(found) | {"params": "x"})
+        monkeypatch.setattr(checksums, "of_state", lambda tree: read(tree) | {"params": "x"})
     assert (tmp_path / "1").exists()
 
 
