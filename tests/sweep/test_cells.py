@@ -119,7 +119,7 @@ def test_a_wrong_command_line_is_refused(arguments, message):
     [
         ("return 3", "must return"),
         ("return Sweep(default(), {})", "must return"),
-        ("return Sweep(default(), {'ab': {}}, baseline='ba')", "did you mean ab"),
+        ("return Sweep(default(), {'ab': {}}, baseline='ba')", "did you mean `ab`"),
     ],
 )
 def test_a_file_that_gives_no_sweep_is_refused(tmp_path, body, message):
