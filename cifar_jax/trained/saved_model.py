@@ -5,13 +5,14 @@ import os
 import pathlib
 import shutil
 
-from cifar_jax.data import tfds
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files
 
 
 def tensorflow():
     """Return TensorFlow's module; see tfds.tensorflow."""
+    from cifar_jax.data import tfds
+
     return tfds.tensorflow("--savedmodel", "leave --savedmodel away")
 
 
