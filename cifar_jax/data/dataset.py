@@ -35,13 +35,8 @@ class Dataset:
 
     def facts(self) -> dict:
         """Return all but fingerprint and arrays, JSON-able: what a trained model still has to know of its data."""
-        return {
-            "name": self.name,
-            "class_names": list(self.class_names),
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "sizes": dict(self.sizes),
-        }
+        names = ("name", "class_names", "mean", "std", "sizes")
+        return {name: getattr(self, name) for name in names}
 
     def split(self, name) -> tuple[np.ndarray, np.ndarray]:
         """Return the arrays of one split; only that split's files are read.
