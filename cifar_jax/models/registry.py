@@ -6,6 +6,7 @@ Beyond the reports they are torchvision's and kuangliu/pytorch-cifar's; airbench
 kernel, which is not trained.
 """
 
+import difflib
 import math
 from collections.abc import Callable
 from functools import cache, partial
@@ -15,7 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cifar_jax.errors import ConfigError, nearest
+from cifar_jax.errors import ConfigError
 from cifar_jax.models import airbench_net, torch_names
 from cifar_jax.models.basic_net import BasicNet
 from cifar_jax.models.big_net import BigNet
@@ -245,4 +246,5 @@ def lookup(name) -> Entry:
 
 
 def _unknown(kind, name, known) -> ConfigError:
-    return ConfigError(f"unknown {kind} {name!r}; {nearest(name, known)}")
+    near = difflib.get_close_matches(str(name), known) or list(known)
+    return ConfigError(f"unknown {kind} {name!r}; did you mean {' or '.join(near)}?")
