@@ -77,8 +77,8 @@ class Broken:
             arguments: of a workdir.
             same: whether a workdir that came to its end is as the undisturbed one.
         """
-        found, ended, workdir = [], [], self.new()
-        while len(found) < times:
+        exits, ended, workdir = [], [], self.new()
+        while len(exits) < times:
             began, process = time.monotonic(), started(arguments(workdir))
             hit(process, workdir)
             process.send_signal(number)
@@ -88,10 +88,10 @@ class Broken:
                 ended.append(same(workdir))
                 workdir = self.new()
                 continue
-            found.append((process.returncode, errors))
+            exits.append((process.returncode, errors))
             self.in_a_write += bool(list(workdir.rglob(TEMPORARY)))
         whole(arguments(workdir))
-        return found, [*ended, same(workdir)]
+        return exits, [*ended, same(workdir)]
 
     def at_random(self, process, _):
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -120,24 +120,24 @@ class Broken:
     def SIGKILL(self):
         """At random moments from the start of the process on, and while a checkpoint is written."""
         writes = self.kills * 2 // 5
-        found, same = self.run_signalled(signal.SIGKILL, self.kills - writes, self.at_random)
+        exits, same = self.run_signalled(signal.SIGKILL, self.kills - writes, self.at_random)
         by_chance = self.in_a_write
         more, again = self.run_signalled(signal.SIGKILL, writes, self.in_the_next_write)
         remark = f"{by_chance + self.in_a_write} of them left a half-written checkpoint"
-        return found + more, all(same + again), f"{remark}; {len(same + again)} runs"
+        return exits + more, all(same + again), f"{remark}; {len(same + again)} runs"
 
     def SIGTERM(self):
         """At random moments; one before the program's first line, which nothing can answer, ends it with -15."""
-        found, same = self.run_signalled(signal.SIGTERM, max(1, self.kills // 5), self.at_random)
-        return found, all(same), f"{len(same)} runs"
+        exits, same = self.run_signalled(signal.SIGTERM, max(1, self.kills // 5), self.at_random)
+        return exits, all(same), f"{len(same)} runs"
 
     def SIGINT(self):
         """Ctrl-C, at random moments; one while Python itself starts is answered by Python."""
-        found, same = self.run_signalled(signal.SIGINT, max(1, self.kills // 5), self.at_random)
-        return found, all(same), f"{len(same)} runs"
+        exits, same = self.run_signalled(signal.SIGINT, max(1, self.kills // 5), self.at_random)
+        return exits, all(same), f"{len(same)} runs"
 
     def full_disk(self):
-        found, same = [], []
+        exits, same = [], []
         for kilobytes in (4, 100, 800, 1200):
             disk = self.new("disk")
             disk.mkdir()
@@ -147,14 +147,14 @@ class Broken:
                 code, _, errors = finished(command(disk / "run", *OPTIONS))
                 if code == 0:
                     continue
-                found.append((code, errors))
+                exits.append((code, errors))
                 mount(disk, "remount,size=64m")
                 whole(command(disk / "run", *OPTIONS))
                 same.append(is_same(disk / "run", self.expected))
             finally:
                 unmount(disk)
         return (
-            found,
+            exits,
             all(same),
             "with room for nothing, a config, part of a checkpoint and of two; then there is room",
         )
@@ -167,31 +167,31 @@ class Broken:
         try:
             shutil.copytree(self.undisturbed, disk / "run")
             mount(disk, "remount,ro")
-            found = [finished(command(disk / name, *OPTIONS))[::2] for name in ("run", "new")]
+            exits = [finished(command(disk / name, *OPTIONS))[::2] for name in ("run", "new")]
             same = is_same(disk / "run", self.expected)
         finally:
             unmount(disk)
-        return found, same, "a finished run, and a new one"
+        return exits, same, "a finished run, and a new one"
 
     def damaged_checkpoint(self):
         """The newest one: found, kept under another name, and the run ends as it did."""
-        found, same = [], []
+        exits, same = [], []
         for damage in DAMAGES:
             workdir = shutil.copytree(self.undisturbed, self.new())
             checkpoints, last = workdir / "checkpoints", self.expected[2]["steps"]
             damage(arrays_of(checkpoints, last))
             before = sorted(path.name for path in (checkpoints / str(last)).rglob("*"))
             code, out, errors = finished(command(workdir, *OPTIONS))
-            found.append((code, errors))
+            exits.append((code, errors))
             kept = sorted(path.name for path in (checkpoints / f"{last}.damaged").rglob("*"))
             said = [line for line in out.splitlines() if " is damaged (" in line]
             same.append(kept == before and len(said) == 1 and is_same(workdir, self.expected))
         names = ", ".join(damage.__name__ for damage in DAMAGES)
-        return found, all(same), f"{names}; one line on stdout"
+        return exits, all(same), f"{names}; one line on stdout"
 
     def clock_set_back(self):
         """By a day at each start, and by a minute each time that it is asked."""
-        workdir, found = self.new(), []
+        workdir, exits = self.new(), []
         for days in (1, 2):
             arguments = command(workdir, *OPTIONS)[3:]
             process = started([sys.executable, "-c", clock_set_back(days), *arguments])
@@ -202,8 +202,8 @@ class Broken:
             if days == 1:
                 process.kill()
             _, errors = process.communicate()
-            found.append((process.returncode, errors))
-        return found, is_same(workdir, self.expected), "killed, and gone on with a day earlier"
+            exits.append((process.returncode, errors))
+        return exits, is_same(workdir, self.expected), "killed, and gone on with a day earlier"
 
     def two_trainings(self):
         workdir = self.new()
@@ -211,11 +211,11 @@ class Broken:
         while not (workdir / "metrics.jsonl").exists():
             time.sleep(0.01)
         first.send_signal(signal.SIGSTOP)
-        found = [finished(command(workdir, *OPTIONS))[::2]]
+        exits = [finished(command(workdir, *OPTIONS))[::2]]
         first.kill()
         first.communicate()
         whole(command(workdir, *OPTIONS))
-        return found, is_same(workdir, self.expected), "the first is killed, then it goes on"
+        return exits, is_same(workdir, self.expected), "the first is killed, then it goes on"
 
     def damaged_data_cache(self):
         data = self.new("data")
@@ -228,17 +228,17 @@ class Broken:
             f"--config.dataset.archive={archive}",
             "--config.optimizer.learning_rate=0.001",
         )
-        workdir, found, same = self.new(), [], []
+        workdir, exits, same = self.new(), [], []
         whole(command(workdir, *options))
         expected, cache = outcome(workdir), data / "cifar10/3.0.2/cifar_jax_cache"
         for damage in DAMAGES:
             damage(cache / "train_images.npy")
             workdir = self.new()
             code, out, errors = finished(command(workdir, *options))
-            found.append((code, errors))
+            exits.append((code, errors))
             same.append(out.count(" is damaged (") == 1 and is_same(workdir, expected))
         names = ", ".join(damage.__name__ for damage in DAMAGES)
-        return found, all(same), f"{names}; one line on stdout"
+        return exits, all(same), f"{names}; one line on stdout"
 
     def tensorboard_unwritable(self):
         workdir = self.new()
@@ -255,10 +255,10 @@ class Broken:
         def points(workdir):
             events = str(workdir / "tensorboard")
             everything = {event_accumulator.TENSORS: 0}  # by default a sample of ten
-            found = event_accumulator.EventAccumulator(events, everything).Reload()
-            tags = found.Tags()["tensors"]
+            accumulator = event_accumulator.EventAccumulator(events, everything).Reload()
+            tags = accumulator.Tags()["tensors"]
             return collections.Counter(
-                (tag, each.step) for tag in tags for each in found.Tensors(tag)
+                (tag, each.step) for tag in tags for each in accumulator.Tensors(tag)
             )
 
         def arguments(workdir):
@@ -273,9 +273,9 @@ class Broken:
         whole(arguments(workdir))
         expected = points(workdir)
         self.in_a_write = 0
-        found, ended = self.signalled(signal.SIGKILL, 3, self.in_the_next_write, arguments, same)
+        exits, ended = self.signalled(signal.SIGKILL, 3, self.in_the_next_write, arguments, same)
         points_in_all = expected.total() * len(ended)
-        return found, all(ended), f"no point twice, {lost} of {points_in_all} lost"
+        return exits, all(ended), f"no point twice, {lost} of {points_in_all} lost"
 
     def sweep(self):
         """SIGKILL at random moments; then its newest checkpoint is damaged."""
@@ -285,11 +285,11 @@ class Broken:
             return [*start, "configs/sweeps/quickstart.py", "--workdir", str(workdir)]
 
         def tables(workdir):
-            found = []
+            rows = []
             for name in ("results.csv", "runs.csv"):
                 with (workdir / name).open(newline="") as file:
-                    found += [row | {"seconds": None} for row in csv.DictReader(file)]
-            return found
+                    rows += [row | {"seconds": None} for row in csv.DictReader(file)]
+            return rows
 
         def same(workdir):
             return tables(workdir) == expected
@@ -298,7 +298,7 @@ class Broken:
         whole(arguments(workdir))
         expected, self.seconds = tables(workdir), time.monotonic() - began
         self.in_a_write = 0
-        found, ended = self.signalled(
+        exits, ended = self.signalled(
             signal.SIGKILL,
             5,
             self.at_random,
@@ -310,4 +310,4 @@ class Broken:
         code, out, errors = finished(arguments(workdir))
         told = out.count(" is damaged (") == 1
         remark = "5 kills; then a flipped bit in the newest checkpoint"
-        return [*found, (code, errors)], all(ended) and told and same(workdir), remark
+        return [*exits, (code, errors)], all(ended) and told and same(workdir), remark

@@ -60,8 +60,8 @@ def _gather(source, kernel, shape, place, interpret):
         total = jnp.zeros((PIXELS, CHANNELS), sums)
         for i in range(size):
             for j in range(size):
-                found = (place(row, i), place(col, j))
-                seen = _load(source_ref, pl.program_id(0), *found, channel, inside).astype(sums)
+                pixel = (place(row, i), place(col, j))
+                seen = _load(source_ref, pl.program_id(0), *pixel, channel, inside).astype(sums)
                 tap = triton.load(
                     kernel_ref.at[i, j, 0, channel], mask=channel < channels, other=0.0
                 )
@@ -95,13 +95,13 @@ def _correlate(x, grad, size, stride, padding, interpret):
             row, col, channel, inside = _block(split * each + number, block, grad.shape)
             there = (row, True), (col, True)
             given = _load(grad_ref, image, *there, channel, inside).astype(sums)
-            found = []
+            new_totals = []
             for tap, total in enumerate(totals):
                 i, j = divmod(tap, size)
                 met = (row * stride + i - padding, True), (col * stride + j - padding, True)
                 seen = _load(x_ref, image, *met, channel, inside).astype(sums)
-                found.append(total + jnp.sum(seen * given, axis=0))
-            return tuple(found)
+                new_totals.append(total + jnp.sum(seen * given, axis=0))
+            return tuple(new_totals)
 
         totals = (jnp.zeros((CHANNELS,), sums),) * size**2
         channel = block * CHANNELS + jnp.arange(CHANNELS)

@@ -61,26 +61,26 @@ NAMES = (
 
 
 def row(name, fault):
-    found, same, remark = fault()
-    codes = collections.Counter(code for code, _ in found)
+    exits, same, remark = fault()
+    codes = collections.Counter(code for code, _ in exits)
     return {
         "fault": name,
-        "times": len(found),
+        "times": len(exits),
         "exit_codes": {str(code): count for code, count in sorted(codes.items())},
-        "lines_at_most": max((len(errors.split("\n")) - 1 for _, errors in found), default=0),
-        "tracebacks": sum("Traceback" in errors for _, errors in found),
+        "lines_at_most": max((len(errors.split("\n")) - 1 for _, errors in exits), default=0),
+        "tracebacks": sum("Traceback" in errors for _, errors in exits),
         "same": same,
         "remark": remark,
     }
 
 
-def line(found):
-    codes = ", ".join(f"{code} ({count})" for code, count in found["exit_codes"].items())
-    same = {True: "same", False: "OTHER", None: "skipped"}[found["same"]]
-    lines, tracebacks = found["lines_at_most"], found["tracebacks"]
+def line(entry):
+    codes = ", ".join(f"{code} ({count})" for code, count in entry["exit_codes"].items())
+    same = {True: "same", False: "OTHER", None: "skipped"}[entry["same"]]
+    lines, tracebacks = entry["lines_at_most"], entry["tracebacks"]
     return (
-        f"{found['fault']:>24} {found['times']:>3}  {codes:<24} {lines:>5} {tracebacks:>10}  {same:<8}"
-        f"{found['remark']}"
+        f"{entry['fault']:>24} {entry['times']:>3}  {codes:<24} {lines:>5} {tracebacks:>10}  {same:<8}"
+        f"{entry['remark']}"
     )
 
 
@@ -113,7 +113,7 @@ def main():
                 rows.append(row(name, getattr(faults, name)))
                 print(line(rows[-1]), flush=True)
     finally:  # of a long run that is stopped, too
-        found = {
+        entry = {
             "date": datetime.date.today().isoformat(),
             "hardware": runtime.hardware(),
             "versions": runtime.versions(),
@@ -123,7 +123,7 @@ def main():
         }
         if rows:
             with RESULTS.open("a") as file:
-                file.write(json.dumps(found) + "\n")
+                file.write(json.dumps(entry) + "\n")
     sys.exit(any(each["same"] is False or each["tracebacks"] for each in rows))
 
 

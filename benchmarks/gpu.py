@@ -76,14 +76,14 @@ def depthwise():
         "shifts": lambda x, k: convolution.depthwise_conv(x, k, 1, 1),
         "pallas": lambda x, k: depthwise_kernel.depthwise_conv(x, k, 1, 1),
     }
-    found = []
+    rows = []
     for size, channels in ((32, 64), (16, 128), (8, 256), (4, 512)):
         x = jnp.ones((128, size, size, channels), jnp.bfloat16)
         kernel = jnp.ones((3, 3, 1, channels), jnp.bfloat16)
         for name, f in formulations.items():
             of_x = lambda x, k, g, f=f: jax.vjp(lambda x: f(x, k), x)[1](g)  # noqa: E731
             of_kernel = lambda x, k, g, f=f: jax.vjp(lambda k: f(x, k), k)[1](g)  # noqa: E731
-            found.append(
+            rows.append(
                 {
                     "size": size,
                     "channels": channels,
@@ -95,7 +95,7 @@ def depthwise():
                     * roof.best(jax.jit(of_kernel), x, kernel, x, seconds=0.5),
                 }
             )
-    return found
+    return rows
 
 
 PARTS = {

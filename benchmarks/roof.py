@@ -8,12 +8,12 @@ def best(function, *arguments, seconds=2.0):
     import jax
 
     jax.block_until_ready(function(*arguments))
-    found, stop = float("inf"), time.perf_counter() + seconds
+    least, stop = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < stop:
         started = time.perf_counter()
         jax.block_until_ready(function(*arguments))
-        found = min(found, time.perf_counter() - started)
-    return found
+        least = min(least, time.perf_counter() - started)
+    return least
 
 
 def measure(dtype="float32", size=None):

@@ -34,7 +34,7 @@ BYTES = {"f64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2, "u8": 1, "pred": 1}
 
 def collectives(hlo):
     """What a compiled program sends: a list of {"kind", "bytes" of the results, "what": the operation's name}."""
-    found = []
+    operations = []
     for line in hlo.splitlines():
         match = re.search(rf"= (.*?) ({KINDS})(-start)?\(", line)
         if match:
@@ -44,8 +44,10 @@ def collectives(hlo):
                 for kind, dims in shapes
             ]
             name = re.search(r'op_name="([^"]*)"', line)
-            found.append({"kind": match[2], "bytes": sum(sizes), "what": name[1] if name else ""})
-    return found
+            operations.append(
+                {"kind": match[2], "bytes": sum(sizes), "what": name[1] if name else ""}
+            )
+    return operations
 
 
 def run_of(model, batch_size, **overrides):
@@ -181,10 +183,10 @@ def in_process(part, devices, arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def describe(part, devices, found, alone):
+def describe(part, devices, measures, alone):
     """Lines that say what a part found."""
     if part == "communication":
-        for model, each in found.items():
+        for model, each in measures.items():
             sent = sum(one["bytes"] for one in each["collectives"])
             yield (
                 f"{model}: {len(each['collectives'])} collectives of {sent:,} bytes; {4 * each['params']:,} are the "
@@ -193,12 +195,13 @@ def describe(part, devices, found, alone):
             )
     elif part == "sweep":
         yield (
-            f"{found['runs']} runs: {found['state_bytes_a_run']:,} bytes a run; a device holds "
-            f"{found['argument_bytes_a_device']:,} bytes and needs {found['temporary_bytes_a_device']:,} for a step; "
-            f"{len(found['collectives'])} collectives"
+            f"{measures['runs']} runs: {measures['state_bytes_a_run']:,} bytes a run; a device holds "
+            f"{measures['argument_bytes_a_device']:,} bytes and needs {measures['temporary_bytes_a_device']:,} for a "
+            "step; "
+            f"{len(measures['collectives'])} collectives"
         )
     else:
-        rates, one = found["steps/s"], statistics.median(alone["steps/s"])
+        rates, one = measures["steps/s"], statistics.median(alone["steps/s"])
         yield (
             f"{statistics.median(rates):.1f} steps/s ({min(rates):.1f} to {max(rates):.1f}), "
             f"{statistics.median(rates) / one:.2f} of one device's"
@@ -230,9 +233,9 @@ def main():
     for part in flags.parts.split(","):
         alone = None
         for devices in COUNTS:
-            found = in_process(part, devices, given)
-            alone = alone or found
-            for line in describe(part, devices, found, alone):
+            measures = in_process(part, devices, given)
+            alone = alone or measures
+            for line in describe(part, devices, measures, alone):
                 print(f"{part}, {devices} devices: {line}")
             row = {
                 "date": datetime.date.today().isoformat(),
@@ -240,7 +243,7 @@ def main():
                 "jax": jax.__version__,
                 "part": part,
                 "devices": devices,
-                "found": found,
+                "found": measures,
             }
             with RESULTS.open("a") as file:
                 file.write(json.dumps(row) + "\n")

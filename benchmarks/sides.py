@@ -175,9 +175,9 @@ def milliseconds(run, seconds, least=3):
     # Intervals of about a fifth of the time.
     interval = max(1, min(1000, int(seconds / 5 / ((time.perf_counter() - started) / 2))))
     run(interval)
-    found, stop = [], time.perf_counter() + seconds
-    while time.perf_counter() < stop or len(found) < least:
+    times, stop = [], time.perf_counter() + seconds
+    while time.perf_counter() < stop or len(times) < least:
         started = time.perf_counter()
         run(interval)
-        found.append((time.perf_counter() - started) / interval * 1e3)
-    return found, first
+        times.append((time.perf_counter() - started) / interval * 1e3)
+    return times, first

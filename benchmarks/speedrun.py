@@ -59,7 +59,7 @@ def ours(config, dataset, runs):
     began = time.perf_counter()
     program = compilation.jit(whole_run.train_and_test(setup), donate_argnums=0)
     program = program.lower(initial_state(setup), setup.train, test).compile()
-    found = {"seconds": [], "accuracies": [], "compile_seconds": time.perf_counter() - began}
+    results = {"seconds": [], "accuracies": [], "compile_seconds": time.perf_counter() - began}
     for seed in range(-1, runs):  # the first one warms up
         config.seed = max(seed, 0)
         start = jax.block_until_ready(initial_state(setup))
@@ -67,9 +67,9 @@ def ours(config, dataset, runs):
         confusion = np.asarray(program(start, setup.train, test).tested.confusion)
         seconds = time.perf_counter() - began
         if seed >= 0:
-            found["seconds"].append(seconds)
-            found["accuracies"].append(float(np.trace(confusion) / confusion.sum()))
-    return found
+            results["seconds"].append(seconds)
+            results["accuracies"].append(float(np.trace(confusion) / confusion.sum()))
+    return results
 
 
 def airbench(script, dataset, runs):
@@ -101,18 +101,18 @@ def airbench(script, dataset, runs):
 
 def airbench_rows(printed):
     """[(accuracy with the test's views, seconds)] of each run, from what the script prints."""
-    found = re.findall(r"\|\s+eval\s+\|.*\|\s+(\d\.\d+)\s+\|\s+(\d+\.\d+)\s+\|", printed)
-    return [(float(accuracy), float(seconds)) for accuracy, seconds in found]
+    matches = re.findall(r"\|\s+eval\s+\|.*\|\s+(\d\.\d+)\s+\|\s+(\d+\.\d+)\s+\|", printed)
+    return [(float(accuracy), float(seconds)) for accuracy, seconds in matches]
 
 
-def in_words(name, found):
+def in_words(name, results):
     from cifar_jax.analysis import statistics as intervals
 
-    accuracies = intervals.estimate([100 * each for each in found["accuracies"]])
-    seconds = found["seconds"]
+    accuracies = intervals.estimate([100 * each for each in results["accuracies"]])
+    seconds = results["seconds"]
     spread = f"{min(seconds):.3f} to {max(seconds):.3f}"
     compiled = (
-        f"; compiled in {found['compile_seconds']:.1f} s" if "compile_seconds" in found else ""
+        f"; compiled in {results['compile_seconds']:.1f} s" if "compile_seconds" in results else ""
     )
     return (
         f"{name}: accuracy {accuracies.mean:.2f} % [{accuracies.low:.2f}, {accuracies.high:.2f}], n = {len(seconds)}; "
@@ -146,20 +146,20 @@ def main():
         config.dataset.data_dir = options.data_dir or config.dataset.data_dir
         config = config_lib.check(config)
         dataset = data.load(config.dataset.name, config.dataset.data_dir, config.dataset.archive)
-        found = ours(config, dataset, options.runs)
+        results = ours(config, dataset, options.runs)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
-    record("ours", found, config, dataset, options)
+    record("ours", results, config, dataset, options)
     if options.airbench:
-        found = airbench(options.airbench, dataset, options.runs)
-        record("airbench", found, config, dataset, options)
+        results = airbench(options.airbench, dataset, options.runs)
+        record("airbench", results, config, dataset, options)
 
 
-def record(name, found, config, dataset, options):
+def record(name, results, config, dataset, options):
     """Prints what a side found and appends it to the results, so that the other one can't lose it."""
     from cifar_jax.machine import runtime
 
-    print(in_words(name, found), flush=True)
+    print(in_words(name, results), flush=True)
     result = {
         "side": name,
         "date": datetime.date.today().isoformat(),
@@ -168,7 +168,7 @@ def record(name, found, config, dataset, options):
         "data": options.data_name,
         "dataset_fingerprint": dataset.fingerprint,
         "config": config.to_dict(),  # its seed is the first one
-        **found,
+        **results,
     }
     with RESULTS.open("a") as file:
         file.write(json.dumps(result) + "\n")

@@ -144,21 +144,21 @@ def in_process(call):
 
 def measures(archive, data_dir):
     """{a name of GOALS: a function that measures it}."""
-    found = {
+    measurements = {
         "import, s": lambda: import_seconds("cifar_jax"),
         "import of training, s": lambda: import_seconds("cifar_jax.train"),
         "first step, s": first_step_seconds,
     }
     for model in ("basic_net", "resnet18_dw"):
-        found[f"evaluation, {model}"] = lambda model=model: in_process(
+        measurements[f"evaluation, {model}"] = lambda model=model: in_process(
             f"evaluation_ratio({model!r})"
         )
     if archive:
-        found["prepare, s"] = lambda: prepare_seconds(archive)
+        measurements["prepare, s"] = lambda: prepare_seconds(archive)
     if data_dir:
-        found["load, s"] = lambda: load_seconds(data_dir)
-        found["memory, GiB"] = lambda: memory_gib(data_dir)
-    return found
+        measurements["load, s"] = lambda: load_seconds(data_dir)
+        measurements["memory, GiB"] = lambda: memory_gib(data_dir)
+    return measurements
 
 
 def main():

@@ -52,8 +52,8 @@ def cases(text):
 
     known = {}
     for each in experiments.EXPERIMENTS:
-        found = config.load(experiments.CONFIGS / each.config)
-        known.setdefault((found.model.name, found.batch_size), found.optimizer.name)
+        settings = config.load(experiments.CONFIGS / each.config)
+        known.setdefault((settings.model.name, settings.batch_size), settings.optimizer.name)
     known |= BESIDE_THE_REPORTS
     if text == "all":
         return known
@@ -72,12 +72,12 @@ def environment(side):
     """The environment variables of a side's process."""
     from cifar_jax.machine import huge_pages
 
-    found = dict(os.environ)
+    variables = dict(os.environ)
     if side in ("ours", "roof"):
-        found |= huge_pages.settings(found, huge_pages.machine_has_use())
+        variables |= huge_pages.settings(variables, huge_pages.machine_has_use())
     if side == "torch_tuned":
-        found["GLIBC_TUNABLES"] = KEEPS_MEMORY
-    return found
+        variables["GLIBC_TUNABLES"] = KEEPS_MEMORY
+    return variables
 
 
 def work(side, dtype, model=None, batch_size=None, optimizer=None, seconds=None):
@@ -132,7 +132,7 @@ def measure(model, batch_size, optimizer, peers, rounds, seconds, dtype="float32
     }
     for what, operations in (("train", 6), ("inference", 2)):
         times = {name: [run[f"{what}_ms"] for run in runs[name]] for name in names}
-        medians = {name: statistics.median(found) for name, found in times.items()}
+        medians = {name: statistics.median(series) for name, series in times.items()}
         row[what] = {
             "ms": times,
             "median_ms": medians,
@@ -144,15 +144,15 @@ def measure(model, batch_size, optimizer, peers, rounds, seconds, dtype="float32
 
 
 def show(row, what, roofs):
-    found = row[what]
+    figures = row[what]
     cells = []
-    for name, times in found["ms"].items():
-        cells.append(f"{found['median_ms'][name]:9.2f} ({min(times):.2f}-{max(times):.2f})")
-    ratios = "  ".join(f"{ratio:5.2f}" for ratio in found["ratio"].values())
-    share = found["gflops"] / roofs["matmul_gflops"]
+    for name, times in figures["ms"].items():
+        cells.append(f"{figures['median_ms'][name]:9.2f} ({min(times):.2f}-{max(times):.2f})")
+    ratios = "  ".join(f"{ratio:5.2f}" for ratio in figures["ratio"].values())
+    share = figures["gflops"] / roofs["matmul_gflops"]
     print(
         f"{row['model']:>22} {row['batch_size']:>4} {what:>9}  {'  '.join(f'{c:>26}' for c in cells)}  {ratios}  "
-        f"{found['images_per_s']:9,.0f}  {found['gflops']:6.0f} "
+        f"{figures['images_per_s']:9,.0f}  {figures['gflops']:6.0f} "
         f"({share:.0%})  {row['first_step_seconds']['ours']:6.1f}",
         flush=True,
     )

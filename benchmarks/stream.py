@@ -76,11 +76,11 @@ def main():
     }
     for train in sides.values():
         train(flags.steps)  # compiles
-    found = {name: [] for name in sides}
+    speeds = {name: [] for name in sides}
     for _ in range(flags.rounds):
         for name, train in sides.items():
-            found[name].append(flags.steps * flags.batch_size / train(flags.steps))
-    for name, rates in found.items():
+            speeds[name].append(flags.steps * flags.batch_size / train(flags.steps))
+    for name, rates in speeds.items():
         row = {
             "date": datetime.date.today().isoformat(),
             "hardware": runtime.hardware(),
@@ -93,7 +93,7 @@ def main():
         }
         with RESULTS.open("a") as file:
             file.write(json.dumps(row) + "\n")
-        share = np.median(rates) / np.median(found["device"])
+        share = np.median(rates) / np.median(speeds["device"])
         print(
             f"{name:20} {statistics.median(rates):10,.0f} images/s ({min(rates):,.0f} to {max(rates):,.0f}), "
             f"{share:.2f} of the device's"

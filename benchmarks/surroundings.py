@@ -106,7 +106,7 @@ class Surroundings:
         workdir, archive, options = self.of_archive()
         whole(command(workdir, *options))
         expected, again = outcome(workdir), self.new()
-        found = [self.killed(again, options)]
+        exits = [self.killed(again, options)]
         archive.unlink()
         out = self.new("out")
         for line in (
@@ -114,8 +114,8 @@ class Surroundings:
             other("evaluate", "--workdir", again, "--no-speed", "--no-figures", "--out", out),
             other("report", again, "--out", f"{out}.html"),
         ):
-            found.append(finished(line)[::2])
-        return found, is_same(again, expected), "killed, gone on with, evaluated, reported"
+            exits.append(finished(line)[::2])
+        return exits, is_same(again, expected), "killed, gone on with, evaluated, reported"
 
     def killed(self, workdir, options):
         """A run that is killed once it has a checkpoint: (exit code, stderr)."""
@@ -134,10 +134,10 @@ class Surroundings:
         whole(other("weights", "--workdir", self.undisturbed, "--target", file))
         options = (*OPTIONS, f"--config.model.weights={file}")
         whole(command(workdir, *options))
-        expected, found = outcome(workdir), [self.killed(again, options)]
+        expected, exits = outcome(workdir), [self.killed(again, options)]
         file.unlink()
-        found.append(finished(command(again, *options))[::2])
-        return found, is_same(again, expected), "killed, gone on with"
+        exits.append(finished(command(again, *options))[::2])
+        return exits, is_same(again, expected), "killed, gone on with"
 
     def no_home(self):
         """User 12345 without an entry in passwd, as in a container."""
@@ -156,15 +156,15 @@ class Surroundings:
 
     def jax_variables(self):
         """Which change what JAX computes, and its logs."""
-        found, same = [], []
+        exits, same = [], []
         for variables in VARIABLES.values():
             workdir = self.new()
             line = command(workdir, *OPTIONS)
             assignments = [f"{name}={value}" for name, value in variables.items()]
             code, _, errors = finished(["env", *assignments, *line])
-            found.append((code, errors))
+            exits.append((code, errors))
             same.append(is_same(workdir, self.expected))
-        return found, all(same), ", ".join(itertools.chain(*VARIABLES.values()))
+        return exits, all(same), ", ".join(itertools.chain(*VARIABLES.values()))
 
     def constant_channel(self):
         """In all images of the digits: its deviation is 0."""

@@ -96,12 +96,12 @@ def measure(model, batch_size, runs, rounds, seconds, ways):
         timed[way].interval(CALIBRATION)
         counts[way] = max(2, round(CALIBRATION * seconds / timed[way].interval(CALIBRATION)))
         timed[way].interval(counts[way])  # a scan of that length is a program of its own
-    found = {way: [] for way in ways}
+    milliseconds = {way: [] for way in ways}
     for _ in range(rounds):
         for way, each in timed.items():
             taken = each.interval(counts[way])
-            found[way].append(taken / counts[way] / each.runs * 1e3)
-    return found, compiled
+            milliseconds[way].append(taken / counts[way] / each.runs * 1e3)
+    return milliseconds, compiled
 
 
 def main():
@@ -123,15 +123,15 @@ def main():
         model, batch_size = case.split(":")
         for runs in map(int, options.runs.split(",")):
             ways = options.ways.split(",")
-            found, compiled = measure(
+            milliseconds, compiled = measure(
                 model, int(batch_size), runs, options.rounds, options.seconds, ways
             )
-            median = {way: statistics.median(times) for way, times in found.items()}
+            median = {way: statistics.median(times) for way, times in milliseconds.items()}
             for way, ms in median.items():
                 speed = int(batch_size) / ms * 1e3
                 gain = f"{median['alone'] / ms:8.2f}" if "alone" in median else ""
                 print(
-                    f"{model:>14} {batch_size:>5} {runs:>4} {way:>9}  {ms:8.3f} ({min(found[way]):.3f})"
+                    f"{model:>14} {batch_size:>5} {runs:>4} {way:>9}  {ms:8.3f} ({min(milliseconds[way]):.3f})"
                     f"  {speed:8,.0f}  {gain}",
                     flush=True,
                 )
@@ -140,7 +140,7 @@ def main():
                 "model": model,
                 "batch_size": int(batch_size),
                 "runs": runs,
-                "ms_per_step_and_run": found,
+                "ms_per_step_and_run": milliseconds,
                 "median": median,
                 "images_per_second_in_all": {
                     way: int(batch_size) / ms * 1e3 for way, ms in median.items()

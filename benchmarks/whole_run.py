@@ -64,7 +64,7 @@ def train_and_test(setup):
         judge = functools.partial(recipe.eval_step, last.variables)
         batches = jnp.arange(-(-test.labels.shape[0] // recipe.eval_batch_size))
         tested, _ = jax.lax.scan(
-            lambda found, batch: (judge(found, test, batch), None),
+            lambda sums, batch: (judge(sums, test, batch), None),
             recipe.no_eval_metrics(),
             batches,
         )

@@ -6,7 +6,7 @@ __version__ = "0.1.0"
 
 
 def lazy_face(package, **modules):
-    """Return a package's `__getattr__`, which imports each name from its module when the name is asked for.
+    """Return a package's `__getattr__`, which imports a module, or a name from one, when it is asked for.
 
     So a room's light modules can be had without JAX, as a command's --help needs them.
 
@@ -17,6 +17,8 @@ def lazy_face(package, **modules):
     homes = {name: module for module, names in modules.items() for name in names.split()}
 
     def __getattr__(name):
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)

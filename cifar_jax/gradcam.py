@@ -14,7 +14,6 @@ The prediction is the run's own evaluation, mirrored if the run mirrors; the map
 
 import sys
 
-from cifar_jax.analysis import explain
 from cifar_jax.console import endings, flags
 from cifar_jax.errors import UserError
 
@@ -65,7 +64,7 @@ def _run(arguments):
         raise UserError(f"{len(files)} files are too many for a figure; give at most {MOST}")
 
     from cifar_jax import trained
-    from cifar_jax.analysis import gradcam
+    from cifar_jax.analysis import explain, gradcam
 
     # Pictures of one's own and a model's layers need no data set.
     if files or arguments.list_layers:
@@ -76,7 +75,7 @@ def _run(arguments):
         yield from explain.table_of_layers(run)
         return
     shape = (1, *run.image_shape)
-    layer = gradcam.choose_layer(run.inference.model, run.variables, shape, arguments.layer)
+    layer, _ = gradcam.choose_layer(run.inference.model, run.variables, shape, arguments.layer)
     named = arguments.explained
     explained = None if named is None else explain.class_number(run, named)
     if files:

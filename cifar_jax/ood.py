@@ -16,7 +16,7 @@ test-time augmentation.
 import math
 import sys
 
-from cifar_jax.analysis.ood import detect
+from cifar_jax.analysis.ood import COUNT
 from cifar_jax.console import endings, flags
 from cifar_jax.errors import UserError
 
@@ -38,8 +38,8 @@ def parse(argv):
         help="of the mean activation of one layer, not chosen",
     )
     parser.add_argument("--out", metavar="FOLDER", help="for the results; by default WORKDIR/ood")
-    count = f"judged of each set; {detect.COUNT}"
-    parser.add_argument("--count", type=int, default=detect.COUNT, metavar="N", help=count)
+    count = f"judged of each set; {COUNT}"
+    parser.add_argument("--count", type=int, default=COUNT, metavar="N", help=count)
     trained_on = "of the training split for Mahalanobis and nearest neighbours; by default all"
     parser.add_argument("--train_count", type=int, default=0, metavar="N", help=trained_on)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn; 0")
@@ -57,6 +57,7 @@ def main(argv=None):
         raise UserError("--threshold must be a finite number")
     from cifar_jax import trained
     from cifar_jax.analysis import result
+    from cifar_jax.analysis.ood import detect
     from cifar_jax.analysis.ood import results as ood_results
     from cifar_jax.data import outliers
     from cifar_jax.machine import runtime

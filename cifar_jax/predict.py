@@ -22,7 +22,6 @@ import sys
 
 from cifar_jax.console import endings, flags, tables
 from cifar_jax.errors import UserError
-from cifar_jax.trained import prediction
 
 
 def table(answers, top):
@@ -66,6 +65,7 @@ def _run(arguments):
 
     from cifar_jax import trained
     from cifar_jax.machine import runtime
+    from cifar_jax.trained import prediction
 
     run = trained.open_model(arguments.workdir, arguments.checkpoint)
     runtime.enable_compilation_cache(run.config.compilation_cache)

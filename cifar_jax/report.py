@@ -33,12 +33,9 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def write_report(arguments, say=print):
-    """Write the page and return its path.
+def write_report(arguments):
+    """Write the page of a command line and return its path.
 
-    Args:
-        arguments: of `parse`.
-        say: takes a line of text.
     Raises:
         UserError: no such run, data that is not there, a file that can't be written.
     """
@@ -57,17 +54,14 @@ def write_report(arguments, say=print):
     result.open_folder(path.parent)  # said before anything is computed
     collected = [
         collect.collect(
-            name, workdir, arguments.split, arguments.checkpoint, arguments.data_dir, say
+            name, workdir, arguments.split, arguments.checkpoint, arguments.data_dir, print
         )
         for name, workdir in runs.items()
     ]
     html = page.render(collected, arguments.images)
-    try:
-        with files.replacing(path) as partial:
-            partial.write_bytes(html)
-    except OSError as error:
-        raise UserError(f"can't write {path} ({error.strerror}); choose another --out") from error
-    say(f"Report: {path} ({len(html) / 1e6:.2f} MB, opens without network)")
+    with files.refusals(path, "; choose another --out"), files.replacing(path) as partial:
+        partial.write_bytes(html)
+    print(f"Report: {path} ({len(html) / 1e6:.2f} MB, opens without network)")
     return path
 
 

@@ -35,11 +35,11 @@ def layers(name):
 def print_table(descriptions):
     from rich.console import Console
 
-    from cifar_jax.models import reported
+    from cifar_jax.models import cost
 
     columns = (
         *("model", "images", "classes", "parameters", "MB", "million\nmultiply-adds"),
-        f"activations\nof {reported.BATCH}, MB",
+        f"activations\nof {cost.BATCH}, MB",
         *("reported\nparameters", "reported\nMB", "report"),
     )
     rows = []

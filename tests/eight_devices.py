@@ -118,11 +118,11 @@ def share_by_share():
     params, batch_stats, images, labels, key = a_batch(ONE)
     function, share = jax.jit(gradients.at_once(loss_of)), BATCH // DEVICES
     parts = [slice(start, start + share) for start in range(0, BATCH, share)]
-    found = [function(params, batch_stats, images[s], labels[s], key) for s in parts]
+    shares = [function(params, batch_stats, images[s], labels[s], key) for s in parts]
     mean = jax.tree.map(
-        lambda *each: sum(each) / DEVICES, *[one._replace(logits=0) for one in found]
+        lambda *each: sum(each) / DEVICES, *[one._replace(logits=0) for one in shares]
     )
-    return mean._replace(logits=jnp.concatenate([one.logits for one in found]))
+    return mean._replace(logits=jnp.concatenate([one.logits for one in shares]))
 
 
 def shares_on_devices():

@@ -5,5 +5,5 @@ import json
 
 def rows(workdir, split=None):
     """Its lines as dicts, of one split where one is named."""
-    found = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
-    return [row for row in found if split in (None, row["split"])]
+    every_row = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return [row for row in every_row if split in (None, row["split"])]

@@ -26,15 +26,15 @@ FOLDER = pathlib.Path(__file__).parent / "old_runs"
 
 def small_config():
     """Batch statistics, augmentation and a validation set, in few bytes."""
-    found = config.default()
-    found.dataset.name = "digits"
-    found.model.name = "modified_net"
-    found.total_epochs, found.batch_size = 2, 64
-    found.augment.crop_padding = 2
-    found.optimizer.name = "sgd"
-    found.optimizer.learning_rate = 0.1
-    found.tensorboard = False
-    return config.check(found)
+    settings = config.default()
+    settings.dataset.name = "digits"
+    settings.model.name = "modified_net"
+    settings.total_epochs, settings.batch_size = 2, 64
+    settings.augment.crop_padding = 2
+    settings.optimizer.name = "sgd"
+    settings.optimizer.learning_rate = 0.1
+    settings.tensorboard = False
+    return config.check(settings)
 
 
 def evaluated(folder):

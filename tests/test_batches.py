@@ -15,7 +15,7 @@ def test_every_image_has_its_own_result(count):
         return {"sums": images.sum(axis=1) + numbers, "images": images}
 
     images, numbers = np.arange(3 * count).reshape(count, 3), np.arange(count)
-    found = batches.apply_batched(step, 4, images, numbers)
+    outputs = batches.apply_batched(step, 4, images, numbers)
     assert set(sizes) == {(4, 4)} and len(sizes) == -(-count // 4)
-    np.testing.assert_array_equal(found["sums"], images.sum(axis=1) + numbers)
-    np.testing.assert_array_equal(found["images"], images)
+    np.testing.assert_array_equal(outputs["sums"], images.sum(axis=1) + numbers)
+    np.testing.assert_array_equal(outputs["images"], images)

@@ -271,8 +271,8 @@ KEPT = ("params_sha256", "test_loss", "validation_accuracy")
 def test_a_program_with_unusual_settings_gets_the_same_bits(workdir, tmp_path):
     usual = json.loads((workdir / "summary.json").read_text())
     with unusual():
-        found = train.train_and_evaluate(usual["config"], tmp_path / "run", quiet())
-    assert [found[key] for key in KEPT] == [usual[key] for key in KEPT]
+        summary = train.train_and_evaluate(usual["config"], tmp_path / "run", quiet())
+    assert [summary[key] for key in KEPT] == [usual[key] for key in KEPT]
 
 
 @pytest.mark.thorough
@@ -280,8 +280,8 @@ def test_so_it_does_with_streamed_images(small_config, tmp_path):
     small_config.dataset.residency = "stream"
     usual = train.train_and_evaluate(small_config, tmp_path / "usual", quiet())
     with unusual():
-        found = train.train_and_evaluate(small_config, tmp_path / "unusual", quiet())
-    assert [found[key] for key in KEPT] == [usual[key] for key in KEPT]
+        summary = train.train_and_evaluate(small_config, tmp_path / "unusual", quiet())
+    assert [summary[key] for key in KEPT] == [usual[key] for key in KEPT]
 
 
 @pytest.mark.thorough
@@ -299,7 +299,7 @@ config = json.load(open("config.json"))
 with small_net.registered():
     print(train.train_and_evaluate(config, NAME)["params_sha256"])
 """
-    found = [
+    processes = [
         run_python(
             code.replace("NAME", repr(name)).replace("TESTS", repr(str(ROOT / "tests"))),
             cwd=tmp_path,
@@ -310,8 +310,8 @@ with small_net.registered():
             "unusual": VARIABLES["x64"] | VARIABLES["promotion"] | VARIABLES["debug"],
         }.items()
     ]
-    assert [each.returncode for each in found] == [0] * 2, [each.stderr for each in found]
-    assert len({each.stdout.splitlines()[-1] for each in found}) == 1
+    assert [each.returncode for each in processes] == [0] * 2, [each.stderr for each in processes]
+    assert len({each.stdout.splitlines()[-1] for each in processes}) == 1
 
 
 def test_a_sweep_sets_them_aside_too(quick_config, monkeypatch):

@@ -33,20 +33,22 @@ def test_a_run_is_evaluated(runs, capsys):
     assert evaluate.main(["--workdir", str(folder)]) == 0
     assert "test images of digits" in capsys.readouterr().out
     out = folder / "evaluation" / "test_best"
-    found, predictions = read(out)
+    evaluation, predictions = read(out)
     chosen = summary["checkpoints"]["best"]["test"]
-    assert found["format"] == 1 and found["step"] == summary["checkpoints"]["best"]["step"]
-    assert found["images"] == chosen["count"] == len(predictions["label"])
-    assert found["accuracy"] == chosen["accuracy"] and found["optimistic"] is None
-    assert found["loss"] == pytest.approx(chosen["loss"], rel=1e-5)
-    assert found["macro"] == pytest.approx(metrics.macro(np.array(found["confusion"])))
-    assert [each["accuracy"] for each in found["per_class"]] == chosen["per_class_accuracy"]
-    assert found["dataset"]["fingerprint"] == summary["dataset_fingerprint"]
-    assert found["model"]["params"] == summary["params"] == 62_006
-    assert found["model"]["parameter_bytes"] == 248_024
-    assert found["config"] == summary["config"]
-    assert found["versions"]["jax"] == jax.__version__
-    assert [each["batch"] for each in found["speed"]] == [1, 256]
+    assert (
+        evaluation["format"] == 1 and evaluation["step"] == summary["checkpoints"]["best"]["step"]
+    )
+    assert evaluation["images"] == chosen["count"] == len(predictions["label"])
+    assert evaluation["accuracy"] == chosen["accuracy"] and evaluation["optimistic"] is None
+    assert evaluation["loss"] == pytest.approx(chosen["loss"], rel=1e-5)
+    assert evaluation["macro"] == pytest.approx(metrics.macro(np.array(evaluation["confusion"])))
+    assert [each["accuracy"] for each in evaluation["per_class"]] == chosen["per_class_accuracy"]
+    assert evaluation["dataset"]["fingerprint"] == summary["dataset_fingerprint"]
+    assert evaluation["model"]["params"] == summary["params"] == 62_006
+    assert evaluation["model"]["parameter_bytes"] == 248_024
+    assert evaluation["config"] == summary["config"]
+    assert evaluation["versions"]["jax"] == jax.__version__
+    assert [each["batch"] for each in evaluation["speed"]] == [1, 256]
     types = {name: array.dtype for name, array in predictions.items()}
     assert types == {"index": np.int64, "label": np.int32, "logits": np.float32}
     drawn = {path.name for path in (out / "figures").iterdir()}
@@ -63,19 +65,24 @@ def test_the_sums_of_evaluation_json_agree(runs, tmp_path):
     folder = str(runs[0])
     options = ("--split", "validation", "--no-speed", "--no-figures", "--out", str(tmp_path))
     assert evaluate.main(["--workdir", folder, *options]) == 0
-    found, predictions = read(tmp_path)
-    confusion = np.array(found["confusion"])
-    assert confusion.sum() == found["images"] == 143
-    assert np.trace(confusion) / confusion.sum() == found["accuracy"]
-    assert found["weighted"]["recall"] == pytest.approx(found["accuracy"])
-    assert [each["images"] for each in found["per_class"]] == confusion.sum(1).tolist()
-    assert [each["predicted"] for each in found["per_class"]] == confusion.sum(0).tolist()
-    bins = found["calibration"]["bins"]
+    evaluation, predictions = read(tmp_path)
+    confusion = np.array(evaluation["confusion"])
+    assert confusion.sum() == evaluation["images"] == 143
+    assert np.trace(confusion) / confusion.sum() == evaluation["accuracy"]
+    assert evaluation["weighted"]["recall"] == pytest.approx(evaluation["accuracy"])
+    assert [each["images"] for each in evaluation["per_class"]] == confusion.sum(1).tolist()
+    assert [each["predicted"] for each in evaluation["per_class"]] == confusion.sum(0).tolist()
+    bins = evaluation["calibration"]["bins"]
     assert sum(each["images"] for each in bins) == 143 and len(bins) == 15
     assert sum(each["hits"] for each in bins) == np.trace(confusion)
-    assert found["accuracy_interval"][0] < found["accuracy"] < found["accuracy_interval"][1]
-    assert found["accuracy"] <= found["top5_accuracy"] <= 1
-    assert found["speed"] is None and found["optimistic"] == "the checkpoint was chosen on these images"  # fmt: skip
+    assert (
+        evaluation["accuracy_interval"][0]
+        < evaluation["accuracy"]
+        < evaluation["accuracy_interval"][1]
+    )
+    assert evaluation["accuracy"] <= evaluation["top5_accuracy"] <= 1
+    assert evaluation["speed"] is None
+    assert evaluation["optimistic"] == "the checkpoint was chosen on these images"
     labels = trained.open_run(folder).dataset.split("train")[1]
     np.testing.assert_array_equal(labels[predictions["index"]], predictions["label"])
 
@@ -84,12 +91,12 @@ def test_two_runs_are_compared(runs, tmp_path, capsys):
     first, second, _ = runs
     assert evaluate.main(["--compare", str(first), str(second), "--out", str(tmp_path)]) == 0
     assert "McNemar" in capsys.readouterr().out
-    found = json.loads((tmp_path / "comparison.json").read_text())
-    assert [run["name"] for run in found["runs"]] == ["run_0", "run_1"]
-    (test,) = found["mcnemar"]
+    comparison = json.loads((tmp_path / "comparison.json").read_text())
+    assert [run["name"] for run in comparison["runs"]] == ["run_0", "run_1"]
+    (test,) = comparison["mcnemar"]
     counts = [test[name] for name in ("both", "only_first", "only_second", "neither")]
-    assert sum(counts) == found["images"] == 359
-    accuracies = [run["accuracy"] for run in found["runs"]]
+    assert sum(counts) == comparison["images"] == 359
+    accuracies = [run["accuracy"] for run in comparison["runs"]]
     assert (counts[0] + counts[1]) / 359 == accuracies[0]
     assert (counts[0] + counts[2]) / 359 == accuracies[1]
     text = (tmp_path / "comparison.md").read_text()
@@ -162,8 +169,8 @@ def test_answers_that_are_no_numbers_are_refused(runs):
 )
 def test_figures_that_are_too_good_say_so(selection, checkpoint, split, why):
     config = argparse.Namespace(selection=selection)
-    found = result.optimistic(config, checkpoint, split)
-    assert found is None if why is None else why in found
+    reason = result.optimistic(config, checkpoint, split)
+    assert reason is None if why is None else why in reason
 
 
 def test_names_are_as_short_as_tells_them_apart(tmp_path):

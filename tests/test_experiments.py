@@ -57,10 +57,10 @@ def load(name):
 def test_json_lists_every_training_with_its_reported_figure(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert experiments.main(["--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert len(found) == 34
+    trainings = json.loads(capsys.readouterr().out)
+    assert len(trainings) == 34
     values = {report: {} for report in REPORTED}
-    for each in found:
+    for each in trainings:
         values[each["report"]][each["id"]] = each["reported"]["value"]
         assert each["config"].startswith("configs/")
         assert each["params"] == models.REGISTRY[each["model"]].num_params
@@ -115,8 +115,8 @@ def test_each_ablation_of_report_004_takes_one_thing_away():
 
 
 def test_report_000_varies_activation_and_dropout():
-    found = {variant: load(f"plain_cnn.py:{variant}").model for variant in REPORTED["000"]}
-    assert [(model.activation, model.dropout) for model in found.values()] == [
+    variants = {variant: load(f"plain_cnn.py:{variant}").model for variant in REPORTED["000"]}
+    assert [(model.activation, model.dropout) for model in variants.values()] == [
         ("leaky_relu", 0.5),
         ("leaky_relu", 0.0),
         ("relu", 0.5),

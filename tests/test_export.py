@@ -108,8 +108,8 @@ def test_the_file_alone_says_what_the_run_says(run, exported, tmp_path):
     """Loaded by the very lines that are printed."""
     images = run.dataset.split("test")[0][:8]
     lines = exported[1].split("\n\n")[-1]
-    found = answers(ALONE + lines, tmp_path, images)
-    for n, probabilities in found.items():
+    by_size = answers(ALONE + lines, tmp_path, images)
+    for n, probabilities in by_size.items():
         assert probabilities.shape == (n, 10) and probabilities.dtype == np.float32
         np.testing.assert_allclose(probabilities, expected(run, images)[:n], atol=1e-6)
         np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
@@ -203,8 +203,8 @@ def test_models_of_every_structure(name, dtype, tolerance):
     )
     assert np.ptp(wanted, axis=1).min() > 0.005 and wanted.max() < 0.999
     content = export_lib.export(run, ("cpu",)).serialize()
-    found = quick_jit(jax_export.deserialize(content).call)(images)
-    np.testing.assert_allclose(found, wanted, atol=tolerance)
+    probabilities = quick_jit(jax_export.deserialize(content).call)(images)
+    np.testing.assert_allclose(probabilities, wanted, atol=tolerance)
 
 
 @pytest.mark.thorough
@@ -212,8 +212,8 @@ def test_models_of_every_structure(name, dtype, tolerance):
     "name", ["resnet18_dw", "mobilenet_v2", "vgg16_bn", "selective_kernel_net"]
 )
 def test_models_that_take_long_to_compile_are_lowered_for_any_batch(name):
-    found = export_lib.export(untrained(name))
-    assert str(found.out_avals[0].shape) == "(b, 10)"
+    exported = export_lib.export(untrained(name))
+    assert str(exported.out_avals[0].shape) == "(b, 10)"
 
 
 def test_a_model_that_the_version_can_not_say_is_refused():
@@ -346,8 +346,8 @@ def test_a_saved_model_says_the_same(run, saved, tmp_path):
         "classify = saved.signatures['serving_default']\n"
         "model = lambda images: classify(images=tf.constant(images))['probabilities']\n"
     )
-    found = answers(ALONE + "sys.modules['jax'] = None\n" + load, tmp_path, images)
-    for n, probabilities in found.items():
+    by_size = answers(ALONE + "sys.modules['jax'] = None\n" + load, tmp_path, images)
+    for n, probabilities in by_size.items():
         np.testing.assert_allclose(probabilities, expected(run, images)[:n], atol=1e-5)
     about = json.loads((saved[0].parent / "model.jaxexport.json").read_text())
     assert "tensorflow" in about["versions"]

@@ -48,17 +48,17 @@ def with_weights(monkeypatch, run, change):
     ],
 )
 def test_what_is_not_finite_is_named(first_run, changes, said):
-    found = divergence.at_start(with_recipe(first_run, **changes))
+    message = divergence.at_start(with_recipe(first_run, **changes))
     before, _, after = said.partition(".*")
-    assert before in found and after in found and "learning_rate" not in found
+    assert before in message and after in message and "learning_rate" not in message
 
 
 def test_weights_and_logits_that_are_not_finite(first_run, monkeypatch):
     with_weights(monkeypatch, first_run, lambda params: params | {"conv2": {"kernel": NAN}})
     assert "the weights of conv2.kernel are, as the model draws" in divergence.at_start(first_run)
     with_weights(monkeypatch, first_run, lambda params: jax.tree.map(lambda x: 1e30 * x, params))
-    found = divergence.at_start(first_run)
-    assert "the model's logits are not, in float32" in found and "weights up to " in found
+    message = divergence.at_start(first_run)
+    assert "the model's logits are not, in float32" in message and "weights up to " in message
 
 
 def test_later_only_what_is_known_is_said(first_run, tmp_path):
@@ -68,11 +68,11 @@ def test_later_only_what_is_known_is_said(first_run, tmp_path):
         def latest_step(self):
             return 20
 
-    found = divergence.message(first_run, 31, "the loss", 0.25, Manager())
+    message = divergence.message(first_run, 31, "the loss", 0.25, Manager())
     known = (
         f"at step 31; the learning rate was 0.25; the last good checkpoint is {tmp_path}/20. Try"
     )
-    assert known in found and "float32" not in found  # which it is already
+    assert known in message and "float32" not in message  # which it is already
 
 
 def test_a_run_whose_weights_are_too_great_says_so(quick_config, tmp_path):
@@ -82,9 +82,13 @@ def test_a_run_whose_weights_are_too_great_says_so(quick_config, tmp_path):
     quick_config.model.weights = str(tmp_path / "w.npz")
     with pytest.raises(TrainingDiverged) as caught:
         train.train_and_evaluate(quick_config, tmp_path / "run", Console(file=io.StringIO()))
-    found = str(caught.value)
-    assert "the loss became NaN or infinite at step 0, before any update; images, stat" in found
-    assert "weights up to 1e+30" in found and "logits are not" in found and "learning" not in found
+    message = str(caught.value)
+    assert "the loss became NaN or infinite at step 0, before any update; images, stat" in message
+    assert (
+        "weights up to 1e+30" in message
+        and "logits are not" in message
+        and "learning" not in message
+    )
 
 
 def constant_channel(dataset):
@@ -96,7 +100,7 @@ def constant_channel(dataset):
         images[..., 1] = 7
         return images, labels
 
-    mean, std = data.statistics.mean_and_std("digits", read("train")[0])
+    mean, std = data.dataset.mean_and_std("digits", read("train")[0])
     assert mean[1] == pytest.approx(7 / 255) and std[1] == 0
     return dataclasses.replace(dataset, mean=mean, std=std, read=read)
 
@@ -105,10 +109,10 @@ def test_a_constant_channel_is_centred_only(module_config):
     dataset = constant_channel(data.load("digits"))
     recipe = run_lib.make_recipe(module_config, dataset, steps_per_epoch=1)
     images = dataset.split("train")[0][:50]
-    found = np.asarray(recipe.normalize(images))
-    np.testing.assert_allclose(found[..., 1], 0, atol=1e-6)
+    normalized = np.asarray(recipe.normalize(images))
+    np.testing.assert_allclose(normalized[..., 1], 0, atol=1e-6)
     others = (images[..., ::2] / 255 - dataset.mean[0]) / dataset.std[0]
-    np.testing.assert_allclose(found[..., ::2], others, atol=1e-5)
+    np.testing.assert_allclose(normalized[..., ::2], others, atol=1e-5)
     assert "channel 1 has one value" in run_lib.remark_on_data(module_config, dataset)
     assert not run_lib.remark_on_data(module_config, data.load("digits"))
 

@@ -45,18 +45,18 @@ def test_as_a_user_types_it(workdir):
     assert (folder / "gradcam.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (folder / "gradcam.svg").read_text()
 
-    found, run = arrays(folder), trained.open_run(workdir)
+    saved, run = arrays(folder), trained.open_run(workdir)
     images, labels, _ = trained.split(run, "test")
     logits = trained.logits(run, images[:3])
-    np.testing.assert_array_equal(found["index"], [0, 1, 2])
-    np.testing.assert_array_equal(found["label"], labels[:3])
-    np.testing.assert_array_equal(found["class"], logits.argmax(1))
-    np.testing.assert_array_equal(found["predicted"], logits.argmax(1))
+    np.testing.assert_array_equal(saved["index"], [0, 1, 2])
+    np.testing.assert_array_equal(saved["label"], labels[:3])
+    np.testing.assert_array_equal(saved["class"], logits.argmax(1))
+    np.testing.assert_array_equal(saved["predicted"], logits.argmax(1))
     likelihoods = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    np.testing.assert_allclose(found["confidence"], likelihoods.max(1), rtol=1e-4)
-    assert found["layer"] == "conv2_relu" and found["maps"].dtype == np.float32
+    np.testing.assert_allclose(saved["confidence"], likelihoods.max(1), rtol=1e-4)
+    assert saved["layer"] == "conv2_relu" and saved["maps"].dtype == np.float32
     expected = method.maps(run.inference.model, run.variables, run.inference.normalize(images[:3]))
-    np.testing.assert_allclose(found["maps"], expected, rtol=1e-3, atol=1e-5 * np.max(expected))
+    np.testing.assert_allclose(saved["maps"], expected, rtol=1e-3, atol=1e-5 * np.max(expected))
     shutil.rmtree(folder)
 
 
@@ -67,13 +67,13 @@ def test_the_first_that_are_right_or_wrong(call, run, tmp_path, which):
         "--images", which, "--count", 5, "--out", tmp_path, "--split", "validation"
     )
     assert code == 0, errors
-    found = arrays(tmp_path)
+    saved = arrays(tmp_path)
     images, labels, indices = trained.split(run, "validation")
     correct = trained.logits(run, images).argmax(1) == labels
     expected = np.flatnonzero(correct if which == "correct" else ~correct)[:5]
     assert len(expected)
-    np.testing.assert_array_equal(found["index"], indices[expected])
-    assert np.all((found["predicted"] == found["label"]) == (which == "correct"))
+    np.testing.assert_array_equal(saved["index"], indices[expected])
+    assert np.all((saved["predicted"] == saved["label"]) == (which == "correct"))
 
 
 def test_a_class_that_is_asked_for(call, run, tmp_path, monkeypatch):
@@ -95,12 +95,12 @@ def test_files(call, run, tmp_path):
     Image.fromarray(images[4]).convert("L").resize((100, 50)).save(paths[1])
     code, _, errors = call("--images", *paths, "--layer", "conv1", "--out", tmp_path)
     assert code == 0, errors
-    found = arrays(tmp_path)
-    assert list(found["source"]) == ["a $x_1.png", "grey.tiff"]
-    assert list(found["index"]) == list(found["label"]) == [-1, -1]
-    assert found["maps"].shape == (2, 28, 28)
-    np.testing.assert_array_equal(found["images"][0], images[4])
-    assert found["predicted"][0] == trained.logits(run, images[4:5]).argmax()
+    saved = arrays(tmp_path)
+    assert list(saved["source"]) == ["a $x_1.png", "grey.tiff"]
+    assert list(saved["index"]) == list(saved["label"]) == [-1, -1]
+    assert saved["maps"].shape == (2, 28, 28)
+    np.testing.assert_array_equal(saved["images"][0], images[4])
+    assert saved["predicted"][0] == trained.logits(run, images[4:5]).argmax()
 
 
 def test_layers_are_listed(call):

@@ -28,14 +28,14 @@ COMPILED = "/jax/core/compile/backend_compile_duration"
 @pytest.fixture
 def compilations():
     """A list that each compilation adds to."""
-    found = []
+    durations = []
 
     def listen(event, seconds, **_):
         if event == COMPILED:
-            found.append(seconds)
+            durations.append(seconds)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    yield found
+    yield durations
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
@@ -58,16 +58,16 @@ def long_run(config, folder, monkeypatch, compilations):
     """Trains; returns (compilations so far, what is `held`) at the end of each epoch."""
     config.total_epochs, config.batch_size, config.log_every_steps = EPOCHS, 512, 1
     config.dataset.validation_fraction = 0.5  # then an epoch is one step
-    found, end_epoch = [], loop.RunTraining.end_epoch
+    counts, end_epoch = [], loop.RunTraining.end_epoch
 
     def measured(*arguments):
         ended = end_epoch(*arguments)
-        found.append((len(compilations), held(arguments[0].manager)))
+        counts.append((len(compilations), held(arguments[0].manager)))
         return ended
 
     monkeypatch.setattr(loop.RunTraining, "end_epoch", measured)
     train.train_and_evaluate(config, folder, Console(file=io.StringIO()))
-    return found
+    return counts
 
 
 @pytest.mark.thorough
@@ -76,8 +76,8 @@ def test_nothing_is_compiled_again_and_nothing_piles_up(
     small_config, tmp_path, monkeypatch, compilations, every_epochs
 ):
     small_config.checkpoint.every_epochs = every_epochs
-    found = long_run(small_config, tmp_path / "run", monkeypatch, compilations)
-    compiled, (first, last) = [count for count, _ in found], (found[SETTLED][1], found[-1][1])
+    counts = long_run(small_config, tmp_path / "run", monkeypatch, compilations)
+    compiled, (first, last) = [count for count, _ in counts], (counts[SETTLED][1], counts[-1][1])
     print(f"{every_epochs}: {compiled[0]} programs; {first} {last}")
     assert compiled[0] > 0 and set(compiled) == {compiled[0]}
     for name in ("arrays", "threads", "files"):
@@ -87,7 +87,7 @@ def test_nothing_is_compiled_again_and_nothing_piles_up(
     most = ORBAX_KEEPS if every_epochs == 1 else 2
     assert (last["objects"] - first["objects"]) / epochs <= most
     if EPOCHS >= 100:  # before that the allocator's own moods are larger
-        resident = np.array([each["bytes"] for _, each in found[SETTLED:]])
+        resident = np.array([each["bytes"] for _, each in counts[SETTLED:]])
         early, late = np.median(resident[: epochs // 4]), np.median(resident[-epochs // 4 :])
         print(
             f"  {(late - early) / (0.75 * epochs) / 1e3:.1f} kB an epoch; MB: {resident[:: epochs // 12] / 1e6}"

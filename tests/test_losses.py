@@ -39,17 +39,17 @@ def test_every_registered_loss(name):
 
     def results(weights, labels, smoothing, on, logits):
         loss = losses.make_loss(name, label_smoothing=on, class_weights=weights, gamma=0.5)
-        found = [jax.value_and_grad(loss)(x, labels, smoothing) for x in (*logits, -logits[1])]
-        after = loss(logits[0] - 0.1 * found[0][1], labels, smoothing)
+        values = [jax.value_and_grad(loss)(x, labels, smoothing) for x in (*logits, -logits[1])]
+        after = loss(logits[0] - 0.1 * values[0][1], labels, smoothing)
         both = jax.vmap(loss, (None, None, 0))(logits[0], labels, jnp.zeros(2))
-        return found, after, both, loss(logits[0].astype(jnp.bfloat16), labels, smoothing)
+        return values, after, both, loss(logits[0].astype(jnp.bfloat16), labels, smoothing)
 
     smoothings = [np.float32(each[0]) for each in OPTIONS]
-    for found, after, both, half in run((jnp.float32(LOGITS), certain), smoothings):
-        for value, gradient in found:
+    for values, after, both, half in run((jnp.float32(LOGITS), certain), smoothings):
+        for value, gradient in values:
             assert value.shape == () and value.dtype == jnp.float32
             assert np.isfinite(value) and np.isfinite(gradient).all()
-        assert after < found[0][0]
+        assert after < values[0][0]
         assert both.shape == (2,) and half.dtype == jnp.float32
 
 

@@ -11,8 +11,8 @@ from cifar_jax import metrics
 
 def test_summary_of_a_confusion_matrix():
     confusion = jnp.array([[8, 2, 0], [1, 3, 0], [0, 0, 0]])
-    found = metrics.summarize(metrics.EvalMetrics(loss=jnp.float32(7), confusion=confusion))
-    assert found == {
+    summary = metrics.summarize(metrics.EvalMetrics(loss=jnp.float32(7), confusion=confusion))
+    assert summary == {
         "count": 14,
         "loss": 0.5,
         "accuracy": 11 / 14,
@@ -28,11 +28,11 @@ def test_summary_of_a_confusion_matrix():
 def test_means_over_classes_are_scikit_learns(pairs):
     true, predicted = zip(*pairs, strict=True)
     confusion = sklearn.metrics.confusion_matrix(true, predicted, labels=range(5))
-    found = metrics.macro(confusion)
+    means = metrics.macro(confusion)
     expected = sklearn.metrics.precision_recall_fscore_support(
         true, predicted, average="macro", zero_division=0
     )
-    np.testing.assert_allclose(list(found.values()), expected[:3])
+    np.testing.assert_allclose(list(means.values()), expected[:3])
 
 
 def test_masked_images_count_nothing():
@@ -58,6 +58,6 @@ def test_train_metrics_average_over_steps():
                 step=jnp.int32(step),
             )
         )
-    found = {name: float(value) for name, value in sums.compute().items()}
-    assert found["loss"] == 2.0 and found["accuracy"] == 0.75
-    assert found["learning_rate"] == np.float32(0.2) and found["first_nonfinite"] == metrics.NEVER
+    values = {name: float(value) for name, value in sums.compute().items()}
+    assert values["loss"] == 2.0 and values["accuracy"] == 0.75
+    assert values["learning_rate"] == np.float32(0.2) and values["first_nonfinite"] == metrics.NEVER

@@ -253,9 +253,9 @@ def test_a_report_needs_no_place_for_its_evaluation(workdir, tmp_path, monkeypat
     (run / "evaluation").write_text("")
     monkeypatch.setattr(result, "measure_speed", lambda *_: None)
     said = []
-    found = collect.collect("run", run, "test", say=said.append)
+    collected = collect.collect("run", run, "test", say=said.append)
     summary = json.loads((run / "summary.json").read_text())
-    assert found.evaluation["accuracy"] == summary["test_accuracy"]
+    assert collected.evaluation["accuracy"] == summary["test_accuracy"]
     assert len(said) == 2 and "the evaluation is kept in the page only" in said[1]
     assert (run / "evaluation").read_text() == ""
 

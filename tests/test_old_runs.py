@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cifar_jax import train, trained
 from cifar_jax.errors import UserError
-from cifar_jax.runs import checkpoints, reader
+from cifar_jax.runs import reader, restoring
 
 
 @pytest.fixture(params=sorted(path.name for path in FOLDER.iterdir()))
@@ -20,19 +20,19 @@ def old(request, tmp_path):
     return shutil.copytree(FOLDER / request.param / "run", tmp_path / "run"), recorded
 
 
-def assert_close(found, recorded, loss, images):
+def assert_close(figures, recorded, loss, images):
     """`loss` is how far the losses may be apart, `images` how many may be classified otherwise."""
-    assert abs(found["test_loss"] - recorded["test_loss"]) <= loss
-    apart = abs(found["test_accuracy"] - recorded["test_accuracy"])
+    assert abs(figures["test_loss"] - recorded["test_loss"]) <= loss
+    apart = abs(figures["test_accuracy"] - recorded["test_accuracy"])
     assert apart * recorded["test_images"] <= images + 1e-6
 
 
 def test_its_checkpoint_says_what_it_said(old):
     """The parameters are the same bits, by their checksums; what is computed of them rounds as it will."""
     folder, recorded = old
-    found = evaluated(folder)
-    assert found["step"] == recorded["checkpoint"]["step"]
-    assert_close(found, recorded["summary"] | recorded["checkpoint"], loss=1e-4, images=0)
+    figures = evaluated(folder)
+    assert figures["step"] == recorded["checkpoint"]["step"]
+    assert_close(figures, recorded["summary"] | recorded["checkpoint"], loss=1e-4, images=0)
 
 
 @pytest.mark.thorough
@@ -56,8 +56,8 @@ def test_a_later_format_is_refused_and_not_taken_for_damage(old):
     config = trained.open_run(folder, "last").config
     (about,) = folder.glob("checkpoints/*/about/metadata")
     said = json.loads(about.read_text())
-    assert "format" not in said or said["format"] <= checkpoints.FORMAT
-    later = {"format": checkpoints.FORMAT + 1, "versions": {"cifar-jax": "7.8.9"}}
+    assert "format" not in said or said["format"] <= restoring.FORMAT
+    later = {"format": restoring.FORMAT + 1, "versions": {"cifar-jax": "7.8.9"}}
     about.write_text(json.dumps(said | later))
     shutil.rmtree(about.parent.parent / "record")  # what lies beside it there, nobody knows
     before = files_of(folder)

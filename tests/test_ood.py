@@ -59,11 +59,11 @@ def test_results_have_their_documented_keys(written, workdir):
 
 def test_histograms_hold_every_judged_image(written):
     _, results = written
-    found = results["histograms"]
-    assert [(each["set"], each["score"]) for each in found] == [
+    histograms = results["histograms"]
+    assert [(each["set"], each["score"]) for each in histograms] == [
         (row["set"], row["score"]) for row in results["results"]
     ]
-    for each, row in zip(found, results["results"], strict=True):
+    for each, row in zip(histograms, results["results"], strict=True):
         assert sum(each["inside"]) == sum(each["outside"]) == 60
         assert each["low"] <= row["threshold"] <= each["high"]
 
@@ -112,9 +112,9 @@ def test_thresholds_never_see_what_is_judged(workdir, monkeypatch):
 def test_parts_of_the_run_are_what_they_are_called(workdir):
     run = trained.open_run(workdir)
     (_, held_out), (_, judged) = detect.in_distribution(run, 0)
-    for found, split in ((held_out, "validation"), (judged, "test")):
+    for images, split in ((held_out, "validation"), (judged, "test")):
         expected = trained.split(run, split)[0]
-        assert sorted(map(bytes, found)) == sorted(map(bytes, expected))
+        assert sorted(map(bytes, images)) == sorted(map(bytes, expected))
 
 
 def test_a_run_without_validation_halves_its_test_set(workdir, monkeypatch):
@@ -130,13 +130,13 @@ def test_a_run_without_validation_halves_its_test_set(workdir, monkeypatch):
 def test_the_seed_decides_everything(workdir):
     run = trained.open_run(workdir)
 
-    def found(seed):
+    def results_of(seed):
         return detect.detect(
             run, ["constant_colour"], ["penultimate"], count=30, train_count=99, seed=seed
         )[0]
 
-    assert found(0) == found(0)
-    assert found(0)["results"] != found(1)["results"]
+    assert results_of(0) == results_of(0)
+    assert results_of(0)["results"] != results_of(1)["results"]
 
 
 def test_a_given_threshold_is_used_for_its_layer_alone(workdir, tmp_path, capsys, monkeypatch):

@@ -50,7 +50,7 @@ def written(folder):
 
 
 @pytest.fixture(scope="module")
-def found(made_once):
+def outcomes(made_once):
     return written(made_once("eight", lambda folder: on_eight_devices(folder, *ESSENTIAL)))
 
 
@@ -78,8 +78,8 @@ def assert_same(ours, theirs):
         ("plain", "parts"),
     ],
 )
-def test_the_same_numbers(found, first, second):
-    assert_same(found[second], found[first])
+def test_the_same_numbers(outcomes, first, second):
+    assert_same(outcomes[second], outcomes[first])
 
 
 @pytest.mark.thorough
@@ -113,9 +113,9 @@ def test_a_whole_run_under_pmap(all_found):
     np.testing.assert_allclose(all_found["run_pmap"], all_found["run_plain"], rtol=1e-3)
 
 
-def test_a_step_sends_gradient_statistics_loss_and_accuracy(found):
+def test_a_step_sends_gradient_statistics_loss_and_accuracy(outcomes):
     """As docs/scaling.md has it, counted in the compiled program."""
-    step = found["communication"]
+    step = outcomes["communication"]
     assert {each["kind"] for each in step["collectives"]} == {"all-reduce"}
     # Loss and accuracy are a float each.
     expected = 4 * (step["params"] + step["statistics"] + 2)
@@ -123,8 +123,8 @@ def test_a_step_sends_gradient_statistics_loss_and_accuracy(found):
     assert step["params"] == 710 and step["statistics"] == 12
 
 
-def test_the_runs_of_a_sweep_send_nothing(found):
-    assert found["sweep_communication"]["collectives"] == []
+def test_the_runs_of_a_sweep_send_nothing(outcomes):
+    assert outcomes["sweep_communication"]["collectives"] == []
 
 
 @pytest.mark.thorough

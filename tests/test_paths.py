@@ -19,7 +19,7 @@ from cifar_jax.analysis.charts import vega
 from cifar_jax.config import paths
 from cifar_jax.errors import StorageError, UserError
 from cifar_jax.machine import local_path
-from cifar_jax.runs import checkpoints, checksums, damage, quiet_orbax, reader
+from cifar_jax.runs import checkpoints, checksums, damage, quiet_orbax, reader, restoring
 
 NAMES = (
     *("x [1]", "[!a]", "*", "a?b", "**", "{a,b}", "(a|b)", "a b", " ", "100%20", "#1", "-x", "--help", "dots..."),
@@ -55,9 +55,9 @@ def restore_newest(folder, say=pytest.fail):
         return checkpoints.restore_newest(manager, state(0), say)
 
 
-def assert_is(found, step):
-    jax.tree.map(np.testing.assert_array_equal, found[0], state(step))
-    assert found[1] == {"at": step}
+def assert_is(checkpoint, step):
+    jax.tree.map(np.testing.assert_array_equal, checkpoint[0], state(step))
+    assert checkpoint[1] == {"at": step}
 
 
 def content(folder):
@@ -133,19 +133,19 @@ def test_other_bytes_when_it_is_read_back_are_the_disks(tmp_path, monkeypatch):
         checkpoints.opened(tmp_path, pytest.fail) as manager,
     ):
         checkpoints.save(manager, state(2), {}, {})
-        monkeypatch.setattr(checksums, "of_state", lambda found: read(found) | {"params": "x"})
+        monkeypatch.setattr(checksums, "of_state", lambda tree: read(tree) | {"params": "x"})
     assert (tmp_path / "1").exists()
 
 
 def test_nothing_older_goes_before_the_newest_was_read(tmp_path, monkeypatch):
     """Of a training that is killed when its last checkpoint is complete; the next one tidies up."""
-    note, seen = checkpoints._note, []
+    note, seen = restoring.list_files, []
 
     def noted(folder):
         seen.append((int(folder.name), sorted(int(path.name) for path in tmp_path.iterdir())))
         note(folder)
 
-    monkeypatch.setattr(checkpoints, "_note", noted)
+    monkeypatch.setattr(restoring, "list_files", noted)
     with contextlib.closing(checkpoints.open_manager(tmp_path)) as manager:
         for step in (1, 2, 3, 4):
             checkpoints.save(manager, state(step), {"at": step}, {}, 1 / step)
@@ -163,12 +163,10 @@ def test_the_first_is_read_whole_and_later_ones_where_they_are_not_like_it(
     tmp_path, monkeypatch, lost
 ):
     read = []
-    whole = checkpoints._read_back
-    monkeypatch.setattr(
-        checkpoints, "_read_back", lambda *each: read.append(each[1]) or whole(*each)
-    )
+    whole = restoring.read_back
+    monkeypatch.setattr(restoring, "read_back", lambda *each: read.append(each[1]) or whole(*each))
     if lost == "format":  # of another one than is known here
-        monkeypatch.setattr(checkpoints, "_keys", lambda *_: None)
+        monkeypatch.setattr(restoring, "_keys", lambda *_: None)
     with checkpoints.opened(tmp_path, pytest.fail) as manager:
         for step in (1, 2, 3):
             checkpoints.save(manager, state(step), {"at": step}, {}, 1 / step)

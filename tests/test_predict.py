@@ -62,9 +62,9 @@ def test_a_folder_as_json(call, run, pictures):
     """More files than a step has: in order, all steps of one size."""
     code, printed, errors = call("--json", "--top", "10", pictures)
     assert code == 0 and not errors
-    found = json.loads(printed)
-    assert [each["file"] for each in found] == [str(pictures / f"{i:02}.png") for i in range(70)]
-    by_class = [{p["class"]: p["confidence"] for p in each["predictions"]} for each in found]
+    answers = json.loads(printed)
+    assert [each["file"] for each in answers] == [str(pictures / f"{i:02}.png") for i in range(70)]
+    by_class = [{p["class"]: p["confidence"] for p in each["predictions"]} for each in answers]
     confidences = [[each[str(k)] for k in range(10)] for each in by_class]
     np.testing.assert_allclose(confidences, expected(run, 70), atol=1e-6)
     np.testing.assert_allclose(np.sum(confidences, axis=1), 1, atol=1e-6)
@@ -126,13 +126,13 @@ def test_what_can_not_be_read_is_a_line_and_the_others_are_done(call, run, pictu
 
     code, printed, errors = call("--json", *arguments)
     assert code == 1
-    found = json.loads(printed)
-    names = [os.path.relpath(each["file"], folder) for each in found]
+    answers = json.loads(printed)
+    names = [os.path.relpath(each["file"], folder) for each in answers]
     strange = ["a.PNG", "b\x1b[2J\nerror: c.png", "deeper/d\u202e.png", "e.png", "f.png", "g.ppm"]
     assert names[1:7] == strange and len(names) == 10
-    assert [i for i, each in enumerate(found) if "error" not in each] == [1, 3, 9]
+    assert [i for i, each in enumerate(answers) if "error" not in each] == [1, 3, 9]
     for i in (1, 3):
-        first = max(found[i]["predictions"], key=lambda each: each["confidence"])
+        first = max(answers[i]["predictions"], key=lambda each: each["confidence"])
         assert first["class"] == str(expected(run, 1).argmax())
     reasons = ("there is no such file", "damaged, or no picture", "a pipe", "a link to nothing",
                "more than 50 million", "a folder without pictures", "a device")  # fmt: skip
@@ -215,5 +215,5 @@ def test_answers_that_are_no_numbers_are_refused(workdir, pictures):
 
 
 def test_equal_confidences_are_in_the_order_of_the_classes():
-    found = prediction.surest(np.array([0.25, 0.5, 0.25]), ("a", "b", "c"), 3)
-    assert found == (("b", 0.5), ("a", 0.25), ("c", 0.25))
+    classes = prediction.surest(np.array([0.25, 0.5, 0.25]), ("a", "b", "c"), 3)
+    assert classes == (("b", 0.5), ("a", 0.25), ("c", 0.25))

@@ -9,7 +9,7 @@ import pytest
 from command_line import QUICK, run_main
 from metrics_file import rows
 
-from cifar_jax.runs import checkpoints
+from cifar_jax.runs import restoring
 
 pytestmark = pytest.mark.thorough
 
@@ -74,7 +74,7 @@ def test_a_checkpoint_tells_where_it_is_from(quickstart):
     assert {int(path.name) for path in (workdir / "checkpoints").iterdir()} == steps
     for step in steps:
         about = json.loads((workdir / "checkpoints" / str(step) / "about" / "metadata").read_text())
-        assert about.pop("sha256") and about.pop("format") == checkpoints.FORMAT
+        assert about.pop("sha256") and about.pop("format") == restoring.FORMAT
         facts = about.pop("dataset")  # what the model needs once the data is gone
         assert facts["class_names"] == list("0123456789") and facts["name"] == "digits"
         assert about == json.loads((workdir / "config.json").read_text())

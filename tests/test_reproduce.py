@@ -48,22 +48,22 @@ def test_records_are_of_the_configs_as_they_are():
 
 
 def test_table_has_mean_deviation_and_n():
-    found = rows([record(seed=seed, accuracy=0.6 + seed / 100) for seed in range(3)])
-    assert len(found) == 34
-    assert "| 62.06 | **61.00 ± 1.00** | 3 | 62.00 ± 1.00 | 61.00 ± 1.00 |" in found["basic_net.py"]
-    assert "| 77.91 | not yet run | 0 |" in found["wide_net.py:wide"]
+    table = rows([record(seed=seed, accuracy=0.6 + seed / 100) for seed in range(3)])
+    assert len(table) == 34
+    assert "| 62.06 | **61.00 ± 1.00** | 3 | 62.00 ± 1.00 | 61.00 ± 1.00 |" in table["basic_net.py"]
+    assert "| 77.91 | not yet run | 0 |" in table["wide_net.py:wide"]
     assert "**60.00** | 1 |" in rows([record()])["basic_net.py"]
 
 
 def test_a_reported_f1_is_compared_with_ours():
-    found = rows([record("modified_net.py:origin", accuracy=0.6)])["modified_net.py:origin"]
-    assert "| 55.21 (F1) | **50.00** | 1 | 61.00 | 60.00 |" in found
+    row = rows([record("modified_net.py:origin", accuracy=0.6)])["modified_net.py:origin"]
+    assert "| 55.21 (F1) | **50.00** | 1 | 61.00 | 60.00 |" in row
 
 
 def test_a_choice_on_the_test_set_is_said():
-    found = rows([record("plain_cnn.py:model_2"), record()])
-    assert "**60.00** (chosen on the test set) |" in found["plain_cnn.py:model_2"]
-    assert "chosen" not in found["basic_net.py"]
+    table = rows([record("plain_cnn.py:model_2"), record()])
+    assert "**60.00** (chosen on the test set) |" in table["plain_cnn.py:model_2"]
+    assert "chosen" not in table["basic_net.py"]
 
 
 def test_records_of_another_config_do_not_count():
@@ -76,9 +76,9 @@ def test_records_of_another_config_do_not_count():
 
 def test_a_training_that_two_tables_print_is_run_once(monkeypatch, tmp_path):
     """Report 001: the modified net of Table VII is that of 0.0001 in Table VIII."""
-    found = rows([record("modified_net.py:lr_0.0001", accuracy=0.7)])
-    assert "| **70.00** | 1 |" in found["modified_net.py:lr_0.0001"]
-    assert "| 65.36 (F1) | **60.00** | 1 |" in found["modified_net.py:modified"]
+    table = rows([record("modified_net.py:lr_0.0001", accuracy=0.7)])
+    assert "| **70.00** | 1 |" in table["modified_net.py:lr_0.0001"]
+    assert "| 65.36 (F1) | **60.00** | 1 |" in table["modified_net.py:modified"]
     todo = reproduction.pending(reproduce.select("001", "lr_0.0001,modified"), 1, [])
     assert len(todo) == 2
     recorded = record("modified_net.py:lr_0.0001")
@@ -126,11 +126,11 @@ def test_a_run_becomes_a_record(small_config, tmp_path):
     from cifar_jax import train
 
     summary = train.train_and_evaluate(small_config, tmp_path / "run")
-    found = reproduction.to_record("some.py", summary, "digits")
+    entry = reproduction.to_record("some.py", summary, "digits")
     test = summary["checkpoints"]["best"]["test"]
-    assert found["accuracy"] == summary["test_accuracy"] == found["best_accuracy"]
-    assert found["f1"] == test["f1"] and len(found["per_class_accuracy"]) == 10
-    read = json.loads(json.dumps(found))
+    assert entry["accuracy"] == summary["test_accuracy"] == entry["best_accuracy"]
+    assert entry["f1"] == test["f1"] and len(entry["per_class_accuracy"]) == 10
+    read = json.loads(json.dumps(entry))
     assert reproduction.is_recorded([read], small_config, small_config.seed)
     assert not reproduction.is_recorded([read], small_config, seed=1)
 

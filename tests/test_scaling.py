@@ -24,23 +24,23 @@ def measured(part, *options, devices=8):
 
 @pytest.mark.thorough
 def test_a_step_sends_gradient_statistics_loss_and_accuracy():
-    for model, found in measured("communication", "--models", "modified_net,basic_net").items():
-        sent = sum(each["bytes"] for each in found["collectives"])
+    for model, measures in measured("communication", "--models", "modified_net,basic_net").items():
+        sent = sum(each["bytes"] for each in measures["collectives"])
         # Loss and accuracy are a float each.
-        assert sent == 4 * (found["params"] + found["statistics"] + 2), model
-        assert {each["kind"] for each in found["collectives"]} == {"all-reduce"}, model
-    assert found["params"] == 62_006 and found["statistics"] == 0
+        assert sent == 4 * (measures["params"] + measures["statistics"] + 2), model
+        assert {each["kind"] for each in measures["collectives"]} == {"all-reduce"}, model
+    assert measures["params"] == 62_006 and measures["statistics"] == 0
 
 
 @pytest.mark.thorough
 def test_a_step_of_one_device_sends_nothing():
-    found = measured("communication", "--models", "basic_net", devices=1)
-    assert found["basic_net"]["collectives"] == []
+    measures = measured("communication", "--models", "basic_net", devices=1)
+    assert measures["basic_net"]["collectives"] == []
 
 
 @pytest.mark.thorough
 def test_the_runs_of_a_sweep_send_nothing():
-    found = measured("sweep", "--runs", "20")
-    assert found["collectives"] == []
+    measures = measured("sweep", "--runs", "20")
+    assert measures["collectives"] == []
     # 24 runs, three a device, are more than the data set that every device holds.
-    assert 3 * found["state_bytes_a_run"] < found["argument_bytes_a_device"]
+    assert 3 * measures["state_bytes_a_run"] < measures["argument_bytes_a_device"]

@@ -22,11 +22,11 @@ def factors(name, plan):
 @pytest.mark.parametrize("total_steps", [1, 2, 3, 40])
 def test_every_registered_schedule(name, total_steps):
     """A float32 factor between 0 and 1, also for the shortest training."""
-    found = factors(name, Plan(total_steps, steps_per_epoch=2, milestones=(3,), drop_epochs=4))
-    assert found.dtype == np.float32 and np.isfinite(found).all()
-    assert found.min() >= 0 and found.max() <= 1 + 1e-6
+    rates = factors(name, Plan(total_steps, steps_per_epoch=2, milestones=(3,), drop_epochs=4))
+    assert rates.dtype == np.float32 and np.isfinite(rates).all()
+    assert rates.min() >= 0 and rates.max() <= 1 + 1e-6
     if total_steps == 40:
-        assert (found.min() < 0.5) != (name in ("constant", "plateau"))
+        assert (rates.min() < 0.5) != (name in ("constant", "plateau"))
 
 
 def test_constant_and_warmup():
@@ -50,9 +50,9 @@ def test_drops_come_at_epochs_of_the_training_warmup_included():
 
 
 def test_linear_ends_at_zero_after_the_last_step_and_begins_after_the_warmup():
-    found = factors("linear", Plan(40, warmup_steps=8))
-    np.testing.assert_allclose(found[:9], np.arange(9) / 8, atol=1e-7)
-    np.testing.assert_allclose(found[8:], 1 - np.arange(33) / 32, atol=1e-6)
+    rates = factors("linear", Plan(40, warmup_steps=8))
+    np.testing.assert_allclose(rates[:9], np.arange(9) / 8, atol=1e-7)
+    np.testing.assert_allclose(rates[8:], 1 - np.arange(33) / 32, atol=1e-6)
     np.testing.assert_allclose(factors("linear", Plan(4)), [1, 0.75, 0.5, 0.25, 0], atol=1e-7)
 
 

@@ -41,15 +41,15 @@ def test_whitening_is_of_the_first_training_images_in_a_run_and_in_a_sweep(
     indices, _ = data.stratified_split(images[:, 0, 0, 0], 0.0, 0)
     normalized = np.float32((images[indices[:100]] / 255 - dataset.mean) / dataset.std)
     expected = np.asarray(airbench_net.whitening_kernel(normalized))
-    found = kernel_of(initial_variables(run))
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    whitening = kernel_of(initial_variables(run))
+    np.testing.assert_allclose(whitening, expected, rtol=1e-3, atol=1e-3)
     make_programs = functools.partial(stack_lib.make_programs, runs=2)
     together = build(config, dataset, make_programs)
     other = config.copy_and_resolve_references()
     other.seed = 1
     members = stack_lib.create(together, [config, other]).members
     for kernel in kernel_of(members.state.variables):
-        np.testing.assert_array_equal(kernel, found)
+        np.testing.assert_array_equal(kernel, whitening)
 
     # Weights of a file bring their own.
     shapes = models.registry.shapes("airbench_net")

@@ -226,9 +226,9 @@ def test_mixed_labels_count_the_greater_share(monkeypatch):
     _, sums = step(start, metrics.TrainMetrics.empty(), data, order)
     jax.effects_barrier()
     logits = recipe.model.apply(start.variables, given["images"] * 0, train=False)
-    found = sums.compute()
-    np.testing.assert_allclose(found["loss"], recipe.loss(logits, targets), rtol=1e-5)
-    assert found["accuracy"] == np.mean(np.argmax(logits, axis=1) == 7)
+    values = sums.compute()
+    np.testing.assert_allclose(values["loss"], recipe.loss(logits, targets), rtol=1e-5)
+    assert values["accuracy"] == np.mean(np.argmax(logits, axis=1) == 7)
     np.testing.assert_array_equal(given["labels"], data.labels[order[:8]])
 
 
@@ -254,14 +254,16 @@ def test_averages_are_of_parameters_and_statistics_and_are_evaluated():
 def test_flipped_evaluation_is_the_mean_over_both_images():
     recipe, data = make_recipe(flip=True, eval_batch_size=50), make_data()
     start = make_state(recipe)
-    found = make_programs(recipe).evaluate(start.variables, data)
+    evaluated = make_programs(recipe).evaluate(start.variables, data)
     images = recipe.normalize(data.images(slice(None)))
     first, second = (
         logits_of(recipe, start.variables, each) for each in (images, images[:, :, ::-1])
     )
     mean = (first + second) / 2
-    np.testing.assert_allclose(found.loss, losses.cross_entropy(mean, data.labels).sum(), rtol=1e-5)
-    assert np.diagonal(found.confusion).sum() == (mean.argmax(axis=1) == data.labels).sum()
+    np.testing.assert_allclose(
+        evaluated.loss, losses.cross_entropy(mean, data.labels).sum(), rtol=1e-5
+    )
+    assert np.diagonal(evaluated.confusion).sum() == (mean.argmax(axis=1) == data.labels).sum()
 
 
 @pytest.mark.parametrize("mirror", [False, True])
@@ -277,10 +279,10 @@ def test_translated_evaluation_is_the_weighted_mean_over_its_views(mirror):
         view = padded[:, row : row + SIDE, column : column + SIDE]
         for each in (view, view[:, :, ::-1]) if mirror else (view, view):
             expected += weight / 2 * np.asarray(logits_of(recipe, variables, each))
-    found = recipe.logits(variables, images)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    logits = recipe.logits(variables, images)
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
     plain = dataclasses.replace(recipe, translate=0)
-    assert np.abs(found - plain.logits(variables, images)).max() > 1e-4
+    assert np.abs(logits - plain.logits(variables, images)).max() > 1e-4
 
 
 def test_alternating_flips_show_each_image_from_both_sides(monkeypatch):
@@ -317,15 +319,15 @@ def test_alternating_flips_show_each_image_from_both_sides(monkeypatch):
 def test_evaluation_counts_every_image_once(count):
     recipe, data = make_recipe(), make_data(count)
     variables = make_state(recipe).variables
-    found = metrics.summarize(make_programs(recipe).evaluate(variables, data))
+    summary = metrics.summarize(make_programs(recipe).evaluate(variables, data))
     images = recipe.normalize(make_data().images(slice(None)))
     logits = np.asarray(logits_of(recipe, variables, images), np.float64)[:count]
     labels = np.asarray(data.labels)
     log_likelihood = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    assert found["count"] == count
-    assert found["accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())
+    assert summary["count"] == count
+    assert summary["accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())
     expected = -log_likelihood[np.arange(count), labels].mean()
-    assert found["loss"] == pytest.approx(expected, rel=1e-4)
+    assert summary["loss"] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.thorough

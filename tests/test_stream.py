@@ -40,9 +40,9 @@ def streaming(small_config):
 
 def test_streamed_is_resident(streaming, resident, tmp_path):
     """The parameters bit for bit: the same program but for the gather; and every figure of the evaluations."""
-    found = outcome(streaming, tmp_path / "run")
-    assert found["params_sha256"] == resident["params_sha256"]
-    assert found["checkpoints"] == resident["checkpoints"]
+    streamed = outcome(streaming, tmp_path / "run")
+    assert streamed["params_sha256"] == resident["params_sha256"]
+    assert streamed["checkpoints"] == resident["checkpoints"]
 
 
 def test_resumed_in_the_middle_of_an_epoch_is_uninterrupted(
@@ -73,9 +73,9 @@ def test_batches_are_those_of_the_resident_form(start):
     key, rows = jax.random.PRNGKey(1), np.random.default_rng(2).permutation(23)
     host = stream.host_data(IMAGES, LABELS, rows)
     placed = stream.Placed(mesh_lib.data_mesh(), 5)
-    found = list(stream.training_batches(host, key, placed, 5, 9, 3, start))
-    assert len(found) == 9 - start
-    for step, (images, labels, indices) in enumerate(found, start):
+    batches = list(stream.training_batches(host, key, placed, 5, 9, 3, start))
+    assert len(batches) == 9 - start
+    for step, (images, labels, indices) in enumerate(batches, start):
         order = np.asarray(steps.epoch_order(key, step // 4, 23))[step % 4 * 5 :][:5]
         np.testing.assert_array_equal(indices, order)
         np.testing.assert_array_equal(labels, LABELS[rows[order]])

@@ -13,9 +13,9 @@ def test_json_lists_the_models_with_the_reports_counts(monkeypatch, capsys):
     names = ["basic_net", "modified_net", "resnet18_imagenet", "vgg16", "resnet9"]
     monkeypatch.setattr(models, "names", lambda: names)
     assert summary.main(["--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [each["name"] for each in found] == names
-    for each in found:
+    descriptions = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in descriptions] == names
+    for each in descriptions:
         entry = models.REGISTRY[each["name"]]
         assert each["params"] == entry.num_params
         assert each["parameter_bytes"] == 4 * entry.num_params
@@ -26,7 +26,7 @@ def test_json_lists_the_models_with_the_reports_counts(monkeypatch, capsys):
         assert each["multiply_adds"] > 0 and each["activation_bytes"] > 0
         if each["reported"]:
             assert each["reported"]["params"] == each["params"]
-    assert [each["reported"] is not None for each in found] == [True] * 4 + [False]
+    assert [each["reported"] is not None for each in descriptions] == [True] * 4 + [False]
 
 
 def test_layers_of_a_model_with_their_shapes(capsys):

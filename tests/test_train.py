@@ -86,9 +86,9 @@ def test_plateau_lowers_the_rate(small_config, tmp_path):
         name="plateau", patience=0, threshold=10.0, threshold_mode="abs", factor=0.5
     )
     train.train_and_evaluate(small_config, tmp_path / "run", Console(file=io.StringIO()))
-    found = {row["epoch"]: row for row in rows(tmp_path / "run", "train")}
+    by_epoch = {row["epoch"]: row for row in rows(tmp_path / "run", "train")}
     # No improvement counts, so after the first epoch every epoch halves the rate.
-    rates = [found[epoch]["learning_rate"] for epoch in (1, 2, 3, 4)]
+    rates = [by_epoch[epoch]["learning_rate"] for epoch in (1, 2, 3, 4)]
     np.testing.assert_allclose(rates, 0.002 * np.array([1, 1, 0.5, 0.25]), rtol=1e-6)
 
 

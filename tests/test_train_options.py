@@ -186,5 +186,5 @@ def test_normalization(small_config, name, expected):
     digits = data.load("digits")
     recipe = build(small_config, digits).recipe
     images = np.array([0, 255], np.uint8).reshape(1, 1, 2, 1) * np.ones(3, np.uint8)
-    found = recipe.normalize(images)[0, 0, :, 0]
-    np.testing.assert_allclose(found, expected(digits.mean[0]), rtol=1e-6)
+    pixel = recipe.normalize(images)[0, 0, :, 0]
+    np.testing.assert_allclose(pixel, expected(digits.mean[0]), rtol=1e-6)

@@ -32,9 +32,9 @@ def untuned():
     ],
 )
 def test_never_over_the_users_own(environment, useful, expected):
-    found = huge_pages.settings(environment, useful)
-    assert found.get("GLIBC_TUNABLES") == expected
-    assert not huge_pages.settings({**environment, **found}, useful), (
+    variables = huge_pages.settings(environment, useful)
+    assert variables.get("GLIBC_TUNABLES") == expected
+    assert not huge_pages.settings({**environment, **variables}, useful), (
         "it would start again and again"
     )
 

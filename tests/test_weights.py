@@ -25,10 +25,10 @@ def state_dict(name="basic_net"):
 def test_written_files_are_read_again(suffix, tmp_path):
     arrays = state_dict()
     weight_files.write(tmp_path / f"w{suffix}", arrays)
-    found = weight_files.read(tmp_path / f"w{suffix}")
-    assert found.keys() == arrays.keys()
+    contents = weight_files.read(tmp_path / f"w{suffix}")
+    assert contents.keys() == arrays.keys()
     for name, array in arrays.items():
-        np.testing.assert_array_equal(found[name], array)
+        np.testing.assert_array_equal(contents[name], array)
     assert [path.name for path in tmp_path.iterdir()] == [f"w{suffix}"]
 
 
@@ -47,11 +47,11 @@ def test_arrays_are_written_as_they_read_not_as_they_lie(suffix, tmp_path):
         },
     }
     weight_files.write(tmp_path / f"w{suffix}", arrays)
-    found = weight_files.read(tmp_path / f"w{suffix}")
-    assert found.keys() == arrays.keys()
+    contents = weight_files.read(tmp_path / f"w{suffix}")
+    assert contents.keys() == arrays.keys()
     for name, array in arrays.items():
-        assert found[name].shape == array.shape, name
-        np.testing.assert_array_equal(np.float32(found[name]), np.float32(array), err_msg=name)
+        assert contents[name].shape == array.shape, name
+        np.testing.assert_array_equal(np.float32(contents[name]), np.float32(array), err_msg=name)
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
@@ -122,15 +122,15 @@ def test_command_line_renames(tmp_path):
     arrays = state_dict("resnet10")
     save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, source)
     options = ("--model", "resnet10", "--source", source, "--target", target)
-    found = run_module("weights", *options, "--names", "torchvision")
-    assert found.returncode == 0, found.stderr
-    assert "4,909,002 numbers" in found.stdout  # Parameters and the statistics beside them.
+    process = run_module("weights", *options, "--names", "torchvision")
+    assert process.returncode == 0, process.stderr
+    assert "4,909,002 numbers" in process.stdout  # Parameters and the statistics beside them.
     renamed = weight_files.read(target)
     np.testing.assert_array_equal(renamed["fc.weight"], arrays["linear.weight"])
 
-    found = run_module("weights", "--model", "resnet18", "--source", source, "--target", target)
-    assert found.returncode == 2 and "layer1.1.conv1.weight" in found.stderr
-    assert "Traceback" not in found.stderr
+    process = run_module("weights", "--model", "resnet18", "--source", source, "--target", target)
+    assert process.returncode == 2 and "layer1.1.conv1.weight" in process.stderr
+    assert "Traceback" not in process.stderr
     assert run_module("weights", "--target", target).returncode == 2
 
 

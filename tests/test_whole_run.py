@@ -62,15 +62,15 @@ def test_it_is_the_main_jobs_training(small_nets):
     config.update({"eval_batch_size": 4, "selection": "last"})
     config.dataset.name, config.dataset.validation_fraction = "digits", 0.0
     run = build(config_lib.check(config), few_images(16, 6))
-    found, (state, sums, tested) = ended(run), step_by_step(run)
-    assert int(found.state.step) == int(state.step) == 4
+    whole, (state, sums, tested) = ended(run), step_by_step(run)
+    assert int(whole.state.step) == int(state.step) == 4
     for name in ("params", "batch_stats", "averaged"):
-        ours, theirs = flat(getattr(found.state, name)), flat(getattr(state, name))
+        ours, theirs = flat(getattr(whole.state, name)), flat(getattr(state, name))
         # What a few roundings of each of 4 steps may do, of the whole.
         assert np.linalg.norm(ours - theirs) <= 1e-4 * np.linalg.norm(theirs)
-    np.testing.assert_array_equal(found.tested.confusion, tested.confusion)
-    np.testing.assert_allclose(found.tested.loss, tested.loss, rtol=1e-4)
-    assert int(found.trained.loss.count) == 2 * int(sums.loss.count)
+    np.testing.assert_array_equal(whole.tested.confusion, tested.confusion)
+    np.testing.assert_allclose(whole.tested.loss, tested.loss, rtol=1e-4)
+    assert int(whole.trained.loss.count) == 2 * int(sums.loss.count)
 
 
 @pytest.mark.thorough

@@ -40,11 +40,11 @@ def test_tensorboard_events_can_be_read(tmp_path):
     events.write_hparams({"seed": "0"})
     events.close()
     assert said == []
-    found = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
-    assert set(found.Tags()["tensors"]) >= {"train/loss", "augmented", "parameters"}
-    (scalar,) = found.Tensors("train/loss")
+    accumulator = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
+    assert set(accumulator.Tags()["tensors"]) >= {"train/loss", "augmented", "parameters"}
+    (scalar,) = accumulator.Tensors("train/loss")
     assert scalar.step == 5 and make_ndarray(scalar.tensor_proto) == 0.25
-    hyperparameters = found.SummaryMetadata("_hparams_/session_start_info")
+    hyperparameters = accumulator.SummaryMetadata("_hparams_/session_start_info")
     assert hyperparameters.plugin_data.plugin_name == "hparams"
 
 
@@ -63,8 +63,11 @@ def test_events_that_are_written_again_are_there_once(tmp_path):
         events.write_scalars(steps[-1], {"test/last_accuracy": 0.5})
         events.close()
         assert said == []
-        found = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
-        return {tag: [each.step for each in found.Tensors(tag)] for tag in found.Tags()["tensors"]}
+        accumulator = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
+        return {
+            tag: [each.step for each in accumulator.Tensors(tag)]
+            for tag in accumulator.Tags()["tensors"]
+        }
 
     assert write(0, [10, 20])["test/last_accuracy"] == [20]
     write(0, [10, 20, 30])

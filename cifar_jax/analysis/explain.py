@@ -4,9 +4,15 @@ import dataclasses
 import itertools
 import pathlib
 
+import jax
 import numpy as np
 
+from cifar_jax import trained
+from cifar_jax.analysis import gradcam, named_layers, overlays, result, scores, style
+from cifar_jax.data import image_files
 from cifar_jax.errors import UserError, nearest
+from cifar_jax.models import weight_files
+from cifar_jax.trained import batches
 
 BATCH = 64
 
@@ -28,9 +34,6 @@ def choose_files(run, paths):
     Raises:
         UserError: a file that can't be read as a picture.
     """
-    from cifar_jax import trained
-    from cifar_jax.data import image_files
-
     images = np.stack([image_files.read(path) for path in paths])
     none = np.full(len(paths), -1, np.int64)
     sources = [pathlib.Path(path).name for path in paths]
@@ -48,8 +51,6 @@ def choose_from_split(run, split, which, count):
     Raises:
         UserError: no such split, or no such image in it.
     """
-    from cifar_jax import trained
-
     images, labels, indices = trained.split(run, split)
     size = min(BATCH if which is None else trained.eval_batch_size(run), len(images))
     places, logits = np.zeros(0, np.int64), np.zeros((0, run.inference.num_classes), np.float32)
@@ -80,11 +81,6 @@ def maps_of(run, images, classes, layer):
         classes: int [N].
         layer: name.
     """
-    import jax
-
-    from cifar_jax.analysis import gradcam
-    from cifar_jax.trained import batches
-
     variables = jax.device_put(run.variables)
 
     def step(images, classes):
@@ -111,9 +107,7 @@ def class_number(run, name):
 
 def table_of_layers(run):
     """Yield the lines of --list-layers: each layer's name, the size of its output, and a remark."""
-    from cifar_jax.analysis import gradcam, named_layers
-
-    model, shape = run.inference.model, (1, *image_shape(run))
+    model, shape = run.inference.model, (1, *run.image_shape)
     shapes = named_layers.layers(model, run.variables, shape)
     remarks = {layer: alias for alias, layer in named_layers.aliases(model).items()}
     default = gradcam.default_layer(shapes)
@@ -138,9 +132,6 @@ def explain(run, chosen, layer, explained, folder):
     Raises:
         UserError: the folder can't be written.
     """
-    from cifar_jax.analysis import gradcam, overlays, result, scores, style
-    from cifar_jax.models import weight_files
-
     folder = result.open_folder(folder)  # before maps are computed
     predicted = chosen.logits.argmax(1)
     confidence = scores.probabilities(chosen.logits).max(1).astype(np.float32)
@@ -181,16 +172,8 @@ def explain(run, chosen, layer, explained, folder):
     return [*paths, folder / "gradcam.npz"]
 
 
-def image_shape(run):
-    from cifar_jax import models
-
-    return models.lookup(run.config.model.name).input_shape
-
-
 def _title(source, label, predicted, confidence):
     """Return the title of an image in a figure, in two lines where one would reach into the neighbour's."""
-    from cifar_jax.analysis import style
-
     parts = [style.shortened(source, 1.8, 8)]
     parts += [f"true: {label}"] if label else []
     answer = f"predicted: {predicted}, {100 * confidence:.0f} %"

@@ -20,8 +20,6 @@ def write(folder, evaluation, predictions, images, rows, seed=None):
         images: uint8 [N, H, W, C], in the order of the predictions.
         rows: of the run's metrics.jsonl.
         seed: of the choice of example images; None for the most confident ones.
-    Returns:
-        the paths.
     """
     names = evaluation["dataset"]["class_names"]
     title = title_of(evaluation)
@@ -49,10 +47,9 @@ def write(folder, evaluation, predictions, images, rows, seed=None):
                 fontsize=10,
             )
         drawn[name] = grid
-    paths = []
     for name, figure in drawn.items():
-        paths += style.save(figure, folder, name) if figure else []
-    return paths
+        if figure:
+            style.save(figure, folder, name)
 
 
 def title_of(evaluation):

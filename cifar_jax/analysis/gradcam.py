@@ -39,7 +39,7 @@ def maps(model, variables, images, classes=None, layer=None):
     Raises:
         UserError: no such layer, or one that gives no map.
     """
-    layer, (shape, dtype) = _checked_layer(model, variables, images.shape, layer)
+    layer, output = choose_layer(model, variables, images.shape, layer)
 
     def logits_of_classes(change):
         features = None
@@ -55,8 +55,8 @@ def maps(model, variables, images, classes=None, layer=None):
         chosen = jnp.argmax(logits, axis=-1) if classes is None else classes
         return jnp.sum(jnp.take_along_axis(logits, chosen[:, None], axis=-1)), features
 
-    gradient, features = jax.grad(logits_of_classes, has_aux=True)(jnp.zeros(shape, dtype))
-    wide = storage_dtype(dtype)
+    gradient, features = jax.grad(logits_of_classes, has_aux=True)(jnp.zeros_like(output))
+    wide = storage_dtype(output.dtype)
     weights = jnp.mean(gradient.astype(wide), axis=(1, 2))
     # An accelerator's quick products of float32 numbers would round to some three digits.
     together = jnp.einsum("bhwk,bk->bhw", features.astype(wide), weights, precision="highest")
@@ -91,12 +91,7 @@ def default_layer(shapes):
 
 
 def choose_layer(model, variables, images_shape, layer=None):
-    """Return the name of the layer that `maps` explains; for arguments and errors see there."""
-    return _checked_layer(model, variables, images_shape, layer)[0]
-
-
-def _checked_layer(model, variables, images_shape, layer):
-    """Return the layer's name, and (shape, dtype) of its output; see `maps`."""
+    """Return the layer that `maps` explains: its name, and its output as a jax.ShapeDtypeStruct; see there."""
     known = named_layers.traced(model, variables, images_shape)
     shapes = {name: each.shape for name, each in known.items()}
     if layer is None:
@@ -106,4 +101,4 @@ def _checked_layer(model, variables, images_shape, layer):
         raise UserError(
             f"the layer {layer!r} gives vectors, not maps; the last that gives maps is {default_layer(shapes)!r}"
         )
-    return layer, (known[layer].shape, known[layer].dtype)
+    return layer, known[layer]

@@ -7,6 +7,7 @@ import statistics
 
 from cifar_jax import config as config_lib
 from cifar_jax.config import experiments
+from cifar_jax.console import tables
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files
 
@@ -31,31 +32,25 @@ def to_record(config_name, summary, data_name):
         summary: dict.
         data_name: what the data is called in tables, such as "CIFAR-10".
     """
-    chosen = summary["checkpoints"][summary["selected"]]["test"]
+    tested = {which: each["test"] for which, each in summary["checkpoints"].items()}
+    chosen = tested[summary["selected"]]
+    of_run = ("dataset_fingerprint", "params", "selected", "epochs", "stopped_early")
+    of_test = ("accuracy", "precision", "recall", "f1", "per_class_accuracy")
     return {
         "date": datetime.date.today().isoformat(),
         "config": config_name,
         "seed": summary["config"]["seed"],
         "values": summary["config"],
         "data": data_name,
-        "dataset_fingerprint": summary["dataset_fingerprint"],
-        "params": summary["params"],
-        "selected": summary["selected"],
-        "epochs": summary["epochs"],
-        "stopped_early": summary["stopped_early"],
-        **{name: chosen[name] for name in ("accuracy", "precision", "recall", "f1")},
-        "per_class_accuracy": chosen["per_class_accuracy"],
-        "best_accuracy": _test_accuracy(summary, "best"),
-        "last_accuracy": _test_accuracy(summary, "last"),
+        **{name: summary[name] for name in of_run},
+        **{name: chosen[name] for name in of_test},
+        **{
+            f"{which}_accuracy": tested.get(which, {}).get("accuracy") for which in ("best", "last")
+        },
         "seconds": summary["train_seconds"],
         "hardware": summary["hardware"],
         "versions": summary["versions"],
     }
-
-
-def _test_accuracy(summary, which):
-    checkpoint = summary["checkpoints"].get(which)
-    return checkpoint and checkpoint["test"]["accuracy"]
 
 
 def is_recorded(records, config, seed):
@@ -103,7 +98,7 @@ def table(records, folder=experiments.CONFIGS):
         config = config_lib.load(f"{folder}/{each.config}")
         params = models.count_params(config.model.name)
         own = [record for record in records if _same(record, config)]
-        row = [each.report, f"`{each.config}`", f"{params:,}", _reported(config.reported)]
+        row = [each.report, f"`{each.config}`", f"{params:,}", tables.reported(config.reported)]
         lines.append(f"| {' | '.join(row + _ours(own, config.reported))} |")
     return "\n".join(lines)
 
@@ -111,12 +106,6 @@ def table(records, folder=experiments.CONFIGS):
 def _same(record, config):
     """Compare a record with a config, whatever its seed."""
     return not config_lib.differing({**record["values"], "seed": config.seed}, config)
-
-
-def _reported(reported):
-    if reported.value is None:
-        return "-"
-    return f"{reported.value:.2f}" + (" (F1)" if _metric(reported) == "f1" else "")
 
 
 def _metric(reported):

@@ -42,11 +42,9 @@ import numpy as np
 
 from cifar_jax import metrics, trained
 from cifar_jax.analysis import scores
-from cifar_jax.errors import UserError
 from cifar_jax.machine import files, runtime
 from cifar_jax.models import cost
 
-ACTIVATION_BATCH = 128  # as cifar_jax.summary's
 SPEED_BATCHES = (1, 256)
 LEAST_CALLS, MOST_CALLS, SECONDS = 5, 200, 1.0  # of a measurement of speed
 
@@ -62,15 +60,11 @@ def evaluate(run, split, data, with_speed=True):
     Returns:
         (evaluation, predictions): dicts of what evaluation.json and predictions.npz hold.
     Raises:
-        UserError: the model answers with NaN or infinity.
+        UserError: of trained.check_finite.
     """
     images, labels, index = data
     logits = trained.logits(run, images)
-    if not np.isfinite(logits).all():
-        raise UserError(
-            f"checkpoint {run.step} of {run.workdir} answers with NaN or infinity; choose an earlier "
-            "--checkpoint"
-        )
+    trained.check_finite(run, logits)
     speed = measure_speed(run, images) if with_speed else None
     predictions = {
         "index": np.asarray(index, np.int64),
@@ -102,7 +96,7 @@ def assemble(run, split, predictions, speed):
             "class_names": list(run.dataset.class_names),
         },
         **describe(predictions["label"], predictions["logits"], run.dataset.class_names),
-        "model": describe_model(run),
+        "model": cost.describe(run.config.model.name, len(run.dataset.class_names)),
         "speed": speed,
         "config": run.config.to_dict(),
         "versions": runtime.versions(),
@@ -184,20 +178,6 @@ def describe_classes(confusion, class_names):
     return [describe_class(i, name) for i, name in enumerate(class_names)]
 
 
-def describe_model(run):
-    """Count `model` of evaluation.json."""
-    name, num_classes = run.config.model.name, len(run.dataset.class_names)
-    params = sum(leaf.size for leaf in jax.tree.leaves(run.variables["params"]))
-    return {
-        "name": name,
-        "params": params,
-        "parameter_bytes": 4 * params,
-        "activation_bytes": cost.activation_bytes(name, ACTIVATION_BATCH, num_classes),
-        "activation_batch": ACTIVATION_BATCH,
-        "multiply_adds": cost.multiply_adds(name, num_classes),
-    }
-
-
 def measure_speed(run, images):
     """Measure `speed` of evaluation.json: images and parameters are on the device, which the clock waits for."""
     step, variables, speed = trained.logits_step(run.inference), jax.device_put(run.variables), []
@@ -240,15 +220,11 @@ def open_folder(folder):
         UserError: it can't be written.
     """
     folder = pathlib.Path(folder).expanduser()
-    try:
+    with files.refusals(f"to {folder}", "; choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".partial"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"can't write to {folder} ({error.strerror}); choose another --out"
-        ) from error
     return folder
 
 

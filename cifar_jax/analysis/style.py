@@ -1,5 +1,6 @@
 """The one style of all figures: readable in black and white and by the colour-blind, no display needed."""
 
+import bisect
 import contextlib
 import functools
 import pathlib
@@ -51,14 +52,10 @@ def shortened(text, inches=None, size=10):
 def _shortened(text, inches, size):
     if inches is None or width(text, size) <= inches:
         return text
-    few, many = 0, len(text)  # how many letters can be kept, and can't
-    while many - few > 1:
-        middle = (few + many) // 2
-        if width(_without_middle(text, middle), size) <= inches:
-            few = middle
-        else:
-            many = middle
-    return _without_middle(text, few)
+    kept = bisect.bisect_right(
+        range(1, len(text)), inches, key=lambda n: width(_without_middle(text, n), size)
+    )
+    return _without_middle(text, kept)
 
 
 def _without_middle(text, kept):

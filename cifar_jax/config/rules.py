@@ -1,5 +1,7 @@
 """Fields of a config that contradict each other."""
 
+import itertools
+
 from cifar_jax.config import registries
 from cifar_jax.errors import ConfigError
 
@@ -9,15 +11,16 @@ WITH_MOMENTUM = registries.names("train/optimizers.py", "OPTIMIZERS", having="ta
 
 def check_consistency(config):
     """Raise ConfigError for the first contradiction in a config whose values are each in order."""
-    for check in (_validation, _augment, _early_stopping, _optimizer, _schedule, _parallel):
-        check(config)
+    for contradictions in (_validation, _companions, _schedule, _parallel):
+        for contradiction in contradictions(config):
+            raise ConfigError(contradiction)
 
 
 def _validation(config):
     """Refuse what needs a validation set where there is none, and one that nothing uses."""
     if config.selection == "test":
         if config.dataset.validation_fraction > 0:
-            raise ConfigError(
+            yield (
                 "selection=test watches the test set, and nothing would look at a validation set: "
                 "set dataset.validation_fraction=0"
             )
@@ -26,63 +29,42 @@ def _validation(config):
         return
     needs = "set dataset.validation_fraction above 0"
     if config.schedule.name == "plateau":
-        raise ConfigError(f"schedule.name=plateau watches the validation set: {needs}")
+        yield f"schedule.name=plateau watches the validation set: {needs}"
     if config.selection == "validation":
-        raise ConfigError(
-            f"selection=validation needs a validation set: {needs}, or selection=last"
-        )
+        yield f"selection=validation needs a validation set: {needs}, or selection=last"
     for name in ("patience", "max_gap"):
         if config.early_stopping[name]:
-            raise ConfigError(
-                f"early_stopping.{name} watches the validation set: {needs}, or take 0"
-            )
+            yield f"early_stopping.{name} watches the validation set: {needs}, or take 0"
 
 
-def _augment(config):
+def _companions(config):
+    """Refuse values that mean nothing beside others."""
+    stopping, optimizer = config.early_stopping, config.optimizer
     if config.augment.flip_mode != "random" and not config.augment.flip:
-        raise ConfigError(
-            f"augment.flip_mode={config.augment.flip_mode} goes with augment.flip=true"
-        )
-
-
-def _early_stopping(config):
-    stopping = config.early_stopping
+        yield f"augment.flip_mode={config.augment.flip_mode} goes with augment.flip=true"
     if stopping.min_delta and not stopping.patience:
-        raise ConfigError("early_stopping.min_delta goes with an early_stopping.patience above 0")
-
-
-def _optimizer(config):
-    optimizer = config.optimizer
+        yield "early_stopping.min_delta goes with an early_stopping.patience above 0"
     if optimizer.momentum and optimizer.name not in WITH_MOMENTUM:
-        raise ConfigError(
-            f"optimizer.momentum belongs to {' and '.join(WITH_MOMENTUM)}; {optimizer.name} has its own"
-        )
+        yield f"optimizer.momentum belongs to {' and '.join(WITH_MOMENTUM)}; {optimizer.name} has its own"
     if optimizer.nesterov and (optimizer.name != "sgd" or not optimizer.momentum):
-        raise ConfigError("optimizer.nesterov goes with optimizer.name=sgd and a momentum above 0")
+        yield "optimizer.nesterov goes with optimizer.name=sgd and a momentum above 0"
     if optimizer.name == "adamw" and optimizer.weight_decay_mode == "l2":
-        raise ConfigError(
-            "optimizer.weight_decay_mode=l2 makes adamw into adam: set optimizer.name=adam"
-        )
+        yield "optimizer.weight_decay_mode=l2 makes adamw into adam: set optimizer.name=adam"
 
 
 def _schedule(config):
     schedule = config.schedule
     if schedule.warmup_epochs > config.total_epochs:
-        raise ConfigError(
+        yield (
             f"schedule.warmup_epochs={schedule.warmup_epochs} is more than "
             f"total_epochs={config.total_epochs}: the base learning rate would not be reached"
         )
     if schedule.warmup_epochs and schedule.name in ("plateau", "one_cycle"):
-        raise ConfigError(f"schedule.warmup_epochs does not go with schedule.name={schedule.name}")
-    ascending = all(
-        a < b for a, b in zip(schedule.milestones, schedule.milestones[1:], strict=False)
-    )
-    if not ascending:
-        raise ConfigError(f"schedule.milestones={schedule.milestones} must be in ascending order")
+        yield f"schedule.warmup_epochs does not go with schedule.name={schedule.name}"
+    if any(a >= b for a, b in itertools.pairwise(schedule.milestones)):
+        yield f"schedule.milestones={schedule.milestones} must be in ascending order"
     if (schedule.name == "multistep") != bool(schedule.milestones):
-        raise ConfigError(
-            "schedule.name=multistep and schedule.milestones, such as (60, 80), go with each other"
-        )
+        yield "schedule.name=multistep and schedule.milestones, such as (60, 80), go with each other"
 
 
 def _parallel(config):
@@ -90,14 +72,14 @@ def _parallel(config):
     parallel = config.parallel
     if parallel.backend == "pmap":
         if config.augment.mixup_alpha or config.augment.cutmix_alpha:
-            raise ConfigError(
+            yield (
                 "augment.mixup_alpha and augment.cutmix_alpha mix images of the whole batch: set "
                 "parallel.backend=jit"
             )
         if parallel.dataset == "sharded":
-            raise ConfigError("parallel.dataset=sharded goes with parallel.backend=jit")
+            yield "parallel.dataset=sharded goes with parallel.backend=jit"
         if config.dataset.residency == "stream":
-            raise ConfigError("dataset.residency=stream goes with parallel.backend=jit")
+            yield "dataset.residency=stream goes with parallel.backend=jit"
     if config.loss.class_weights:
         for name, value, plain in (
             ("parallel.backend", parallel.backend, "jit"),
@@ -105,7 +87,7 @@ def _parallel(config):
             ("accumulate_steps", config.accumulate_steps, 1),
         ):
             if value != plain:
-                raise ConfigError(
+                yield (
                     "loss.class_weights makes the loss a mean by the weights of the whole batch: set "
                     f"{name}={plain}"
                 )

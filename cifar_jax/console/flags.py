@@ -42,7 +42,7 @@ class _Parser(argparse.ArgumentParser):
         super().error(endings.printable(message))
 
 
-def make_parser(name, description, **options):
+def make_parser(name, description):
     """Make an argparse.ArgumentParser of `python -m cifar_jax.NAME`, with the description's own lines.
 
     Arguments with one of PATHS as metavar take no URL: parse_args raises UserError.
@@ -51,7 +51,6 @@ def make_parser(name, description, **options):
         f"python -m cifar_jax.{name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        **options,
     )
 
 

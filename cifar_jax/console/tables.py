@@ -1,4 +1,4 @@
-"""The tables of an evaluation and of a comparison, for a terminal of 80 columns and for Markdown."""
+"""The tables of an evaluation and of a comparison: for a terminal of 80 columns, for Markdown and for the report."""
 
 from typing import NamedTuple
 
@@ -65,6 +65,13 @@ def percent_range(interval, digits=2):
     return "-" if interval is None else " to ".join(f"{100 * end:.{digits}f}" for end in interval)
 
 
+def reported(stated):
+    """Write the figure of a config's section `reported`, as "61.92" or "89.55 (F1)"; "-" where there is none."""
+    if stated["value"] is None:
+        return "-"
+    return f"{stated['value']:.2f}" + (" (F1)" if "F1" in stated["metric"] else "")
+
+
 def confidence(probability):
     """Write a probability as "98.4 %"; what would round to 100 is "> 99.9 %"."""
     return "> 99.9 %" if probability > 0.9995 else percent(probability, 1)
@@ -73,11 +80,10 @@ def confidence(probability):
 def of_evaluation(evaluation):
     """List all tables of an evaluation, as of result.evaluate."""
     names = evaluation["dataset"]["class_names"]
-    tables = [_overall(evaluation), _classes(evaluation)]
+    tables = [_overall(evaluation), _shown_classes(evaluation["per_class"])]
     if len(names) <= FEW_CLASSES:
         tables.append(_confusion(evaluation["confusion"], names))
-    tables += [_reliability(evaluation["calibration"]), _cost(evaluation)]
-    return tables
+    return [*tables, of_bins(evaluation["calibration"]), _cost(evaluation)]
 
 
 def _overall(evaluation):
@@ -100,21 +106,26 @@ def _overall(evaluation):
     )
 
 
-def _classes(evaluation):
-    classes, title = evaluation["per_class"], "Classes, in per cent"
-    if len(classes) > FEW_CLASSES:
-        title = f"The {WORST} worst of {len(classes)} classes, in per cent"
-        there = [each for each in classes if each["images"]]
-        classes = sorted(there, key=lambda each: each["accuracy"])[:WORST]
+def _shown_classes(per_class):
+    """Tabulate all classes, or the worst of many."""
+    if len(per_class) <= FEW_CLASSES:
+        return of_classes(per_class, "Classes, in per cent")
+    title = f"The {WORST} worst of {len(per_class)} classes, in per cent"
+    there = [each for each in per_class if each["images"]]
+    return of_classes(sorted(there, key=lambda each: each["accuracy"])[:WORST], title)
+
+
+def of_classes(per_class, title, digits=1):
+    """Tabulate classes of an evaluation, their intervals with so many digits."""
     rows = [
         (
             each["name"],
             f"{each['images']:,}",
             "-" if each["accuracy"] is None else f"{100 * each['accuracy']:.2f}",
-            percent_range(each["accuracy_interval"], 1),
+            percent_range(each["accuracy_interval"], digits),
             *(f"{100 * each[name]:.2f}" for name in ("precision", "f1")),
         )
-        for each in classes
+        for each in per_class
     ]
     columns = ("class", "images", "accuracy (recall)", "95 % interval", "precision", "F1")
     return Table(title, columns, rows)
@@ -129,7 +140,8 @@ def _confusion(confusion, names):
     return Table(title, ("", *(name[:5] for name in names)), rows)
 
 
-def _reliability(calibration):
+def of_bins(calibration):
+    """Tabulate the bins of a calibration that hold images."""
     rows = [
         (
             f"{100 * each['low']:.1f} to {100 * each['high']:.1f}",
@@ -197,7 +209,20 @@ def of_comparison(comparison):
         (row[0]["name"], *("-" if each["accuracy"] is None else f"{100 * each['accuracy']:.2f}" for each in row))
         for row in by_class
     ]  # fmt: skip
-    tests = [
+    on = f"{comparison['images']:,} {comparison['split']} images of {comparison['dataset']['name']}"
+    columns = ("run", "parameters", "accuracy", "95 % interval", "precision", "recall", "F1")
+    return [
+        Table(f"On {on}", columns, overall),
+        Table(
+            "Accuracy of each class, per cent", ("class", *(run["name"] for run in runs)), classes
+        ),
+        of_tests(comparison["mcnemar"]),
+    ]
+
+
+def of_tests(mcnemar):
+    """Tabulate the tests of a comparison."""
+    rows = [
         (
             f"{each['first']} - {each['second']}",
             f"{100 * each['difference']:+.2f}",
@@ -206,18 +231,10 @@ def of_comparison(comparison):
             p_value(each["p"]),
             p_value(each["p_holm"]),
         )
-        for each in comparison["mcnemar"]
+        for each in mcnemar
     ]
-    on = f"{comparison['images']:,} {comparison['split']} images of {comparison['dataset']['name']}"
-    columns = ("run", "parameters", "accuracy", "95 % interval", "precision", "recall", "F1")
-    pairs = ("pair", "difference", "only first right", "only second right", "p", "p (Holm)")
-    return [
-        Table(f"On {on}", columns, overall),
-        Table(
-            "Accuracy of each class, per cent", ("class", *(run["name"] for run in runs)), classes
-        ),
-        Table("McNemar's test; differences of accuracy in percentage points", pairs, tests),
-    ]
+    columns = ("pair", "difference", "only first right", "only second right", "p", "p (Holm)")
+    return Table("McNemar's test; differences of accuracy in percentage points", columns, rows)
 
 
 def p_value(p):

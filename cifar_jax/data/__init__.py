@@ -5,8 +5,7 @@ images, labels = dataset.split("train")        # uint8 [50000, 32, 32, 3], int32
 train, validation = stratified_split(labels, 0.1, seed=0)
 """
 
-from cifar_jax.data.dataset import Dataset, from_facts
-from cifar_jax.data.splits import stratified_split
+from cifar_jax.data.dataset import Dataset, from_facts, stratified_split
 
 __all__ = ["Dataset", "from_facts", "load", "stratified_split"]
 
@@ -27,10 +26,8 @@ def load(name, data_dir="", archive="", log=print, fingerprint="") -> Dataset:
       log: called with one line for each thing that takes time or is out of the ordinary.
       fingerprint: of the set that a run was trained on, "" for none: it decides whether a set on disk is the
         run's, so `archive` is not looked at unless there is no set. Who calls compares it.
-
     Returns:
       A `Dataset`.
-
     Raises:
       DataError: if the name is unknown or of the wrong kind, the set cannot be had (without
         network: within seconds), the archive is bad, or the set on disk is from another archive.

@@ -4,8 +4,6 @@ Nothing is ever extracted to disk: the few files that matter are read into memor
 Formats: https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import gzip
@@ -51,7 +49,6 @@ def read(path, name="", log=print) -> Records:
       path: a cifar-10/100 binary or python .tar.gz, or the folder it extracts to, or its parent.
       name: "cifar10" or "cifar100", or "" to take what is there.
       log: called with one line where the counts are not the official ones.
-
     Raises:
       DataError: naming the file and what is wrong with it.
     """

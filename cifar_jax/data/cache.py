@@ -7,8 +7,6 @@ nothing that a later one would believe. Reading checks shapes and counts at once
 of a split when that split is mapped.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -18,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cifar_jax.data import folders, statistics
-from cifar_jax.data.dataset import SPLITS
+from cifar_jax.data import folders
+from cifar_jax.data.dataset import SPLITS, mean_and_std
 from cifar_jax.data.images import SHAPE
 from cifar_jax.errors import DataError
 
@@ -38,10 +36,8 @@ def write(home: Path, facts: dict, examples: dict) -> Path:
       home: the folder that gets the cache folder; made where it does not exist.
       facts: {"name": str, "class_names": [str, ...], "source": dict}, kept in the manifest.
       examples: for "train" and "test" a pair (count, iterable of (uint8 [32, 32, 3], int label)).
-
     Returns:
       The cache folder.
-
     Raises:
       DataError: if a label is out of range, the count is wrong or the disk is full.
     """
@@ -54,7 +50,7 @@ def write(home: Path, facts: dict, examples: dict) -> Path:
                 split: _write_split(new, split, *examples[split], len(facts["class_names"]))
                 for split in SPLITS
             }
-            mean, std = statistics.mean_and_std(
+            mean, std = mean_and_std(
                 facts["name"], np.load(new / "train_images.npy", mmap_mode="r")
             )
             content = {**facts, "format": FORMAT, "mean": mean, "std": std, "arrays": arrays}
@@ -96,7 +92,6 @@ def read_split(folder: Path, content: dict, split: str) -> tuple[np.ndarray, np.
 
     Returns:
       (images, labels): read-only uint8 [N, 32, 32, 3] and int32 [N], memory mapped.
-
     Raises:
       Damaged: if a file is missing or differs from what was written.
     """

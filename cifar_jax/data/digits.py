@@ -4,18 +4,14 @@
 set (Alpaydin and Kaynak, 1998).
 """
 
-from __future__ import annotations
-
 import importlib.util
 import pathlib
 
 import numpy as np
 
 from cifar_jax.data import cache
-from cifar_jax.data.dataset import Dataset
+from cifar_jax.data.dataset import Dataset, mean_and_std, stratified_split
 from cifar_jax.data.images import fit
-from cifar_jax.data.splits import stratified_split
-from cifar_jax.data.statistics import mean_and_std
 from cifar_jax.errors import DataError
 
 CLASS_NAMES = tuple("0123456789")

@@ -1,7 +1,5 @@
 """Where data sets lie on disk. Only paths here: nothing is read but directory listings."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import os

@@ -3,8 +3,6 @@
 The archive that a prepared set was made from is noted in the set, so that one is never taken for another.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json
@@ -27,10 +25,8 @@ def prepare(archive, root: Path, name: str, log) -> str:
       root: the TFDS data folder.
       name: "cifar10" or "cifar100", or "" to see it from the archive.
       log: called with one line for each step.
-
     Returns:
       The data set's name.
-
     Raises:
       DataError: if the archive is bad or of another set, or the set is there from another archive.
     """

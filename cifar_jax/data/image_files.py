@@ -1,7 +1,5 @@
 """Pictures of the user's own: a file of any size and kind becomes what every model here takes."""
 
-from __future__ import annotations
-
 import collections
 import contextlib
 import functools
@@ -11,6 +9,7 @@ import stat
 import warnings
 
 import numpy as np
+from PIL import Image, ImageOps, features
 
 from cifar_jax.data import images
 from cifar_jax.errors import UserError
@@ -53,7 +52,6 @@ def find(path) -> tuple[list[str], list[Unreadable], collections.Counter]:
 
     Args:
       path: of a folder, or of anything else, which is then taken as it is.
-
     Returns:
       (the files, each with `path` in front; what to say of folders that can't be read or have no picture; how
       many of each kind were left out, as {".txt": 2, "hidden": 1}).
@@ -91,10 +89,8 @@ def read(path) -> np.ndarray:
 
     Args:
       path: a file of one of FORMATS.
-
     Returns:
       uint8 [32, 32, 3].
-
     Raises:
       Unreadable: no such file, no regular one, one that is too large, none that can be read as a picture, or
         one of numbers whose range nothing tells: floating point, signed, or 32 bits.
@@ -142,8 +138,6 @@ def _check_file(path):
 @functools.cache
 def _known():
     """Return those of FORMATS that Pillow reads here."""
-    from PIL import Image
-
     Image.init()
     with contextlib.suppress(ImportError):
         import pillow_heif
@@ -154,8 +148,6 @@ def _known():
 
 def _needed(path):
     """Say what is missing here to read a file of a known kind; None of others."""
-    from PIL import features
-
     try:
         with open(path, "rb") as file:
             head = file.read(12)
@@ -170,8 +162,6 @@ def _needed(path):
 
 def _decode(path):
     """Decode a file into a `PIL.Image.Image` of mode RGB."""
-    from PIL import Image, ImageOps
-
     with Image.open(path, formats=_known()) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
@@ -199,8 +189,6 @@ def _decode(path):
 
 def _upper_bits(image, tags):
     """Return the upper 8 bits of grey pixels of 12 or 16, as RGB; Pillow would cut them off at 255."""
-    from PIL import Image
-
     deep = np.asarray(image).astype(np.int64)
     bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
     grey = np.clip(deep >> (bits - 8), 0, 255).astype(np.uint8)

@@ -1,7 +1,5 @@
 """Bring any fixed-size image to the one shape every model here takes: uint8 [32, 32, 3]."""
 
-from __future__ import annotations
-
 import numpy as np
 
 SIZE = 32
@@ -15,7 +13,6 @@ def fit(image) -> np.ndarray:
 
     Args:
       image: a `PIL.Image.Image` of 8 bits a channel.
-
     Returns:
       uint8 [32, 32, 3].
     """

@@ -1,7 +1,5 @@
 """The four layouts in which CIFAR is published: https://www.cs.toronto.edu/~kriz/cifar.html"""
 
-from __future__ import annotations
-
 import dataclasses
 
 # SHA-256 of the archives that TFDS itself downloads, cifar-10-binary.tar.gz and so on.

@@ -1,7 +1,5 @@
 """Ask whether download hosts answer, before a downloader spends minutes on retries."""
 
-from __future__ import annotations
-
 import threading
 import time
 import urllib.error
@@ -21,7 +19,6 @@ def unreachable(urls, timeout=5.0) -> dict[str, str]:
     Args:
       urls: http(s) or ftp URLs.
       timeout: seconds for all of it.
-
     Returns:
       {host: reason} of the hosts that did not answer.
     """

@@ -5,8 +5,6 @@ stand-in from this file, so neither NumPy nor anything else is called with what 
 before it has been checked.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 
@@ -24,10 +22,8 @@ def loads(data: bytes, name: str) -> dict:
     Args:
       data: the file's content, a pickle of any protocol from Python 2 or 3.
       name: the file's name, for messages.
-
     Returns:
       A dict with str keys; values are integer arrays, lists, tuples, bytes, str and ints.
-
     Raises:
       DataError: if the pickle asks for anything else, or is damaged.
     """
@@ -47,10 +43,9 @@ def loads(data: bytes, name: str) -> dict:
         raise DataError(
             f"{name} is not a CIFAR batch: it holds no dictionary. Get the archive again."
         )
-    return {
-        key.decode("latin1") if isinstance(key, bytes) else key: _plain(value)
-        for key, value in content.items()
-    }
+    names = (key.decode("latin1") if isinstance(key, bytes) else key for key in content)
+    values = (each.value if isinstance(each, _Array) else each for each in content.values())
+    return dict(zip(names, values, strict=True))
 
 
 class _Lines(io.BytesIO):
@@ -147,10 +142,6 @@ def _encode(text, encoding) -> bytes:
 
 def _refuse_call(*_):
     raise _Refused("makes an array in an unknown way")
-
-
-def _plain(value):
-    return value.value if isinstance(value, _Array) else value
 
 
 _NDARRAY = _StandIn(_refuse_call)

@@ -1,9 +1,16 @@
-"""Prepare CIFAR-10 or CIFAR-100 from an official archive, without network.
+"""Prepares CIFAR-10 or CIFAR-100 from an official archive, without network:
 
-python -m cifar_jax.data.prepare --archive cifar-10-binary.tar.gz
+  python -m cifar_jax.data.prepare --archive ~/Downloads/cifar-10-binary.tar.gz
+  python -m cifar_jax.main --config configs/basic_net.py --workdir runs/basic_net
+
+The archive is one of cifar-10-binary.tar.gz, cifar-10-python.tar.gz, cifar-100-binary.tar.gz and
+cifar-100-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, or the folder that one of
+them extracts to. Which one it is, is seen from its content. The result is the TFDS set that
+tfds.load("cifar10") would have downloaded, and beside it the decoded images that training maps
+into memory. If anything is wrong with the archive, nothing is left behind.
+
+Exit status: 0 when the set is ready, 2 when something must be mended first.
 """
-
-from __future__ import annotations
 
 import shlex
 import sys
@@ -12,28 +19,11 @@ from cifar_jax.console import endings, flags
 from cifar_jax.data import folders, from_archive, load
 from cifar_jax.data.layouts import TFDS_SHA256
 
-DESCRIPTION = """\
-Prepare CIFAR-10 or CIFAR-100 from an official archive, without network.
-
-The archive is one of cifar-10-binary.tar.gz, cifar-10-python.tar.gz, cifar-100-binary.tar.gz and
-cifar-100-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, or the folder that one of
-them extracts to. Which one it is, is seen from its content. The result is the TFDS set that
-tfds.load("cifar10") would have downloaded, and beside it the decoded images that training maps
-into memory. If anything is wrong with the archive, nothing is left behind.
-"""
-EPILOG = """\
-example:
-  python -m cifar_jax.data.prepare --archive ~/Downloads/cifar-10-binary.tar.gz
-  python -m cifar_jax.main --config configs/basic_net.py --workdir runs/basic_net
-
-exit status: 0 when the set is ready, 2 when something must be mended first.
-"""
-
 
 @endings.guarded
 def main(argv=None):
     """Run a command line and return its exit code."""
-    parser = flags.make_parser("data.prepare", DESCRIPTION, epilog=EPILOG)
+    parser = flags.make_parser("data.prepare", __doc__)
     parser.add_argument(
         "--archive", metavar="FILE", required=True, help="the archive, or its extracted folder"
     )

@@ -1,7 +1,5 @@
 """From a name to arrays: find the cache, or decode the prepared set, or obtain the set first."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

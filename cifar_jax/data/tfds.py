@@ -4,8 +4,6 @@ Reading needs no TensorFlow: TFDS's data sources hand out the encoded images and
 them. TensorFlow is imported only where TFDS itself encodes a download, and is never shown a GPU.
 """
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import io
@@ -89,23 +87,30 @@ def keys(builder) -> tuple[str, str]:
     Raises:
       DataError: if the set is not of fixed-size 8-bit images with one class label each.
     """
+    for why in _unfit(builder.info):
+        raise DataError(
+            f"The data set '{builder.name}' is not an image-classification set of fixed-size images: "
+            f"{why}. Sets that work: {', '.join(COMMON)}."
+        )
+    return tuple(builder.info.supervised_keys)
+
+
+def _unfit(info) -> Iterator[str]:
+    """Yield, the first that matters first, why a set is not of the kind that `keys` takes."""
     import tensorflow_datasets as tfds
 
-    features, supervised = builder.info.features, builder.info.supervised_keys or ()
+    supervised = info.supervised_keys or ()
     if len(supervised) != 2 or not all(isinstance(key, str) for key in supervised):
-        raise DataError(_wrong_kind(builder, "it does not name one input and one label"))
-    image, label = (features[key] for key in supervised)
+        yield "it does not name one input and one label"
+    image, label = (info.features[key] for key in supervised)
     if not isinstance(image, tfds.features.Image):
-        raise DataError(_wrong_kind(builder, f"its input '{supervised[0]}' is not an image"))
+        yield f"its input '{supervised[0]}' is not an image"
     if not isinstance(label, tfds.features.ClassLabel) or not label.num_classes:
-        raise DataError(_wrong_kind(builder, f"its target '{supervised[1]}' is not a class label"))
+        yield f"its target '{supervised[1]}' is not a class label"
     if None in image.shape:
-        raise DataError(_wrong_kind(builder, f"its images vary in size {list(image.shape)}"))
+        yield f"its images vary in size {list(image.shape)}"
     if image.shape[-1] not in (1, 3) or image.np_dtype != np.uint8:
-        raise DataError(
-            _wrong_kind(builder, f"its images are {list(image.shape)} of {image.np_dtype}")
-        )
-    return tuple(supervised)
+        yield f"its images are {list(image.shape)} of {image.np_dtype}"
 
 
 def class_names(builder) -> tuple[str, ...]:
@@ -122,10 +127,8 @@ def examples(builder, split: str) -> tuple[int, Iterator[tuple[np.ndarray, int]]
     Args:
       builder: a builder whose set is prepared, in ArrayRecord, Parquet or TFRecord files.
       split: "train" or "test".
-
     Returns:
       (count, iterator of (uint8 [32, 32, 3], int label)).
-
     Raises:
       DataError: if the set has no such split, or its files are missing or damaged.
     """
@@ -154,7 +157,7 @@ def download(builder, log) -> None:
         raise DataError(how_to_get(builder.name, builder.data_dir_root, reasons))
     _clear(Path(builder.data_dir))
     log(f"Downloading and preparing '{builder.name}' in {builder.data_dir} (once).")
-    _hide_gpus()
+    tensorflow("preparing a download", "copy a set that is prepared elsewhere")
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     try:
         builder.download_and_prepare(download_config=config, file_format="array_record")
@@ -244,26 +247,28 @@ def _clear(version: Path) -> None:
         )
 
 
-def _hide_gpus() -> None:
-    """Hide the GPUs from TensorFlow, which would take all memory of one that JAX needs."""
+def tensorflow(user: str, instead: str):
+    """Return TensorFlow's module, kept away from GPUs, of which it would take all memory, that JAX needs.
+
+    Args:
+      user: what needs it.
+      instead: what to do without it.
+    Raises:
+      DataError: it is not installed.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Of oneDNN it would tell a line, and nothing is computed here.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
         import tensorflow as tf
     except ImportError as error:
         raise DataError(
-            "Preparing a download needs TensorFlow, which encodes the images. Install it: "
-            "pip install tensorflow-cpu"
+            f"{user} needs TensorFlow; install it (pip install tensorflow-cpu), or {instead}"
         ) from error
     # A program that has already used TensorFlow's devices has made its own choice.
     with contextlib.suppress(RuntimeError):
         tf.config.set_visible_devices([], "GPU")
-
-
-def _wrong_kind(builder, why: str) -> str:
-    return (
-        f"The data set '{builder.name}' is not an image-classification set of fixed-size images: "
-        f"{why}. Sets that work: {', '.join(COMMON)}."
-    )
+    return tf
 
 
 def _first_line(error: BaseException) -> str:

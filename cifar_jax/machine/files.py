@@ -5,11 +5,11 @@ import csv
 import errno
 import json
 
-# A file system says one of these that has no locks.
+from cifar_jax.errors import UserError
+
+# A file system says one of these that has no locks. ENOTSUP is another number on macOS, and none on Windows.
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
-NO_LOCKS.add(
-    getattr(errno, "ENOTSUP", errno.EOPNOTSUPP)
-)  # another number on macOS, none on Windows
+NO_LOCKS.add(getattr(errno, "ENOTSUP", errno.EOPNOTSUPP))
 
 
 @contextlib.contextmanager
@@ -21,6 +21,15 @@ def replacing(path):
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def refusals(path, instead=""):
+    """Raise a UserError for what the system refuses within; `instead` is what to do, in words."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"can't write {path} ({error.strerror}){instead}") from error
 
 
 def write_text(path, text):

@@ -119,7 +119,6 @@ def whitening_kernel(images):
 
     Args:
       images: normalised, float [N, H, W, C].
-
     Returns:
       float32 [2, 2, C, 8 C].
 

@@ -7,7 +7,28 @@ from jax.extend.core import jaxprs_in_params
 from cifar_jax.models import registry
 from cifar_jax.models.ops import choice
 
+BATCH = 128  # whose activations are counted
 CONTRACTIONS = ("conv_general_dilated", "dot_general")
+
+
+def describe(name, num_classes=None):
+    """Count what a model costs: a JSON-able dict.
+
+    Returns:
+        dict: `name`, `params`, `parameter_bytes`, `activation_bytes` (of a training step of `activation_batch`
+        images), `activation_batch` and `multiply_adds` (an image's); bytes are of float32.
+    Raises:
+        ConfigError: unknown model.
+    """
+    params = registry.count_params(name, num_classes)
+    return {
+        "name": name,
+        "params": params,
+        "parameter_bytes": 4 * params,
+        "activation_bytes": activation_bytes(name, BATCH, num_classes),
+        "activation_batch": BATCH,
+        "multiply_adds": multiply_adds(name, num_classes),
+    }
 
 
 def multiply_adds(name, num_classes=None):

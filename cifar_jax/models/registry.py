@@ -182,11 +182,9 @@ def create(
       dtype: type to compute in. Parameters, batch statistics and logits are float32 (float64 for float64).
       dropout: rate in [0, 1) of the model's dropout layers; None takes the model's own.
       activation: a name of `layers.SLOPES`, for a model that leaves the choice; None takes the model's own.
-
     Returns:
       A Flax module. In training it updates `batch_stats` and, with dropout, draws from the "dropout" key:
       `module.apply(variables, images, train=True, rngs={"dropout": key}, mutable=["batch_stats"])`.
-
     Raises:
       ConfigError: unknown name or activation, a rate that is out of range or for a model without a dropout layer,
         or an activation for a model that leaves no choice.
@@ -248,5 +246,5 @@ def lookup(name) -> Entry:
 
 
 def _unknown(kind, name, known) -> ConfigError:
-    nearest = difflib.get_close_matches(str(name), known) or list(known)
-    return ConfigError(f"unknown {kind} {name!r}; did you mean {' or '.join(nearest)}?")
+    near = difflib.get_close_matches(str(name), known) or list(known)
+    return ConfigError(f"unknown {kind} {name!r}; did you mean {' or '.join(near)}?")

@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 from cifar_jax.models import cost, registry
 
-BATCH = 128
-
 
 class Reported(NamedTuple):
     """A model's size as a report states it."""
@@ -38,21 +36,15 @@ def describe(name):
     """Describe a model without running it, as JSON-able values.
 
     Returns:
-        dict: `name`, `params`, `num_classes`, `input_shape` ([H, W, C]), `parameter_bytes`, `multiply_adds`
-        (an image), `activation_bytes` (of a training step of `activation_batch` images), and `reported`
-        (`params`, `megabytes`, `source`) or None.
+        dict: that of cost.describe, `num_classes`, `input_shape` ([H, W, C]), and `reported` (`params`, `megabytes`,
+        `source`) or None.
     Raises:
         ConfigError: unknown model.
     """
-    entry, params = registry.lookup(name), registry.count_params(name)
+    entry = registry.lookup(name)
     return {
-        "name": name,
-        "params": params,
+        **cost.describe(name),
         "num_classes": entry.num_classes,
         "input_shape": list(entry.input_shape),
-        "parameter_bytes": 4 * params,
-        "multiply_adds": cost.multiply_adds(name),
-        "activation_bytes": cost.activation_bytes(name, BATCH),
-        "activation_batch": BATCH,
         "reported": REPORTED[name]._asdict() if name in REPORTED else None,
     }

@@ -48,11 +48,9 @@ def from_torch(name, state_dict, num_classes=None):
         (`num_batches_tracked`, `n_averaged`, any single number) are passed over. Of a whole checkpoint,
         {"state_dict": ..., "epoch": ...}, the model's is taken.
       num_classes: of the last layer; None takes the entry's.
-
     Returns:
       {"params": ..., "batch_stats": ...} of NumPy arrays, float32 (float64 stays): what `model.apply` takes.
       `batch_stats` is there for a model that has batch norm.
-
     Raises:
       ConfigError: unknown model, or entries that are missing, unknown, of another shape or no numbers, each by
         its name; two entries of one name but for wrappers.
@@ -86,11 +84,9 @@ def to_torch(name, variables, names=None):
       variables: {"params": ..., "batch_stats": ...}.
       names: "cifar_jax" for our own names, or "kuangliu" or "torchvision" for a model that has such; None
         takes the first that the model has, else our own.
-
     Returns:
       name -> NumPy array, in the order of the layers' names here. `torch.nn.Module.load_state_dict` takes
       them as tensors; it makes up the `num_batches_tracked` that are not there.
-
     Raises:
       ConfigError: unknown model or names.
     """
@@ -164,8 +160,8 @@ def _differences(table, arrays):
         wrong.append(f"missing: {', '.join(missing)}")
     if unknown := [key for key in arrays if key not in table]:
         wrong.append(f"unknown: {', '.join(unknown)}")
-    for key, (path, shape) in table.items():
-        wanted = _torch_shape(shape, path)
+    for key, (_, shape) in table.items():
+        wanted = _to_torch_layout(np.broadcast_to(np.int8(0), shape), None).shape
         if key not in arrays:
             continue
         if arrays[key].shape != wanted:
@@ -173,10 +169,6 @@ def _differences(table, arrays):
         if not any(jnp.issubdtype(arrays[key].dtype, kind) for kind in NUMBERS):
             wrong.append(f"{key} is of type {arrays[key].dtype}, not of real numbers")
     return wrong
-
-
-def _torch_shape(shape, path):
-    return _to_torch_layout(np.broadcast_to(np.int8(0), shape), None).shape
 
 
 def _flattened(name, path):

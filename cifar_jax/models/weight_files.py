@@ -45,21 +45,18 @@ def write(path, arrays):
         UserError: another kind of file, or a folder that can't be written.
     """
     path = _checked_kind(path)
-    try:
-        with files.replacing(path) as partial:
-            if path.suffix == ".npz":
-                known = {
-                    name: each.astype(np.float32) if each.dtype == jnp.bfloat16 else each
-                    for name, each in arrays.items()
-                }
-                np.savez(partial, **known)
-            else:
-                # `save` takes the memory as it lies, whatever the strides say of it.
-                ordered = {name: np.asarray(each, order="C") for name, each in arrays.items()}
-                # safetensors' own errors of files are none of Python's, and it knows names only in UTF-8.
-                partial.write_bytes(save(ordered))
-    except OSError as error:
-        raise UserError(f"can't write {path} ({error.strerror})") from error
+    with files.refusals(path), files.replacing(path) as partial:
+        if path.suffix == ".npz":
+            known = {
+                name: each.astype(np.float32) if each.dtype == jnp.bfloat16 else each
+                for name, each in arrays.items()
+            }
+            np.savez(partial, **known)
+        else:
+            # `save` takes the memory as it lies, whatever the strides say of it.
+            ordered = {name: np.asarray(each, order="C") for name, each in arrays.items()}
+            # safetensors' own errors of files are none of Python's, and it knows names only in UTF-8.
+            partial.write_bytes(save(ordered))
 
 
 def load(path, name, num_classes=None):

@@ -108,8 +108,6 @@ def _of_file(path):
 def _is_no_json(path):
     try:
         json.loads(path.read_bytes())
-    except OSError:
-        return False
-    except ValueError:
-        return True
+    except (OSError, ValueError) as error:
+        return isinstance(error, ValueError)
     return False

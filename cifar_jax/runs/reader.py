@@ -9,7 +9,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from cifar_jax.errors import UserError
-from cifar_jax.runs import checkpoints, checksums, damage
+from cifar_jax.runs import checkpoints, checksums, damage, restoring
 
 
 def read_run(workdir, which):
@@ -69,7 +69,7 @@ def read_variables(manager, step):
     folder = manager.directory / str(step) / "state"
     names = ("params", "batch_stats", "averaged")
     try:
-        _, about, sha256 = checkpoints.read_host(manager, step)
+        _, about, sha256 = restoring.read_host(manager, step)
         with ocp.PyTreeCheckpointer() as reader:
             tree = reader.metadata(folder).item_metadata.tree
             wanted = {name: tree.get(name) or {} for name in names}

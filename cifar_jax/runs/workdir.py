@@ -44,8 +44,7 @@ def recorded(folder, name="config.json"):
 
 def digests_of_weights(run_about):
     """Return {file: SHA-256} of `about`, or {} where it says none."""
-    digests = run_about.get("weights_sha256")
-    return digests if isinstance(digests, dict) else {}
+    return run_about.get("weights_sha256", {})
 
 
 def differing(old_about, new_about, old, new):

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import difflib
 import itertools
 import math
 from typing import NamedTuple
@@ -11,7 +10,7 @@ import ml_collections
 import numpy as np
 
 from cifar_jax import config as config_lib
-from cifar_jax.errors import ConfigError
+from cifar_jax.errors import ConfigError, nearest
 
 # Where the last word of a field's name says too little, or a shorter word is at home in the field.
 SHORT = {
@@ -161,8 +160,8 @@ def load(path):
     if not isinstance(sweep, Sweep) or not sweep.cells:
         raise ConfigError(f"{path}: get_sweep() must return a cifar_jax.sweep.Sweep with cells")
     if sweep.baseline and sweep.baseline not in sweep.cells:
-        near = difflib.get_close_matches(sweep.baseline, sweep.cells, 1) or sweep.cells
-        raise ConfigError(f"baseline {sweep.baseline!r} is no cell; did you mean {list(near)[0]}?")
+        near = nearest(sweep.baseline, sweep.cells)
+        raise ConfigError(f"baseline {sweep.baseline!r} is no cell; {near}")
     return dataclasses.replace(
         sweep, base=config_lib.check(sweep.base), baseline=sweep.baseline or next(iter(sweep.cells))
     )

@@ -125,11 +125,7 @@ def bars(accuracies, reported):
 
 
 def write(folder, rows, cells):
-    """Write each of FIGURES as PNG and SVG; return the paths."""
-    paths = []
+    """Write each of FIGURES as PNG and SVG."""
     for column in FIGURES:
-        figure = draw(rows, cells, column)
-        if figure is None:
-            continue
-        paths += style.save(figure, folder, column)
-    return paths
+        if figure := draw(rows, cells, column):
+            style.save(figure, folder, column)

@@ -92,13 +92,9 @@ def run_rows(setup, group, stack, train_seconds):
         name: summaries(setup.programs.evaluate(each, test)) for name, each in variables.items()
     }
     states = statuses(setup, stack)
+    members, reasons = stack.members, stack.members.state.early_stopping.reason
     diverged, done, reasons, best_epoch = mesh_lib.on_host(
-        (
-            stack.members.diverged,
-            stack.members.state.step,
-            stack.members.state.early_stopping.reason,
-            stack.best.epoch,
-        )
+        (members.diverged, members.state.step, reasons, stack.best.epoch)
     )
     rows = []
     for i, member in enumerate(group.runs):

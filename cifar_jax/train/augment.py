@@ -4,8 +4,6 @@ Every function is jit-, vmap- and scan-safe. The random draws are in `draw` and
 `alternating_mask` alone; the others are told what to do, so a NumPy loop can check them.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import jax
@@ -62,7 +60,6 @@ def crop(images, offsets, padding, mode="zero"):
       offsets: integers [B, 2], row and column in 0..2 * padding; `padding` leaves an image as is.
       padding: int.
       mode: "zero" or "reflect".
-
     Returns:
       uint8 [B, H, W, C].
     """
@@ -81,7 +78,6 @@ def flip(images, mask):
     Args:
       images: uint8 [B, H, W, C].
       mask: bool [B].
-
     Returns:
       uint8 [B, H, W, C].
     """
@@ -98,7 +94,6 @@ def alternating_mask(key, indices, epoch):
       key: a PRNG key, the same in all epochs of a run.
       indices: integers [B], the images' numbers in the training set.
       epoch: int [], from 0.
-
     Returns:
       bool [B].
 
@@ -118,7 +113,6 @@ def rotate(images, angles):
     Args:
       images: uint8 [B, H, W, C].
       angles: float32 [B], degrees; counter-clockwise where positive.
-
     Returns:
       uint8 [B, H, W, C].
     """
@@ -149,7 +143,6 @@ def cutout(images, centres, size, fill=(125, 123, 114)):
       centres: integers [B, 2], row and column in 0..H-1 and 0..W-1.
       size: int, side of the square.
       fill: one value a channel, or one for all, 0..255.
-
     Returns:
       uint8 [B, H, W, C].
 
@@ -200,7 +193,6 @@ def apply_augmentation(images, drawn, augmentation):
       images: uint8 [B, H, W, C].
       drawn: of `draw`, with `mirrored`, bool [B], of `alternating_mask` where `augmentation.alternates`.
       augmentation: an `Augmentation`; what is off costs nothing.
-
     Returns:
       uint8 [B, H, W, C].
     """
@@ -223,10 +215,8 @@ def augment(key, images, augmentation, mirrored=None):
       images: uint8 [B, H, W, C].
       augmentation: an `Augmentation`.
       mirrored: bool [B], of `alternating_mask`, where `augmentation.alternates`; else None.
-
     Returns:
       uint8 [B, H, W, C].
-
     Raises:
       ValueError: `mirrored` is missing, or given where each image's flip is drawn here.
     """

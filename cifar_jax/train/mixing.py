@@ -34,7 +34,6 @@ def mixup(images, partners, weight):
       images: float [B, H, W, C].
       partners: int [B], which image each is mixed with.
       weight: float [] in 0..1.
-
     Returns:
       [B, H, W, C] of the images' dtype.
 
@@ -51,7 +50,6 @@ def cutmix_box(centre, weight, height, width):
       centre: int [2], row and column in 0..height-1 and 0..width-1.
       weight: float [] in 0..1.
       height, width: int.
-
     Returns:
       (low, high): int [2] each; rows low[0] up to high[0] - 1, columns alike.
     """
@@ -67,7 +65,6 @@ def cutmix(images, partners, low, high):
       images: float [B, H, W, C].
       partners: int [B].
       low, high: of `cutmix_box`.
-
     Returns:
       ([B, H, W, C], the share of the image that is left: float []).
 
@@ -88,7 +85,6 @@ def mix_labels(labels, partners, weight, num_classes):
       labels, partners: int [B].
       weight: float [].
       num_classes: int.
-
     Returns:
       float32 [B, num_classes].
     """
@@ -107,7 +103,6 @@ def mix(key, images, labels, num_classes, mixing):
       labels: int [B].
       num_classes: int.
       mixing: a `Mixing` that is on.
-
     Returns:
       (images [B, H, W, C], soft targets float32 [B, num_classes]).
     """

@@ -16,9 +16,11 @@ from optax import contrib
 
 
 class Entry(NamedTuple):
-    """One optimizer. `direction` is called with the momentum (None: off) and whether it is Nesterov's."""
+    """One optimizer."""
 
-    direction: Callable
+    # An optax.GradientTransformation; of one that takes momentum, a function to it of the momentum (None: off) and of
+    # whether it is Nesterov's.
+    direction: optax.GradientTransformation | Callable
     mode: str = "l2"  # of weight decay, where `weight_decay_mode="auto"`
     takes_momentum: bool = False  # optimizer.momentum; the others have moments of their own
     # batch size -> what is done to the gradient before weight decay; None: nothing.
@@ -55,26 +57,13 @@ def _trace(momentum, nesterov):
     return optax.identity() if momentum is None else optax.trace(momentum, nesterov)
 
 
-def _adam(momentum, nesterov):
-    return optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
-
-
 def _rmsprop(momentum, nesterov):
     return optax.chain(
         optax.scale_by_rms(decay=0.99, eps=1e-8, eps_in_sqrt=False), _trace(momentum, False)
     )
 
 
-def _adagrad(momentum, nesterov):
-    return scale_by_adagrad()
-
-
-def _lion(momentum, nesterov):
-    return optax.scale_by_lion(b1=0.9, b2=0.99)
-
-
-def _adan(momentum, nesterov):
-    return optax.scale_by_adan(b1=0.98, b2=0.92, b3=0.99, eps=1e-8)
+ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
 
 
 def _dimensions(updates):
@@ -84,7 +73,7 @@ def _dimensions(updates):
     )
 
 
-def _muon(momentum, nesterov):
+def _muon():
     """Make Muon for kernels, Adam for biases and scales; see `make_optimizer`."""
 
     def scale_by_shape(updates, params):
@@ -97,7 +86,7 @@ def _muon(momentum, nesterov):
         contrib.scale_by_muon(weight_dimension_numbers=_dimensions), optax.stateless(scale_by_shape)
     )
     return optax.partition(
-        {"muon": muon, "adam": _adam(None, False)},
+        {"muon": muon, "adam": ADAM},
         lambda params: jax.tree.map(lambda x: "muon" if x.ndim > 1 else "adam", params),
     )
 
@@ -125,7 +114,7 @@ def _airbench_scale(batch_size):
     return optax.stateless(scale)
 
 
-def _airbench(momentum, nesterov):
+def _airbench():
     """Make Muon for convolutions, Nesterov's SGD for the rest; see `make_optimizer`."""
 
     def orthogonalize(updates, params):
@@ -156,15 +145,15 @@ def _airbench_project(params):
 
 OPTIMIZERS = {
     "sgd": Entry(_trace, takes_momentum=True),
-    "adam": Entry(_adam),
-    "adamw": Entry(_adam, mode="decoupled"),
+    "adam": Entry(ADAM),
+    "adamw": Entry(ADAM, mode="decoupled"),
     "rmsprop": Entry(_rmsprop, takes_momentum=True),
-    "adagrad": Entry(_adagrad),
-    "lion": Entry(_lion, mode="decoupled"),
-    "muon": Entry(_muon, mode="decoupled"),
-    "adan": Entry(_adan, mode="decoupled"),
+    "adagrad": Entry(scale_by_adagrad()),
+    "lion": Entry(optax.scale_by_lion(b1=0.9, b2=0.99), mode="decoupled"),
+    "muon": Entry(_muon(), mode="decoupled"),
+    "adan": Entry(optax.scale_by_adan(b1=0.98, b2=0.92, b3=0.99, eps=1e-8), mode="decoupled"),
     "airbench": Entry(
-        _airbench, scale=_airbench_scale, decayed=_airbench_decayed, project=_airbench_project
+        _airbench(), scale=_airbench_scale, decayed=_airbench_decayed, project=_airbench_project
     ),
 }
 
@@ -225,7 +214,9 @@ def make_optimizer(
         raise ValueError(f"{name} has its own momentum")
 
     def optimizer(hyper):
-        parts = [entry.direction(hyper.momentum if momentum else None, nesterov)]
+        parts = [entry.direction]
+        if entry.takes_momentum:
+            parts = [entry.direction(hyper.momentum if momentum else None, nesterov)]
         if weight_decay:
             decayed = optax.add_decayed_weights(hyper.weight_decay, entry.decayed)
             parts.insert(0 if mode == "l2" else 1, decayed)

@@ -58,9 +58,8 @@ class Spread:
         synchronized = self.batch_norm == "global"
 
         def of_a_share(params, batch_stats, images, targets, key):
-            key = jax.random.fold_in(
-                key, lax.axis_index(AXIS)
-            )  # dropout differs from device to device
+            # Dropout differs from device to device.
+            key = jax.random.fold_in(key, lax.axis_index(AXIS))
             with choice.statistics_over(AXIS) if synchronized else contextlib.nullcontext():
                 loss, logits, *rest = function(params, batch_stats, images, targets, key)
             loss, *rest = lax.pmean((loss, *rest), AXIS)

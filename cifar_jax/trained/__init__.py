@@ -3,5 +3,6 @@
 from cifar_jax import lazy_face
 
 __getattr__ = lazy_face(
-    __name__, opening="Trained eval_batch_size logits logits_step open_model open_run split"
+    __name__,
+    opening="Trained check_finite eval_batch_size logits logits_step open_model open_run split",
 )

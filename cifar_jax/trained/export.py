@@ -9,7 +9,6 @@ import pathlib
 
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files
-from cifar_jax.trained import saved_model
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 DEFAULT_PLATFORMS = ("cpu", "cuda", "tpu")
@@ -198,7 +197,7 @@ def writing(path, content, about):
     """
     text = json.dumps(about, indent=1, allow_nan=False) + "\n"
     with (
-        saved_model.refusals(path),
+        files.refusals(path),
         files.replacing(path) as partial,
         files.replacing(beside(path)) as partial_beside,
     ):

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tempfile
 
+import jax
 import numpy as np
 from scipy import special
 
+from cifar_jax import trained
 from cifar_jax.errors import UserError
 
 IMAGES = 3
@@ -48,22 +50,16 @@ def questions(shape, count):
 
 def own_answers(run, images):
     """Return the probabilities of the run's own evaluation: float [B, num_classes]."""
-    from cifar_jax import trained
-
     return special.softmax(trained.logits(run, images).astype(np.float64), axis=1)
 
 
 def tolerance(run):
-    import jax
-
     precise = jax.default_backend() == "cpu" and run.inference.dtype == np.float32
     return TOLERANCE["float32" if precise else "bfloat16"]
 
 
 def platform_here(platforms):
     """Return one of `platforms` that another process can use on this machine, an accelerator first; "" for none."""
-    import jax
-
     for name in ("cuda", "rocm"):  # not "tpu", which this process holds alone
         with contextlib.suppress(RuntimeError):
             if name in platforms and jax.devices(name):
@@ -116,8 +112,6 @@ def of_file(path, lines, platforms):
         lines: of Python, for `call`.
         platforms: of the file.
     """
-    import jax
-
     platform = platform_here(platforms)
     environment = os.environ | {
         "JAX_PLATFORMS": platform,
@@ -150,8 +144,6 @@ def check(run, images, readers):
     Raises:
         UserError: a reader fails, or says something else; one line.
     """
-    import jax
-
     expected = own_answers(run, images) if any(reader.platform for reader in readers) else None
     unable = []
     for reader in readers:

@@ -49,18 +49,18 @@ def open_run(workdir, checkpoint=None, data_dir=None):
     Raises:
         UserError: no such run or checkpoint, a damaged one, or data that is not there or not the run's.
     """
-    run = _read(workdir, checkpoint)
-    where, fingerprint = run.config.dataset, run.about["dataset_fingerprint"]
+    config, about, with_data = _read(workdir, checkpoint)
+    where, fingerprint = config.dataset, about["dataset_fingerprint"]
     if data_dir is not None:
         where.data_dir = str(data_dir)
     dataset = data.load(where.name, where.data_dir, where.archive, print, fingerprint)
     if dataset.fingerprint != fingerprint:
         raise UserError(
-            f"{run.workdir} was trained on other {dataset.name} data (fingerprint "
+            f"{workdir} was trained on other {dataset.name} data (fingerprint "
             f"{fingerprint[:12]} there, {dataset.fingerprint[:12]} here); give the "
             "folder of that data with --data_dir"
         )
-    return run.with_data(dataset)
+    return with_data(dataset)
 
 
 def open_model(workdir, checkpoint=None):
@@ -75,38 +75,12 @@ def open_model(workdir, checkpoint=None):
     Raises:
         UserError: as open_run.
     """
-    run = _read(workdir, checkpoint)
+    _, about, with_data = _read(workdir, checkpoint)
 
     def read(split):
-        raise UserError(f"the images of {run.workdir} were not opened; open_run does that")
+        raise UserError(f"the images of {workdir} were not opened; open_run does that")
 
-    facts, fingerprint = run.about["dataset"], run.about["dataset_fingerprint"]
-    return run.with_data(data.from_facts(facts, fingerprint, read))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Checkpoint:
-    """A checkpoint as it lies on disk."""
-
-    workdir: pathlib.Path
-    config: ml_collections.ConfigDict
-    about: dict
-    variables: Any
-    checkpoint: str
-    step: int
-
-    def with_data(self, dataset):
-        name, classes = self.config.model.name, len(dataset.class_names)
-        expected = models.registry.shapes(name, classes)
-        if _shapes(self.variables) != _shapes(expected):
-            raise UserError(
-                f"checkpoint {self.step} of {self.workdir} has other arrays than {name} with {classes} classes has in "
-                "this version of cifar_jax; choose another --checkpoint"
-            )
-        model = inference.of_run(self.config, dataset)
-        return Trained(
-            self.workdir, self.config, dataset, model, self.variables, self.checkpoint, self.step
-        )
+    return with_data(data.from_facts(about["dataset"], about["dataset_fingerprint"], read))
 
 
 def _shapes(tree):
@@ -116,6 +90,7 @@ def _shapes(tree):
 
 
 def _read(workdir, checkpoint):
+    """Read a checkpoint as it lies on disk: (config, `about`, data.Dataset -> Trained)."""
     workdir = pathlib.Path(workdir).expanduser()
     chosen = "best" if checkpoint is None else checkpoint
     variables, about, step = reader.read_run(workdir, chosen)
@@ -128,7 +103,18 @@ def _read(workdir, checkpoint):
     if checkpoint is None and config.selection == "last":
         chosen = "last"
         variables, _, step = reader.read_run(workdir, chosen)
-    return _Checkpoint(workdir, config, about, variables, str(chosen), step)
+
+    def with_data(dataset):
+        name, classes = config.model.name, len(dataset.class_names)
+        if _shapes(variables) != _shapes(models.registry.shapes(name, classes)):
+            raise UserError(
+                f"checkpoint {step} of {workdir} has other arrays than {name} with {classes} classes has in this "
+                "version of cifar_jax; choose another --checkpoint"
+            )
+        model = inference.of_run(config, dataset)
+        return Trained(workdir, config, dataset, model, variables, str(chosen), step)
+
+    return config, about, with_data
 
 
 def split(trained, name):
@@ -171,6 +157,15 @@ def logits(trained, images, batch_size=None):
     batch_size = min(batch_size or eval_batch_size(trained), len(images))
     step = functools.partial(logits_step(trained.inference), jax.device_put(trained.variables))
     return batches.apply_batched(step, batch_size, images)
+
+
+def check_finite(trained, answers):
+    """Raise UserError where a model answers with NaN or infinity."""
+    if not np.isfinite(answers).all():
+        raise UserError(
+            f"checkpoint {trained.step} of {trained.workdir} answers with NaN or infinity; choose an earlier "
+            "--checkpoint"
+        )
 
 
 def eval_batch_size(trained):

@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 from scipy import special
 
-from cifar_jax.errors import UserError
+from cifar_jax import trained
+from cifar_jax.data import image_files
 
 # Images a step. The least size that holds all files is taken, so that a program is compiled for three
 # sizes at most, and found in the cache the next time.
@@ -38,12 +40,8 @@ def predict(run, paths, top=3, note=lambda line: None):
     Yields:
         Answer, in the order of the paths.
     Raises:
-        UserError: the model answers with NaN or infinity.
+        UserError: of trained.check_finite.
     """
-    import jax
-
-    from cifar_jax.data import image_files
-
     files = []
     for path in paths:
         taken, refused, left_out = image_files.find(path)
@@ -67,8 +65,6 @@ def said_of(left_out, most=4):
 
 def _picture(file):
     """Return (path, uint8 [32, 32, 3]) or, of what can't be read, (path, Unreadable)."""
-    from cifar_jax.data import image_files
-
     if isinstance(file, image_files.Unreadable):
         return file.path, file
     try:
@@ -79,18 +75,12 @@ def _picture(file):
 
 def _answers(run, pictures, size, top):
     """Yield the Answers to what `_picture` gives, at most `size` of them."""
-    from cifar_jax import trained
-
     images = [picture for _, picture in pictures if isinstance(picture, np.ndarray)]
     confidences = iter(())
     if images:
         padded = np.stack(images + images[:1] * (size - len(images)))
         logits = trained.logits(run, padded, size)[: len(images)]
-        if not np.isfinite(logits).all():
-            raise UserError(
-                f"checkpoint {run.step} of {run.workdir} answers with NaN or infinity; choose an "
-                "earlier --checkpoint"
-            )
+        trained.check_finite(run, logits)
         confidences = iter(special.softmax(logits.astype(np.float64), axis=1))
     for file, picture in pictures:
         if isinstance(picture, np.ndarray):

@@ -1,4 +1,4 @@
-"""An exported JAX function as a TensorFlow SavedModel. TensorFlow is imported here only, and only when asked for."""
+"""An exported JAX function as a TensorFlow SavedModel. TensorFlow is imported only when asked for."""
 
 import contextlib
 import os
@@ -6,28 +6,14 @@ import pathlib
 import shutil
 
 from cifar_jax.errors import UserError
+from cifar_jax.machine import files
 
 
 def tensorflow():
-    """Return TensorFlow's module, kept away from GPUs, all of whose memory it would take.
+    """Return TensorFlow's module; see tfds.tensorflow."""
+    from cifar_jax.data import tfds
 
-    Raises:
-        UserError: it is not installed.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Of oneDNN it would tell a line, and nothing is computed here.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    try:
-        import tensorflow as tf
-    except ImportError as error:
-        raise UserError(
-            "--savedmodel needs TensorFlow; install it (pip install tensorflow-cpu), or leave "
-            "--savedmodel away"
-        ) from error
-    # A program that has already used TensorFlow's devices has made its own choice.
-    with contextlib.suppress(RuntimeError):
-        tf.config.set_visible_devices([], "GPU")
-    return tf
+    return tfds.tensorflow("--savedmodel", "leave --savedmodel away")
 
 
 @contextlib.contextmanager
@@ -43,22 +29,13 @@ def new_folder(folder):
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
     try:
-        with refusals(folder):
+        with files.refusals(folder):
             partial.mkdir()
         yield partial
-        with refusals(folder):
+        with files.refusals(folder):
             partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def refusals(path):
-    """Raise a UserError for what the system refuses inside."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"can't write {path} ({error.strerror})") from error
 
 
 def write(folder, exported):

@@ -17,30 +17,30 @@ def scores(n=60, m=40):
 
 def test_areas_are_scikit_learns_and_those_of_counted_pairs():
     inside, outside = scores()
-    found = detection.detection(inside, outside)
+    measures = detection.detection(inside, outside)
     labels, values = np.r_[np.ones(60), np.zeros(40)], np.r_[inside, outside]
-    assert found.auroc == roc_auc_score(labels, values)
-    assert found.aupr_inside == average_precision_score(labels, values)
-    assert found.aupr_outside == average_precision_score(1 - labels, -values)
+    assert measures.auroc == roc_auc_score(labels, values)
+    assert measures.aupr_inside == average_precision_score(labels, values)
+    assert measures.aupr_outside == average_precision_score(1 - labels, -values)
     above = inside[:, None] - outside
-    assert found.auroc == pytest.approx(np.mean((above > 0) + 0.5 * (above == 0)), abs=1e-12)
+    assert measures.auroc == pytest.approx(np.mean((above > 0) + 0.5 * (above == 0)), abs=1e-12)
 
 
 def test_areas_by_hand():
     # In descending order: in, out, in, out.
-    found = detection.detection([4.0, 2.0], [3.0, 1.0])
-    assert found.auroc == 3 / 4
-    assert found.aupr_inside == pytest.approx((1 + 2 / 3) / 2)
-    assert found.aupr_outside == pytest.approx((1 + 2 / 3) / 2)  # ascending: out, in, out, in
+    measures = detection.detection([4.0, 2.0], [3.0, 1.0])
+    assert measures.auroc == 3 / 4
+    assert measures.aupr_inside == pytest.approx((1 + 2 / 3) / 2)
+    assert measures.aupr_outside == pytest.approx((1 + 2 / 3) / 2)  # ascending: out, in, out, in
     # Unequal sets tell the two apart: descending in, out, in; ascending in, out, in.
-    found = detection.detection([3.0, 1.0], [2.0])
-    assert found.aupr_inside == pytest.approx((1 + 2 / 3) / 2)
-    assert found.aupr_outside == pytest.approx(1 / 2)
+    measures = detection.detection([3.0, 1.0], [2.0])
+    assert measures.aupr_inside == pytest.approx((1 + 2 / 3) / 2)
+    assert measures.aupr_outside == pytest.approx(1 / 2)
 
 
 def test_turned_round_scores_are_the_worst():
-    found = detection.detection([0.0, 1.0], [2.0, 3.0])
-    assert found.auroc == 0 and found.fpr95 == 1
+    measures = detection.detection([0.0, 1.0], [2.0, 3.0])
+    assert measures.auroc == 0 and measures.fpr95 == 1
 
 
 def test_false_positives_where_95_percent_are_accepted():
@@ -64,8 +64,8 @@ def test_no_threshold_is_better(turned):
     inside, outside = scores()[:: -1 if turned else 1]
 
     def balanced(threshold):
-        found = detection.accuracy_at(inside, outside, threshold)
-        return found.accepted_inside + 1 - found.accepted_outside
+        decisions = detection.accuracy_at(inside, outside, threshold)
+        return decisions.accepted_inside + 1 - decisions.accepted_outside
 
     best = balanced(detection.best_threshold(inside, outside))
     assert best == max(map(balanced, np.linspace(-4, 5, 181) + 0.025))
@@ -85,15 +85,16 @@ def test_scores_that_are_all_the_same_have_a_finite_threshold():
 
 
 def test_accuracy_counts_the_threshold_itself_as_accepted():
-    found = detection.accuracy_at([0.32, 0.5, 0.1], [0.32, 0.0], 0.32)
-    assert (found.n, found.threshold) == (5, 0.32)
-    assert found.accuracy == 3 / 5
-    assert found.accepted_inside == 2 / 3 and found.accepted_outside == 1 / 2
+    decisions = detection.accuracy_at([0.32, 0.5, 0.1], [0.32, 0.0], 0.32)
+    assert (decisions.n, decisions.threshold) == (5, 0.32)
+    assert decisions.accuracy == 3 / 5
+    assert decisions.accepted_inside == 2 / 3 and decisions.accepted_outside == 1 / 2
 
 
 def test_accuracy_has_wilsons_interval():
-    found = detection.accuracy_at(np.ones(90), np.ones(10), 1.0)
-    assert (found.low, found.high) == pytest.approx((0.8256, 0.9448), abs=5e-5)  # of 90 of 100
+    decisions = detection.accuracy_at(np.ones(90), np.ones(10), 1.0)
+    ninety_of_a_hundred = pytest.approx((0.8256, 0.9448), abs=5e-5)
+    assert (decisions.low, decisions.high) == ninety_of_a_hundred
 
 
 @pytest.mark.parametrize(

@@ -45,11 +45,11 @@ def test_maps_of_basic_net_by_hand(classes):
         gradient = jax.grad(logits_of_classes)(features)
         return features, gradient, gradcam.maps(model, variables, images, given)
 
-    features, gradient, found = jax.device_get(both(variables, images))
+    features, gradient, maps = jax.device_get(both(variables, images))
     alpha = gradient.mean(axis=(1, 2))
     expected = np.maximum(sum(alpha[:, None, None, k] * features[..., k] for k in range(16)), 0)
-    assert found.shape == (2, 10, 10) and np.max(expected) > 0
-    np.testing.assert_allclose(found, expected, atol=1e-5 * np.max(expected))
+    assert maps.shape == (2, 10, 10) and np.max(expected) > 0
+    np.testing.assert_allclose(maps, expected, atol=1e-5 * np.max(expected))
 
 
 def test_weights_are_slopes_of_the_logit():
@@ -72,11 +72,11 @@ def test_weights_are_slopes_of_the_logit():
         return conv3, rise.T, gradcam.maps(model, variables, images, np.array([3, 3]), "conv3")
 
     with jax.enable_x64(True):
-        conv3, rise, found = jax.device_get(both(variables, images))
+        conv3, rise, maps = jax.device_get(both(variables, images))
     alpha = rise / (2 * step) / 49
     expected = np.maximum(np.einsum("bhwk,bk->bhw", conv3, alpha), 0)
     assert np.max(expected) > 0
-    np.testing.assert_allclose(found, expected, atol=1e-6 * np.max(expected))
+    np.testing.assert_allclose(maps, expected, atol=1e-6 * np.max(expected))
 
 
 # Compiling a deep model takes long. Of all the shapes are looked at, and of each kind of block the values in
@@ -96,15 +96,15 @@ def test_every_model_is_explained(name):
     model, variables = models.create(name), registry.shapes(name)
     images = jax.ShapeDtypeStruct(cases.inputs(cases.Case(name))[0].shape, jnp.float32)
     shapes = named_layers.layers(model, variables, images.shape)
-    found = jax.eval_shape(functools.partial(gradcam.maps, model), variables, images)
-    assert found.shape == shapes[gradcam.default_layer(shapes)][:3] and found.dtype == np.float32
+    maps = jax.eval_shape(functools.partial(gradcam.maps, model), variables, images)
+    assert maps.shape == shapes[gradcam.default_layer(shapes)][:3] and maps.dtype == np.float32
 
 
 @pytest.mark.parametrize("name", tiered(COMPILED, FIRST))
 def test_maps_are_finite_and_not_negative(name):
     model, variables, images = cases.ready(name)
-    found = quick_jit(functools.partial(gradcam.maps, model))(variables, images)
-    assert np.all(np.isfinite(found)) and np.min(found) >= 0 and np.max(found) > 0
+    maps = quick_jit(functools.partial(gradcam.maps, model))(variables, images)
+    assert np.all(np.isfinite(maps)) and np.min(maps) >= 0 and np.max(maps) > 0
 
 
 LAST = {
@@ -166,17 +166,17 @@ def test_in_half_precision_maps_are_float32_and_near():
     def both(variables, images):
         return [gradcam.maps(each, variables, images, classes) for each in (model, half)]
 
-    exact, found = jax.device_get(both(variables, images))
-    assert found.dtype == np.float32
-    assert 0 < np.linalg.norm(found - exact) < 0.1 * np.linalg.norm(exact)
+    exact, maps = jax.device_get(both(variables, images))
+    assert maps.dtype == np.float32
+    assert 0 < np.linalg.norm(maps - exact) < 0.1 * np.linalg.norm(exact)
 
 
 def test_display():
     maps = np.array([[[0, 2], [1, 4]], [[0, 0], [0, 0]]], np.float32)
-    found = gradcam.normalized(maps)
-    np.testing.assert_array_equal(found[0], maps[0] / 4)
-    np.testing.assert_array_equal(found[1], 0)
-    large = gradcam.resized(found, 4, 4)
+    shares = gradcam.normalized(maps)
+    np.testing.assert_array_equal(shares[0], maps[0] / 4)
+    np.testing.assert_array_equal(shares[1], 0)
+    large = gradcam.resized(shares, 4, 4)
     assert large.shape == (2, 4, 4)
     # Pixels' centres are a quarter and three quarters of the way between those of the map.
     np.testing.assert_allclose(large[0, 0], [0, 0.125, 0.375, 0.5])

@@ -71,9 +71,9 @@ def test_maps_are_pytorchs(name, layer, module):
     _, expected = torch_maps(twin, images, module, classes)
     with jax.enable_x64(True):
         run = quick_jit(lambda *arrays: gradcam.maps(model, *arrays, classes, layer))
-        found = jax.device_get(run(variables, images))
-    assert_same(found, expected)
-    assert np.max(found) > 0
+        maps = jax.device_get(run(variables, images))
+    assert_same(maps, expected)
+    assert np.max(maps) > 0
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_activations_and_maps_of_the_predicted_class_are_pytorchs(name, layer):
         return features, gradcam.maps(model, variables, images)
 
     with jax.enable_x64(True):
-        found = jax.device_get(run(variables, images))
-    for one, other in zip(found, expected, strict=True):
+        arrays = jax.device_get(run(variables, images))
+    for one, other in zip(arrays, expected, strict=True):
         assert_same(one, other)
 
 
@@ -102,6 +102,6 @@ def twin_of(name, variables):
     return torch_side.build(cases.Case(name), variables).eval()
 
 
-def assert_same(found, expected):
-    assert found.shape == expected.shape and found.dtype == np.float64
-    np.testing.assert_allclose(found, expected, atol=1e-9 * np.max(np.abs(expected)))
+def assert_same(array, expected):
+    assert array.shape == expected.shape and array.dtype == np.float64
+    np.testing.assert_allclose(array, expected, atol=1e-9 * np.max(np.abs(expected)))

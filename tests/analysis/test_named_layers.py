@@ -21,9 +21,9 @@ def test_every_model_has_names_for_its_layers(name):
     """Each gives a map or vectors, and the whole model comes last."""
     shape = cases.inputs(cases.Case(name))[0].shape
     model = models.create(name)
-    found = cifar_jax.analysis.layers(model, registry.shapes(name), shape)
-    assert list(found)[-1] == "logits" and found["logits"] == (shape[0], model.num_classes)
-    assert all(len(each) in (2, 4) and each[0] == shape[0] for each in found.values())
+    shapes = cifar_jax.analysis.layers(model, registry.shapes(name), shape)
+    assert list(shapes)[-1] == "logits" and shapes["logits"] == (shape[0], model.num_classes)
+    assert all(len(each) in (2, 4) and each[0] == shape[0] for each in shapes.values())
 
 
 WATCHED = [*cases.REPORT_MODELS, "resnet9", "googlenet", "mobilenet_v2_imagenet"]
@@ -49,10 +49,10 @@ def test_names_are_distinct_and_looking_changes_nothing(name):
 
 
 def test_names_are_in_order_of_execution():
-    found = named_layers.layers(
+    shapes = named_layers.layers(
         models.create("big_net"), registry.shapes("big_net"), (2, 32, 32, 3)
     )
-    assert found == {
+    assert shapes == {
         "conv1": (2, 32, 32, 32),
         "conv1_relu": (2, 32, 32, 32),
         "conv2": (2, 15, 15, 32),
@@ -64,7 +64,7 @@ def test_names_are_in_order_of_execution():
         "fc2": (2, 10),
         "logits": (2, 10),
     }
-    assert list(found)[:3] == ["conv1", "conv1_relu", "conv2"] and list(found)[-1] == "logits"
+    assert list(shapes)[:3] == ["conv1", "conv1_relu", "conv2"] and list(shapes)[-1] == "logits"
 
 
 def test_activations_are_what_the_layers_give():
@@ -74,8 +74,8 @@ def test_activations_are_what_the_layers_give():
 
     @quick_jit
     def look(variables, images):
-        found = [cifar_jax.analysis.activations(model, variables, images, name) for name in names]
-        return *found, model.apply(variables, images)
+        outputs = [cifar_jax.analysis.activations(model, variables, images, name) for name in names]
+        return *outputs, model.apply(variables, images)
 
     conv2, conv2_relu, fc1_relu, fc2, logits, expected = jax.device_get(look(variables, images))
     assert conv2_relu.shape == (2, 10, 10, 16)

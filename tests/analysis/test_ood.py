@@ -62,8 +62,8 @@ def test_mahalanobis_with_a_known_covariance():
     exact = ood.ClassGaussians(means, np.linalg.inv(spread))
     point = np.array([1.0, 2.0])
     expected = -point @ np.linalg.inv(spread) @ point
-    found = ood.mahalanobis([point, means[1], means[1] + point], exact)
-    np.testing.assert_allclose(found, [expected, 0, expected], atol=1e-12)
+    distances = ood.mahalanobis([point, means[1], means[1] + point], exact)
+    np.testing.assert_allclose(distances, [expected, 0, expected], atol=1e-12)
 
 
 def test_mahalanobis_of_units_that_never_fire():
@@ -117,8 +117,8 @@ def test_every_model_has_penultimate_features(name):
     model, shapes = models.create(name), models.registry.shapes(name)
     entry = models.REGISTRY[name]
     images = jax.ShapeDtypeStruct((2, *entry.input_shape), jnp.float32)
-    found = jax.eval_shape(lambda v, x: features.penultimate(model, v, x), shapes, images)
-    logits, inputs = found
+    outputs = jax.eval_shape(lambda v, x: features.penultimate(model, v, x), shapes, images)
+    logits, inputs = outputs
     assert logits.shape == (2, entry.num_classes)
     kernels = [leaf.shape for leaf in jax.tree.leaves(shapes["params"]) if leaf.ndim == 2]
     assert (inputs.shape[1], entry.num_classes) in kernels
@@ -131,9 +131,9 @@ def test_every_model_has_penultimate_features(name):
 def test_features_through_the_last_layer_are_the_logits(name, layer, scale):
     model, variables = initialised(name)
     images = jnp.asarray(RNG.normal(size=(2, 32, 32, 3)), jnp.float32)
-    logits, found = quick_jit(lambda v, x: features.penultimate(model, v, x))(variables, images)
+    logits, inputs = quick_jit(lambda v, x: features.penultimate(model, v, x))(variables, images)
     parameters = variables["params"][layer]
-    expected = scale * (found @ parameters["kernel"] + parameters.get("bias", 0))
+    expected = scale * (inputs @ parameters["kernel"] + parameters.get("bias", 0))
     np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -146,8 +146,8 @@ def test_relus_of_report_004(name):
     @quick_jit
     def outputs(variables, images):
         names = ("conv3", "relu_9", "relu_10")
-        found = [activations(model, variables, images, name) for name in names]
-        return *found, features.penultimate(model, variables, images)[1]
+        relus = [activations(model, variables, images, name) for name in names]
+        return *relus, features.penultimate(model, variables, images)[1]
 
     convolved, relu_9, relu_10, penultimate = outputs(variables, images)
     assert relu_9.shape == (2, 7, 7, 64) and (convolved < 0).any()

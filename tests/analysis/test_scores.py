@@ -31,8 +31,8 @@ def test_confusion_loss_and_top_five_are_scikit_learns():
     loss = sklearn.metrics.log_loss(labels, scores.probabilities(logits), labels=classes)
     assert scores.cross_entropy(labels, logits) == pytest.approx(loss, rel=1e-12)
     for k in (1, 3, 5):
-        found = np.mean(scores.ranks(labels, logits) < k)
-        assert found == sklearn.metrics.top_k_accuracy_score(labels, logits, k=k, labels=classes)
+        share = np.mean(scores.ranks(labels, logits) < k)
+        assert share == sklearn.metrics.top_k_accuracy_score(labels, logits, k=k, labels=classes)
 
 
 @pytest.mark.parametrize("average", [None, "macro", "weighted"])
@@ -44,9 +44,9 @@ def test_precision_recall_and_f1_are_scikit_learns(average):
     expected = sklearn.metrics.precision_recall_fscore_support(
         labels, logits.argmax(1), labels=classes, average=average, zero_division=0
     )
-    found = ours(confusion)
+    measures = ours(confusion)
     for name, value in zip(("precision", "recall", "f1"), expected, strict=False):
-        np.testing.assert_allclose(found[name], value, rtol=1e-12)
+        np.testing.assert_allclose(measures[name], value, rtol=1e-12)
 
 
 @settings(deadline=None)

@@ -10,9 +10,9 @@ A, B = [71.2, 70.1, 72.5, 71.9], [70.0, 70.3, 71.1, 70.2]
 
 
 def test_the_interval_is_students():
-    found = statistics.estimate(A)
+    estimate = statistics.estimate(A)
     low, high = stats.t.interval(0.95, 3, np.mean(A), stats.sem(A))
-    assert found == (
+    assert estimate == (
         4,
         np.mean(A),
         pytest.approx(np.std(A, ddof=1)),
@@ -21,7 +21,7 @@ def test_the_interval_is_students():
     # Three values: t(2) = 4.302653 at 95 %.
     three = statistics.estimate([1.0, 2.0, 3.0])
     assert three.high - three.mean == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
-    assert statistics.estimate(A, level=0.5).high < found.high
+    assert statistics.estimate(A, level=0.5).high < estimate.high
 
 
 def test_one_value_has_no_interval():
@@ -32,11 +32,11 @@ def test_one_value_has_no_interval():
 
 
 def test_the_comparison_is_the_paired_t_test():
-    found, expected = statistics.compare(A, B), stats.ttest_rel(A, B)
-    assert found.p == pytest.approx(expected.pvalue)
+    comparison, expected = statistics.compare(A, B), stats.ttest_rel(A, B)
+    assert comparison.p == pytest.approx(expected.pvalue)
     interval = expected.confidence_interval(0.95)
-    assert (found.difference.low, found.difference.high) == pytest.approx(tuple(interval))
-    assert statistics.compare(B, A).p == pytest.approx(found.p)
+    assert (comparison.difference.low, comparison.difference.high) == pytest.approx(tuple(interval))
+    assert statistics.compare(B, A).p == pytest.approx(comparison.p)
 
 
 def test_differences_without_spread():

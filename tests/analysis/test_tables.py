@@ -19,8 +19,8 @@ def evaluation(names, seed=0):
     speed = {"batch": 256, "milliseconds": 12_345.678, "images_per_second": 20.7, "calls": 5}
     dataset = {"name": "cifar10", "class_names": names}
     about = {"split": "validation", "dataset": dataset, "model": model, "speed": [speed]}
-    found = result.describe(labels, logits, names)
-    return found | about | {"hardware": "Intel(R) Xeon(R) Platinum 8488C, 192 cores"}
+    figures = result.describe(labels, logits, names)
+    return figures | about | {"hardware": "Intel(R) Xeon(R) Platinum 8488C, 192 cores"}
 
 
 def printed(shown):
@@ -34,30 +34,30 @@ CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse"
 
 
 def test_eighty_columns_hold_a_line_for_each_class():
-    found = evaluation(CIFAR)
-    text = printed(tables.of_evaluation(found))
+    figures = evaluation(CIFAR)
+    text = printed(tables.of_evaluation(figures))
     assert max(map(len, text.splitlines())) <= 80
-    for name, row in zip(CIFAR, found["confusion"], strict=True):
+    for name, row in zip(CIFAR, figures["confusion"], strict=True):
         line = next(line for line in text.splitlines()[25:] if line.startswith(name))
         assert line.split()[1:] == [str(count) for count in row]
 
 
 def test_of_many_classes_the_worst_are_shown():
-    found = evaluation([f"class_{i}" for i in range(100)])
-    shown = tables.of_evaluation(found)
+    figures = evaluation([f"class_{i}" for i in range(100)])
+    shown = tables.of_evaluation(figures)
     assert not any(table.title.startswith("Confusion") for table in shown)
-    worst = min(found["per_class"], key=lambda each: each["accuracy"])
+    worst = min(figures["per_class"], key=lambda each: each["accuracy"])
     assert shown[1].title.startswith("The 10 worst of 100")
     assert len(shown[1].rows) == 10 and shown[1].rows[0][2] == f"{100 * worst['accuracy']:.2f}"
 
 
 def test_pairs_in_words():
     confusion = np.array([[83, 17], [1, 99]])
-    found = {"dataset": {"class_names": ["cat", "dog"]}}
-    found["confused_pairs"] = [
+    figures = {"dataset": {"class_names": ["cat", "dog"]}}
+    figures["confused_pairs"] = [
         {"true": 0, "predicted": 1, "images": int(confusion[0, 1]), "fraction": 0.17}
     ]
-    assert tables.confused_pairs(found) == ["cat taken for dog: 17.0 %"]
+    assert tables.confused_pairs(figures) == ["cat taken for dog: 17.0 %"]
 
 
 def test_markdown_keeps_its_columns():
@@ -67,7 +67,7 @@ def test_markdown_keeps_its_columns():
 
 
 @pytest.mark.parametrize(
-    ("found", "text"),
+    ("words", "text"),
     [
         (tables.percent(0.61534), "61.53 %"),
         (tables.percent(None), "-"),
@@ -79,8 +79,8 @@ def test_markdown_keeps_its_columns():
         (tables.p_value(1e-12), "< 0.0001"),
     ],
 )
-def test_numbers(found, text):
-    assert found == text
+def test_numbers(words, text):
+    assert words == text
 
 
 def test_cells_are_text_as_written():

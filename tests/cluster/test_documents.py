@@ -18,16 +18,16 @@ def test_shell_scripts_are_bash(script):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "variables"),
     [
         (code_blocks("yaml")[0], {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}),
         (code_blocks("yaml")[1], {"TPU_WORKER_HOSTNAMES": "a,b,c,d"}),
     ],
     ids=["gpu", "gke_tpu"],
 )
-def test_each_pod_of_a_jobset_has_a_place(text, found, monkeypatch):
+def test_each_pod_of_a_jobset_has_a_place(text, variables, monkeypatch):
     monkeypatch.chdir(ROOT)
-    for name, value in found.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     jobset = yaml.safe_load(text)
     (group,) = jobset["spec"]["replicatedJobs"]
@@ -36,12 +36,12 @@ def test_each_pod_of_a_jobset_has_a_place(text, found, monkeypatch):
     assert job["completions"] == count and job["completionMode"] == "Indexed"
     (container,) = job["template"]["spec"]["containers"]
     assert container["command"][:3] == ["python", "-m", "cifar_jax.main"]
-    found = []
+    placed = []
     for index in range(count):
         words = [
             word.replace("$(JOB_COMPLETION_INDEX)", str(index)) for word in container["command"]
         ]
-        found.append(main.read(words[2:])[2])
+        placed.append(main.read(words[2:])[2])
     first = f"{jobset['metadata']['name']}-{group['name']}-0-0.{jobset['metadata']['name']}:4321"
     by_flags = [places.Place(first, count, index) for index in range(count)]
-    assert found == (by_flags if "--processes=2" in container["command"] else [places.Place()] * 4)
+    assert placed == (by_flags if "--processes=2" in container["command"] else [places.Place()] * 4)

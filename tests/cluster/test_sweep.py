@@ -40,12 +40,12 @@ def start_one(workdir):
 
 def tables(workdir):
     """The rows of both tables but for the seconds."""
-    found = []
+    contents = []
     for name in ("results.csv", "runs.csv"):
         with (pathlib.Path(workdir) / name).open() as file:
             rows = list(csv.DictReader(file))
-        found.append([{k: v for k, v in row.items() if k != "seconds"} for row in rows])
-    return found
+        contents.append([{k: v for k, v in row.items() if k != "seconds"} for row in rows])
+    return contents
 
 
 @pytest.mark.thorough

@@ -96,7 +96,7 @@ load("cifar10", sys.argv[1], sys.argv[2])
         ("from_archive", "_png"),
         ("archive", "digest"),
         ("cache", "swap_in"),
-        ("statistics", "mean_and_std"),
+        ("cache", "mean_and_std"),
     ):
         result = python("-c", code.format(module=module, function=function), data, path)
         assert result.returncode == 9, result.stderr

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cifar_jax.data.statistics import mean_and_std
+from cifar_jax.data.dataset import mean_and_std
 
 
 def test_known():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cifar_jax.data import folders, load, network
-from cifar_jax.data.statistics import mean_and_std
+from cifar_jax.data.dataset import mean_and_std
 from cifar_jax.errors import DataError
 
 CACHE = "cifar10/3.0.2/cifar_jax_cache"
@@ -224,7 +224,7 @@ print([name for name in ("jax", "tensorflow", "tensorflow_datasets") if name in 
 OFFLINE = """
 import sys
 from cifar_jax.data import load
-from cifar_jax.data.statistics import mean_and_std
+from cifar_jax.data.dataset import mean_and_std
 from cifar_jax.errors import DataError
 try:
     load(sys.argv[1], sys.argv[2])

@@ -61,12 +61,12 @@ def restore_newest(folder):
     """What a training would go on from, its best step, and what its user is told."""
     said = []
     with checkpoints.opened(folder, said.append) as manager:
-        found = checkpoints.restore_newest(manager, some_state(0), said.append)
-        return found, manager.best_step(), said
+        checkpoint = checkpoints.restore_newest(manager, some_state(0), said.append)
+        return checkpoint, manager.best_step(), said
 
 
-def assert_is(found, step):
-    restored, kept, about = found
+def assert_is(checkpoint, step):
+    restored, kept, about = checkpoint
     jax.tree.map(np.testing.assert_array_equal, restored, some_state(step))
     assert kept == record(step) and about == ABOUT
 
@@ -92,13 +92,13 @@ def test_any_file_of_the_newest_damaged(saved, tmp_path, damage):
         folder = shutil.copytree(saved, tmp_path / str(number))
         damage(folder / path.relative_to(saved))
         before = [each.read_bytes() for each in files_of(folder, 2)]
-        found, best, said = restore_newest(folder)
+        checkpoint, best, said = restore_newest(folder)
         if not said:
-            assert_is(found, 2)
+            assert_is(checkpoint, 2)
             assert best == 1
             continue
         fallen_back.add(path)
-        assert_is(found, 1)
+        assert_is(checkpoint, 1)
         (line,) = said
         assert line.startswith(f"the checkpoint {folder}/2 is damaged (")
         assert line.endswith("; it is kept as 2.damaged")
@@ -123,14 +123,14 @@ def test_no_flipped_bit_of_the_arrays_passes(folder):
 def test_all_damaged_is_the_start_of_the_run_and_none_is_ever_deleted(folder):
     for step in (1, 2):
         flip_bit(arrays_of(folder, step))
-    found, best, said = restore_newest(folder)
-    assert found is None and best is None and len(said) == 2
+    checkpoint, best, said = restore_newest(folder)
+    assert checkpoint is None and best is None and len(said) == 2
     with checkpoints.opened(folder, said.append) as manager:
         for step in (1, 2, 3):
             checkpoints.save(manager, some_state(step), record(step), ABOUT, step / 10)
     flip_bit(arrays_of(folder, 3))
-    found, _, said = restore_newest(folder)
-    assert found is None and len(said) == 1
+    checkpoint, _, said = restore_newest(folder)
+    assert checkpoint is None and len(said) == 1
     assert sorted(path.name for path in folder.iterdir()) == ["1.damaged", "2.damaged", "3.damaged"]
     shutil.copytree(folder / "3.damaged", folder / "3")
     assert restore_newest(folder)[2][0].endswith("it is kept as 3.damaged-2")
@@ -143,8 +143,8 @@ def test_a_damaged_best_one_is_the_users_to_decide(folder, name):
     with pytest.raises(UserError, match=f"{folder}/1 is damaged .* that folder away"):
         restore_newest(folder)
     shutil.move(folder / "1", folder / "away")
-    found, best, said = restore_newest(folder)
-    assert_is(found, 2)
+    checkpoint, best, said = restore_newest(folder)
+    assert_is(checkpoint, 2)
     assert best == 2 and said == []
 
 
@@ -156,8 +156,8 @@ def test_a_model_with_a_flipped_bit_is_not_evaluated(folder):
         for position in np.linspace(0.05, 0.95, 10):
             flip_bit(path, position)
             try:
-                found = reader.read_run(folder.parent, "best")[0]
-                jax.tree.map(np.testing.assert_array_equal, found, whole)
+                variables = reader.read_run(folder.parent, "best")[0]
+                jax.tree.map(np.testing.assert_array_equal, variables, whole)
             except UserError as error:
                 refused.append(error)
             path.write_bytes(kept)

@@ -11,11 +11,11 @@ from zero_gradients import has_zero_gradient
 FOLDER = pathlib.Path(__file__).parent / "golden"
 
 
-def assert_recorded(case, found, changes):
+def assert_recorded(case, outputs, changes):
     """Compares all that is recorded of a case.
 
     Args:
-        found: cases.Outputs in float64.
+        outputs: cases.Outputs in float64.
         changes: optimizer -> how its three steps change the parameters.
     """
     recorded = np.load(FOLDER / f"{case.id}.npz")
@@ -23,15 +23,15 @@ def assert_recorded(case, found, changes):
     for name in ("evaluation", "logits"):
         theirs = recorded[name]
         np.testing.assert_allclose(
-            getattr(found, name)[:, :10], theirs, atol=tolerance * np.abs(theirs).max()
+            getattr(outputs, name)[:, :10], theirs, atol=tolerance * np.abs(theirs).max()
         )
-    np.testing.assert_allclose(found.loss, recorded["loss"], rtol=tolerance)
-    assert_digests(digest(found.batch_stats), recorded["batch_stats"], tolerance)
+    np.testing.assert_allclose(outputs.loss, recorded["loss"], rtol=tolerance)
+    assert_digests(digest(outputs.batch_stats), recorded["batch_stats"], tolerance)
 
     leaves = jax.tree_util.tree_leaves_with_path(shapes(case)["params"])
     paths = [[key.key for key in path] for path, _ in leaves]
     has_gradient = np.array([not has_zero_gradient(case.name, path) for path in paths])
-    ours, theirs = digest(found.gradients), recorded["gradients"]
+    ours, theirs = digest(outputs.gradients), recorded["gradients"]
     assert_digests(ours[has_gradient], theirs[has_gradient], tolerance)
     # The others are rounding on both sides.
     for gradients in (ours, theirs):

@@ -46,11 +46,13 @@ def test_whitened_images_have_covariance_one():
     """Through the convolution itself, so that rows, columns and channels are in its order."""
     whitened = choice.conv(images(), whitening_kernel(images()))
     outputs = np.asarray(whitened, np.float64).reshape(-1, 24)[:, :12]
-    found = outputs.T @ outputs / len(outputs)
+    covariance = outputs.T @ outputs / len(outputs)
     # Where there is little variance EPSILON takes its share.
     eigenvalues = np.linalg.eigvalsh(moments(images()))
-    np.testing.assert_allclose(found, np.diag(eigenvalues / (eigenvalues + EPSILON)), atol=2e-3)
-    assert np.diag(found).min() > 0.98
+    np.testing.assert_allclose(
+        covariance, np.diag(eigenvalues / (eigenvalues + EPSILON)), atol=2e-3
+    )
+    assert np.diag(covariance).min() > 0.98
 
 
 def test_grey_images_have_a_finite_kernel():

@@ -62,13 +62,13 @@ def test_under_vmap():
     random = np.random.default_rng(0)
     x = jnp.asarray(random.normal(size=(3, 2, 6, 6, 4)).astype("float32"))
     kernel = jnp.asarray(random.normal(size=(3, 3, 3, 1, 4)).astype("float32"))
-    found, alone = quick_jit(
+    together, alone = quick_jit(
         lambda x, kernel: (
             jax.vmap(lambda x, k: depthwise_conv(x, k, 1, 1, True))(x, kernel),
             [xla_conv(*each, 1, 1, 4) for each in zip(x, kernel, strict=True)],
         )
     )(x, kernel)
-    for mine, xlas in zip(found, alone, strict=True):
+    for mine, xlas in zip(together, alone, strict=True):
         np.testing.assert_allclose(mine, xlas, rtol=1e-4, atol=1e-5)
 
 

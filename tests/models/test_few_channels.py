@@ -27,8 +27,8 @@ def test_add():
             (few_channels.add(x, value), jax.grad(sum_of_squares)(value, x)) for x, value in given
         ]
 
-    for (found, gradient), (x, value) in zip(added(given), given, strict=True):
-        np.testing.assert_array_equal(found, x + value)
+    for (total, gradient), (x, value) in zip(added(given), given, strict=True):
+        np.testing.assert_array_equal(total, x + value)
         np.testing.assert_allclose(gradient, 2 * (x + value).sum((0, 1, 2)), rtol=1e-5)
 
 
@@ -42,13 +42,13 @@ def test_totals(count):
             few_channels.totals(list(map(few_channels.rows, xs)), xs[0].shape[-1]) for xs in given
         ]
 
-    for found, xs in zip(totals(given), given, strict=True):
-        for ours, x in zip(found, xs, strict=True):
+    for sums, xs in zip(totals(given), given, strict=True):
+        for ours, x in zip(sums, xs, strict=True):
             np.testing.assert_allclose(ours, x.sum((0, 1, 2)), rtol=1e-6)
 
 
 def test_a_sum_of_many_numbers_keeps_its_digits():
     """A million, one after the other in float32, would be off by some 1e-5."""
     x = np.random.default_rng(0).uniform(size=(256, 64, 64, 1)).astype(np.float32)
-    (found,) = few_channels.totals([few_channels.rows(jnp.asarray(x))], 1)
-    np.testing.assert_allclose(found[0], x.sum(dtype=np.float64), rtol=1e-6)
+    (sums,) = few_channels.totals([few_channels.rows(jnp.asarray(x))], 1)
+    np.testing.assert_allclose(sums[0], x.sum(dtype=np.float64), rtol=1e-6)

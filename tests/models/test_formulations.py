@@ -68,9 +68,9 @@ def assert_equal(cases, precision):
             for name, case in cases.items()
         }
 
-    found = jax.device_get(both({name: case.args for name, case in cases.items()}))
+    by_case = jax.device_get(both({name: case.args for name, case in cases.items()}))
     wrong = []
-    for name, results in found.items():
+    for name, results in by_case.items():
         for what, (ours, theirs) in enumerate(zip(*results, strict=True)):
             assert ours.shape == theirs.shape and ours.dtype == theirs.dtype, name
             scale = np.max(np.abs(theirs)) or 1.0
@@ -125,16 +125,16 @@ KINDS = [
 
 def convolutions(kind, precision):
     """Of either stride: of two shapes, and under vmap over models."""
-    found = {}
+    cases = {}
     for stride in (1,) if kind == "winograd" else (1, 2):
         for height, width, batch in ((8, 6, 2), (5, 9, 1)):
             name = f"stride {stride}, {batch} images of {height}x{width}"
-            found[name] = conv_case(kind, 3, stride, 1, precision, batch, height, width)
+            cases[name] = conv_case(kind, 3, stride, 1, precision, batch, height, width)
         ours, reference, (x, kernel) = conv_case(kind, 3, stride, 1, precision)
         kernels = jnp.stack([kernel, 2 * kernel, -kernel])
         functions = (jax.vmap(function, (None, 0)) for function in (ours, reference))
-        found[f"stride {stride}, three models"] = Case(*functions, (x, kernels))
-    return found
+        cases[f"stride {stride}, three models"] = Case(*functions, (x, kernels))
+    return cases
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -180,16 +180,16 @@ def test_convolution_of_any_shape(examples):
 
 def max_pools(precision):
     """On a grid of few values, so that most windows have several equal maxima; alone, and under vmap."""
-    found = {}
+    cases = {}
     for window, stride in [(2, 2), (3, 3), (3, 2), (3, 1), (5, 3)]:
         functions = [
             lambda x, f=f, w=window, s=stride: f(x, w, s) for f in (sliced_max_pool, xla_max_pool)
         ]
         for shape in [(6, 7, 3), (5, 9, 3), (6, 7, 16)]:
             x, name = jnp.round(random(0, (2, *shape), precision)), f"{window}/{stride} of {shape}"
-            found[name] = Case(*functions, (x,))
-            found[f"two of {name}"] = Case(*map(jax.vmap, functions), (jnp.stack([x, -x]),))
-    return found
+            cases[name] = Case(*functions, (x,))
+            cases[f"two of {name}"] = Case(*map(jax.vmap, functions), (jnp.stack([x, -x]),))
+    return cases
 
 
 def test_max_pool(precision):
@@ -242,7 +242,7 @@ def batch_norms(shape, precision):
     sizes = shape, shape[-1], shape[-1]
     x, scale, bias = (random(seed, size, precision) for seed, size in enumerate(sizes))
     scales, biases = jnp.stack([scale, -scale]), jnp.stack([bias, bias + 1])
-    found = {}
+    cases = {}
     for slope, folded in itertools.product((None, 0.0, 0.01), (False, True)):
 
         def ours(*args, slope=slope, folded=folded):
@@ -250,10 +250,10 @@ def batch_norms(shape, precision):
 
         name = f"slope {slope}, {'folded' if folded else 'as it is'}"
         functions = ours, plain_batch_norm(slope)
-        found[name] = Case(*functions, (3 + 2 * x, scale, bias))
+        cases[name] = Case(*functions, (3 + 2 * x, scale, bias))
         both = (jax.vmap(function, (None, 0, 0)) for function in functions)
-        found[f"two models, {name}"] = Case(*both, (x, scales, biases))
-    return found
+        cases[f"two models, {name}"] = Case(*both, (x, scales, biases))
+    return cases
 
 
 @pytest.mark.parametrize("shape", [(4, 5, 3, 6), (1, 7, 7, 6), (2, 4, 3, 16), (16, 6)])

@@ -16,6 +16,6 @@ def test_model_gives_the_recorded_values(case):
     with jax.enable_x64(True):
         drawn = jax.device_put(variables(case))
         run = program(case, "float64")
-        found = run(drawn["params"], drawn.get("batch_stats", {}))
-        changed = changes(case, run, drawn, found.gradients)
-        assert_recorded(case, found, changed.__getitem__)
+        outputs = run(drawn["params"], drawn.get("batch_stats", {}))
+        changed = changes(case, run, drawn, outputs.gradients)
+        assert_recorded(case, outputs, changed.__getitem__)

@@ -54,8 +54,8 @@ def assert_close(ours, theirs, tolerance, what):
 def test_golden_values_are_pytorchs(case):
     """Those that test_golden holds the models against, in float64, are what PyTorch gives today."""
     variables = cases.variables(case)
-    found = torch_side.outputs(case, variables)
-    assert_recorded(case, found, lambda optimizer: torch_side.changes(case, variables, optimizer))
+    outputs = torch_side.outputs(case, variables)
+    assert_recorded(case, outputs, lambda optimizer: torch_side.changes(case, variables, optimizer))
 
 
 # Beyond the reports float64 is enough, but for one of each kind: large images, branches, no batch norm.

@@ -23,8 +23,8 @@ def sums(x):
 def test_total(dtype, tolerance):
     with jax.enable_x64(dtype == "float64"):
         given = [x.astype(dtype) for x in arrays()]
-        found = jax.device_get(quick_jit(lambda xs: list(map(reductions.total, xs)))(given))
-    for ours, x in zip(found, arrays(), strict=True):
+        totals = jax.device_get(quick_jit(lambda xs: list(map(reductions.total, xs)))(given))
+    for ours, x in zip(totals, arrays(), strict=True):
         assert ours.dtype == dtype
         np.testing.assert_allclose(ours, sums(x), rtol=tolerance, err_msg=str(x.shape))
 
@@ -33,8 +33,8 @@ def test_total(dtype, tolerance):
 def test_totals(cached, monkeypatch):
     monkeypatch.setattr(reductions, "CACHED", cached)
     given = [(x, np.square(x), 0 * x) for x in map(np.float32, arrays())]
-    found = quick_jit(lambda given: list(map(reductions.totals, given)))(given)
-    for ours, xs in zip(found, given, strict=True):
+    totals = quick_jit(lambda given: list(map(reductions.totals, given)))(given)
+    for ours, xs in zip(totals, given, strict=True):
         for our, x in zip(ours, xs, strict=True):
             np.testing.assert_allclose(our, sums(x), rtol=1e-6, err_msg=str(x.shape))
 

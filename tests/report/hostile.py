@@ -50,11 +50,9 @@ def hostile_classes():
     opened = trained.open_run
 
     def open_run(*arguments):
-        found = opened(*arguments)
-        names = [CLASS, OTHER, *found.dataset.class_names[2:]]
-        return dataclasses.replace(
-            found, dataset=dataclasses.replace(found.dataset, class_names=names)
-        )
+        run = opened(*arguments)
+        names = [CLASS, OTHER, *run.dataset.class_names[2:]]
+        return dataclasses.replace(run, dataset=dataclasses.replace(run.dataset, class_names=names))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trained, "open_run", open_run)

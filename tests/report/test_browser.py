@@ -125,8 +125,8 @@ def test_a_keyboard_is_enough(chromium, made, evaluation):
         tab.locator(".pairs button").first.focus()
         tab.keyboard.press("Enter")
         tab.wait_for_timeout(50)
-        found = {(int(each["true"]), int(each["predicted"])) for each in shown(tab)}
-        assert found == {(pair["true"], pair["predicted"])}
+        pairs = {(int(each["true"]), int(each["predicted"])) for each in shown(tab)}
+        assert pairs == {(pair["true"], pair["predicted"])}
 
 
 @pytest.mark.thorough
@@ -145,8 +145,8 @@ def test_hovering_tells_counts_and_a_click_shows_the_images(chromium, made, eval
         assert f"{100 * pair['fraction']:.2f}%" in said
         cell.click(force=True)
         tab.wait_for_timeout(50)
-        found = {(int(each["true"]), int(each["predicted"])) for each in shown(tab)}
-        assert found == {(pair["true"], pair["predicted"])}
+        pairs = {(int(each["true"]), int(each["predicted"])) for each in shown(tab)}
+        assert pairs == {(pair["true"], pair["predicted"])}
 
 
 @pytest.mark.thorough

@@ -70,10 +70,10 @@ def test_results_of_other_commands_that_are_missing_or_damaged(own_pages, compar
     copy = own_pages / "copy"
     (copy / "gradcam.npz").write_bytes(b"no archive")
     (copy / "ood.json").write_text('{"results": []}')
-    found = collect.collect("copy", copy, "test")
-    assert [file for file, _ in found.unreadable] == ["gradcam.npz", "ood.json"]
-    assert not found.gradcams and not found.detections
-    assert b"read:" in page.render([found])
+    collected = collect.collect("copy", copy, "test")
+    assert [file for file, _ in collected.unreadable] == ["gradcam.npz", "ood.json"]
+    assert not collected.gradcams and not collected.detections
+    assert b"read:" in page.render([collected])
 
 
 def test_what_is_refused(run, tmp_path, capsys):
@@ -96,19 +96,19 @@ def test_what_is_refused(run, tmp_path, capsys):
 
 
 def test_runs_of_different_data_are_shown_without_a_test(run):
-    found = collect.collect("run", run, "test")
-    dataset = found.evaluation["dataset"] | {"fingerprint": "0" * 64}
-    config = found.evaluation["config"] | {"batch_size": 7}
-    changed = found.evaluation | {"dataset": dataset, "config": config}
-    other = dataclasses.replace(found, name="other", evaluation=changed)
-    text = unescape(re.sub("<[^>]*>", " ", page.render([found, other]).decode()))
+    collected = collect.collect("run", run, "test")
+    dataset = collected.evaluation["dataset"] | {"fingerprint": "0" * 64}
+    config = collected.evaluation["config"] | {"batch_size": 7}
+    changed = collected.evaluation | {"dataset": dataset, "config": config}
+    other = dataclasses.replace(collected, name="other", evaluation=changed)
+    text = unescape(re.sub("<[^>]*>", " ", page.render([collected, other]).decode()))
     assert "needs the same images, but run and other are of different data" in text
     assert re.search(r"batch_size\s+64\s+7\s", text)
 
 
 def test_a_run_that_was_interrupted_has_a_page_too(run):
-    found = collect.collect("run", run, "test")
-    html = page.render([dataclasses.replace(found, summary={}, rows=[])], images=0).decode()
+    collected = collect.collect("run", run, "test")
+    html = page.render([dataclasses.replace(collected, summary={}, rows=[])], images=0).decode()
     assert "no metrics.jsonl with curves" in html and "no summary.json" in html
     assert "Embedded: 0 of " in html and "<img" not in html.partition("Grad-CAM</h3>")[0]
 
@@ -116,15 +116,15 @@ def test_a_run_that_was_interrupted_has_a_page_too(run):
 @pytest.mark.parametrize("num_classes", [3, 100])
 def test_a_page_of_few_and_of_many_classes(num_classes, run):
     """A hundred classes have a matrix without numbers and a table of the most confused pairs."""
-    found = collect.collect("run", run, "test")
+    collected = collect.collect("run", run, "test")
     labels = np.arange(300, dtype=np.int32) % num_classes
     logits = np.random.default_rng(0).normal(size=(300, num_classes)).astype(np.float32)
     names = [f"class {i}" for i in range(num_classes)]
-    described = found.evaluation | result.describe(labels, logits, names)
+    described = collected.evaluation | result.describe(labels, logits, names)
     described["dataset"] = described["dataset"] | {"class_names": names}
     predictions = {"index": np.arange(300), "label": labels, "logits": logits}
     other = dataclasses.replace(
-        found, evaluation=described, predictions=predictions, gradcams=[], detections=[]
+        collected, evaluation=described, predictions=predictions, gradcams=[], detections=[]
     )
     html = page.render([other]).decode()
     assert ("of the most confused pairs" in html) == (num_classes == 100)

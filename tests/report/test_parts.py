@@ -15,12 +15,12 @@ def test_which_images_are_chosen():
     labels = random.integers(0, 4, 500)
     predicted = np.where(random.random(500) < 0.5, labels, random.integers(0, 4, 500))
     for right in (True, False):
-        found = pictures.chosen(labels, predicted, right, 24)
-        assert len(set(found.tolist())) == 24
-        assert ((labels[found] == predicted[found]) == right).all()
-        pairs = {*zip(labels[found].tolist(), predicted[found].tolist(), strict=True)}
+        places = pictures.chosen(labels, predicted, right, 24)
+        assert len(set(places.tolist())) == 24
+        assert ((labels[places] == predicted[places]) == right).all()
+        pairs = {*zip(labels[places].tolist(), predicted[places].tolist(), strict=True)}
         assert len(pairs) == (4 if right else 12)  # each gets its turn
-        np.testing.assert_array_equal(pictures.chosen(labels, predicted, right, 9), found[:9])
+        np.testing.assert_array_equal(pictures.chosen(labels, predicted, right, 9), places[:9])
     none = pictures.chosen(labels, labels, False, 24)
     assert not len(none)
 

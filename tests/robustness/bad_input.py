@@ -86,12 +86,12 @@ def changed(form, **files):
     """An archive whose files of these names (`.` as `_`) have other contents: functions of the old ones."""
 
     def make(path):
-        found = Archives().files(form)
-        for name in list(found):
+        contents = Archives().files(form)
+        for name in list(contents):
             if change := files.get(name.replace(".", "_")):
-                found[name] = change(found[name])
+                contents[name] = change(contents[name])
         Archives().pack(
-            path, form, {name: data for name, data in found.items() if data is not None}
+            path, form, {name: data for name, data in contents.items() if data is not None}
         )
 
     return make
@@ -102,9 +102,9 @@ def member(name, kind=tarfile.REGTYPE):
 
     def make(path):
         with tarfile.open(path, "w:gz") as tar:
-            found = tarfile.TarInfo(name)
-            found.type, found.linkname = kind, "/etc/passwd"
-            tar.addfile(found, io.BytesIO())
+            header = tarfile.TarInfo(name)
+            header.type, header.linkname = kind, "/etc/passwd"
+            tar.addfile(header, io.BytesIO())
 
     return make
 
@@ -121,10 +121,10 @@ def bytes_of(change):
 
 def bomb(path):
     """Half a megabyte that unpacks to 512."""
-    found = tarfile.TarInfo("cifar-10-batches-bin/data_batch_1.bin")
-    found.size = 1 << 29
+    header = tarfile.TarInfo("cifar-10-batches-bin/data_batch_1.bin")
+    header.size = 1 << 29
     with gzip.open(path, "wb", 9) as file:
-        file.write(found.tobuf())
+        file.write(header.tobuf())
         for _ in range(513):
             file.write(bytes(1 << 20))
 

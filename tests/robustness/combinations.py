@@ -360,16 +360,16 @@ class Stage:
 
     def snapshot(self):
         """{path: size and time of a file, target of a link, or None of a folder} of all but what may change."""
-        found = {}
+        entries = {}
         for folder, folders, names in os.walk(self.folder):
             for name in (*folders, *names):
                 path = pathlib.Path(folder, name)
                 status = path.lstat()
                 if path.is_symlink():
-                    found[path] = os.readlink(path)
+                    entries[path] = os.readlink(path)
                 else:
-                    found[path] = None if path.is_dir() else (status.st_size, status.st_mtime_ns)
-        return found
+                    entries[path] = None if path.is_dir() else (status.st_size, status.st_mtime_ns)
+        return entries
 
 
 @dataclasses.dataclass(frozen=True)
@@ -764,12 +764,12 @@ def run_all(cases, stock, folder, jobs, say):
             with contextlib.suppress(OSError):
                 shutil.rmtree(place)
 
-    found = []
+    outcomes = []
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         for ended in pool.map(one, cases):
-            found.append(ended)
+            outcomes.append(ended)
             say(ended)
-    return found
+    return outcomes
 
 
 def command_line():
@@ -802,15 +802,15 @@ def command_line():
 
     with tempfile.TemporaryDirectory(prefix="combinations_") as folder:
         stock = Stock(pathlib.Path(folder) / "stock")
-        found = run_all(cases, stock, folder, options.jobs, say)
-    codes = [ended.code for ended in found]
+        outcomes = run_all(cases, stock, folder, options.jobs, say)
+    codes = [ended.code for ended in outcomes]
     counts = ", ".join(
         f"{codes.count(code)} with {'a time limit' if code is None else code}"
         for code in sorted(set(codes), key=str)
     )
-    failed = [ended.case.number for ended in found if ended.faults]
+    failed = [ended.case.number for ended in outcomes if ended.faults]
     print(
-        f"{len(found)} combinations, seed {options.seed}: ended {counts}; {len(failed)} with faults {failed}"
+        f"{len(outcomes)} combinations, seed {options.seed}: ended {counts}; {len(failed)} with faults {failed}"
     )
     sys.exit(bool(failed))
 

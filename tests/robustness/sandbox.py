@@ -74,15 +74,15 @@ class Sandbox:
 
     def snapshot(self):
         """The files outside the places that may be written to: {(path, size and time, or None of a folder)}."""
-        found = set()
+        entries = set()
         for folder, folders, names in os.walk(self.root):
             folders[:] = [each for each in folders if not self._is_free(os.path.join(folder, each))]
-            found |= {(os.path.join(folder, each), None) for each in folders}
+            entries |= {(os.path.join(folder, each), None) for each in folders}
             for each in names:
                 path = os.path.join(folder, each)
                 status = os.lstat(path)
-                found.add((path, (status.st_size, status.st_mtime_ns)))
-        return found
+                entries.add((path, (status.st_size, status.st_mtime_ns)))
+        return entries
 
     def _is_free(self, path):
         return any(pathlib.Path(path).is_relative_to(each) for each in (self.here, self.cache))
@@ -154,17 +154,17 @@ def _hook(event, arguments):
         path, _, flags = arguments
         is_write = flags & WRITING and not isinstance(path, int)
         # Of a folder it is a nameless file, which no folder ever shows, or an error.
-        found = [_absolute(path)] if is_write and not os.path.isdir(path) else []
+        paths = [_absolute(path)] if is_write and not os.path.isdir(path) else []
     elif event in CHANGES:
-        found = [
+        paths = [
             _absolute(arguments[place], -1 if fd is None else arguments[fd])
             for place, fd in CHANGES[event]
         ]
     elif event in PROGRAMS or event == "socket.connect":
-        found = [None]
+        paths = [None]
     else:
         return
-    for path in found:
+    for path in paths:
         for watch in list(_watchers):
             watch(event, path)
 

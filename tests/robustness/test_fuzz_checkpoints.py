@@ -25,8 +25,8 @@ VALUES = st.recursive(
 def files(sandbox, workdir):
     """The files of the run, by their paths in it."""
     Image.new("RGB", (40, 30)).save(sandbox.here / "picture.png")
-    found = [path for path in sorted(workdir.rglob("*")) if path.is_file()]
-    return {str(path.relative_to(workdir)): path.read_bytes() for path in found}
+    paths = [path for path in sorted(workdir.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(workdir)): path.read_bytes() for path in paths}
 
 
 def damaged(files, change):

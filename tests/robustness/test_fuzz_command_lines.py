@@ -109,20 +109,20 @@ def words(draw, arguments):
     """A command line: sound but for one or two words."""
     given = [name for name in arguments if name in ALWAYS or draw(st.booleans())]
     spoilt = draw(st.sets(st.sampled_from([*arguments, "another"]), min_size=1, max_size=2))
-    found = []
+    parts = []
     for name in dict.fromkeys([*given, *(spoilt & arguments.keys())]):
         sound, junk = arguments[name], JUNK.filter(stays_here) if name in OUTPUTS else JUNK
         if sound is FLAG:
-            found.append([f"{name}={draw(junk)}" if name in spoilt else name])
+            parts.append([f"{name}={draw(junk)}" if name in spoilt else name])
             continue
         value = draw(junk if name in spoilt else sound)
         if name == "":
-            found.append([value])
+            parts.append([value])
         else:
-            found.append([f"{name}={value}"] if draw(st.booleans()) else [name, value])
+            parts.append([f"{name}={value}"] if draw(st.booleans()) else [name, value])
     if "another" in spoilt:
-        found.append([draw(JUNK)])
-    return [word for part in found for word in part]
+        parts.append([draw(JUNK)])
+    return [word for part in parts for word in part]
 
 
 @pytest.fixture(scope="module", autouse=True)

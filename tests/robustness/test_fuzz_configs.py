@@ -45,22 +45,24 @@ def overrides(values, most):
     drawn = names.flatmap(
         lambda names: st.fixed_dictionaries({name: values(FIELDS[name]) for name in sorted(names)})
     )
-    return drawn.map(lambda found: [f"--config.{name}={value}" for name, value in found.items()])
+    return drawn.map(
+        lambda by_name: [f"--config.{name}={value}" for name, value in by_name.items()]
+    )
 
 
 def begin(config, folder):
     """All of a training but the computing: steps, evaluation and decisions are traced."""
-    found = setup.build(config, data.load(config.dataset.name))
-    recipe = found.recipe
-    shape, options = found.train.shape, setup.state_options(config)
+    run = setup.build(config, data.load(config.dataset.name))
+    recipe = run.recipe
+    shape, options = run.train.shape, setup.state_options(config)
     numbers = hyper.from_config(config)
-    assert epochs.interval_length(found, 0) >= 1
+    assert epochs.interval_length(run, 0) >= 1
 
     def first_epoch(key):
         start = state.initial_state(recipe.model, recipe.optimizer, numbers, key, shape, **options)
-        order = recipe.epoch_order(key, 0, len(found.train.labels))
-        last, _ = recipe.train_step(start, recipe.no_metrics(), found.train, order)
-        split = found.validation or found.train
+        order = recipe.epoch_order(key, 0, len(run.train.labels))
+        last, _ = recipe.train_step(start, recipe.no_metrics(), run.train, order)
+        split = run.validation or run.train
         recipe.eval_step(last.variables, recipe.no_eval_metrics(), split, 0)
         means = {"loss": 1.0, "accuracy": 0.5}
         return last.replace(**monitors.decide(config, last, means, means))

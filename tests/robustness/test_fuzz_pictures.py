@@ -43,8 +43,8 @@ def test_any_file(sandbox, which, changes):
         content = edited(content, change)
     path.write_bytes(content)
     try:
-        found = image_files.read(path)
-        assert found.shape == (32, 32, 3) and found.dtype == np.uint8
+        image = image_files.read(path)
+        assert image.shape == (32, 32, 3) and image.dtype == np.uint8
     except image_files.Unreadable as error:
         assert error.why and str(path) in str(error)
 

@@ -24,14 +24,14 @@ QUICKSTART = ("sweep", "--config", str(ROOT / "configs/sweeps/quickstart.py"), "
 
 def test_a_grid_is_every_combination_under_a_readable_name():
     axes = {"optimizer.learning_rate": [0.01, 1e-5], "model.name": ["basic_net", "wide_net"]}
-    found = grid(axes)
-    assert list(found) == [
+    cells = grid(axes)
+    assert list(cells) == [
         "lr_0.01-model_basic_net",
         "lr_0.01-model_wide_net",
         "lr_1e-05-model_basic_net",
         "lr_1e-05-model_wide_net",
     ]
-    assert found["lr_1e-05-model_wide_net"] == {
+    assert cells["lr_1e-05-model_wide_net"] == {
         "optimizer.learning_rate": 1e-5,
         "model.name": "wide_net",
     }
@@ -50,14 +50,14 @@ def test_random_search_draws_the_same_from_a_seed_within_its_bounds():
         "optimizer.momentum": uniform(0.5, 0.9),
         "optimizer.name": choice(["sgd", "rmsprop"]),
     }
-    found = random_search(distributions, 200, seed=3)
-    assert found == random_search(distributions, 200, seed=3)
-    assert found != random_search(distributions, 200, seed=4)
-    rates = np.array([each["optimizer.learning_rate"] for each in found.values()])
+    cells = random_search(distributions, 200, seed=3)
+    assert cells == random_search(distributions, 200, seed=3)
+    assert cells != random_search(distributions, 200, seed=4)
+    rates = np.array([each["optimizer.learning_rate"] for each in cells.values()])
     assert rates.min() >= 1e-4 and rates.max() <= 1e-1
     # Half of log-uniform draws lie below the geometric mean: 100 +- 7 of 200.
     assert 70 < (rates < math.sqrt(1e-5)).sum() < 130
-    assert {each["optimizer.name"] for each in found.values()} == {"sgd", "rmsprop"}
+    assert {each["optimizer.name"] for each in cells.values()} == {"sgd", "rmsprop"}
 
 
 def test_every_cell_gets_the_seeds_and_its_values():
@@ -119,7 +119,7 @@ def test_a_wrong_command_line_is_refused(arguments, message):
     [
         ("return 3", "must return"),
         ("return Sweep(default(), {})", "must return"),
-        ("return Sweep(default(), {'ab': {}}, baseline='ba')", "did you mean ab"),
+        ("return Sweep(default(), {'ab': {}}, baseline='ba')", "did you mean `ab`"),
     ],
 )
 def test_a_file_that_gives_no_sweep_is_refused(tmp_path, body, message):
@@ -140,11 +140,11 @@ def test_the_sweeps_that_come_with_it_are_valid(path):
 
 def test_table_8_of_report_001():
     sweep = cells.load(ROOT / "configs/sweeps/modified_net_lr.py")
-    found = {
+    rates = {
         run.cell: (run.config.optimizer.learning_rate, run.config.reported.value)
         for run in cells.runs(sweep, 1)
     }
-    assert found == {
+    assert rates == {
         "lr_0.0001": (0.0001, 65.21),
         "lr_0.0005": (0.0005, 69.62),
         "baseline": (0.001, 71.2),

@@ -77,12 +77,12 @@ def test_a_sweep_writes_what_it_promises_and_each_run_is_that_run_alone(sweep, t
 
     config = cells.runs(sweep, 2)[3].config
     alone = train.train_and_evaluate(config, tmp_path / "alone", Console(file=io.StringIO()))
-    found, best = rows[3], alone["checkpoints"]["best"]
+    swept, best = rows[3], alone["checkpoints"]["best"]
     # On one device the runs take turns, and the numbers are the very same.
-    assert found["selected_test_accuracy"] == alone["test_accuracy"]
-    assert found["selected_test_loss"] == alone["test_loss"]
-    assert found["last_test_accuracy"] == alone["checkpoints"]["last"]["test"]["accuracy"]
-    assert found["best_epoch"] == best["step"] // 20 and found["steps"] == alone["steps"] == 40
+    assert swept["selected_test_accuracy"] == alone["test_accuracy"]
+    assert swept["selected_test_loss"] == alone["test_loss"]
+    assert swept["last_test_accuracy"] == alone["checkpoints"]["last"]["test"]["accuracy"]
+    assert swept["best_epoch"] == best["step"] // 20 and swept["steps"] == alone["steps"] == 40
     lines = map(json.loads, (tmp_path / "alone/metrics.jsonl").read_text().splitlines())
     logged = [row for row in lines if row["split"] in ("train_epoch", "validation")]
     for epoch in (1, 2):
@@ -148,8 +148,8 @@ def test_runs_that_diverge_or_stop_early_leave_the_others_alone(sweep, tmp_path)
     assert 1 <= wild["diverged_at_step"] < 10 and wild["epochs"] == 0
     assert wild["selected_test_accuracy"] is None and fine["selected_test_accuracy"] is not None
     assert fine["best_epoch"] is None and fine["selected"] == "last"
-    found = [row for row in table(tmp_path, "results.csv") if row["cell"] == "wild"]
-    assert [row["status"] for row in found] == ["diverged"] and found[0]["train_loss"] == ""
+    wild_rows = [row for row in table(tmp_path, "results.csv") if row["cell"] == "wild"]
+    assert [row["status"] for row in wild_rows] == ["diverged"] and wild_rows[0]["train_loss"] == ""
     summary = (tmp_path / "summary.md").read_text()
     assert "| wild | - | - | - | 0 | 1 |" in summary and "none: one run" in summary
     assert "No comparison" in summary

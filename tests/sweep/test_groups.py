@@ -57,8 +57,8 @@ def test_numbers_share_a_group(field, value):
     ],
 )
 def test_structure_makes_groups(field, value):
-    found = make({"as it is": {}, "changed": {field: value}})
-    assert [len(group.runs) for group in found] == [2, 2]
+    parts = make({"as it is": {}, "changed": {field: value}})
+    assert [len(group.runs) for group in parts] == [2, 2]
 
 
 def test_the_models_own_rate_and_the_same_one_written_out_are_one():

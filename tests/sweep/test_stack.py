@@ -111,10 +111,10 @@ def test_every_run_is_that_run_alone(model, other, monkeypatch):
             step_alone, sums = quick_jit_float64(one.train_step), one.no_metrics()
             for _ in range(STEPS):
                 expected, sums = step_alone(expected, sums, run.train, order[i])
-            found = stack_lib.pick(members.state, i)
-            assert int(found.step) == STEPS
+            picked = stack_lib.pick(members.state, i)
+            assert int(picked.step) == STEPS
             for name in ("params", "batch_stats"):
-                assert difference(getattr(found, name), getattr(expected, name)) < 1e-10
+                assert difference(getattr(picked, name), getattr(expected, name)) < 1e-10
             np.testing.assert_allclose(
                 stack_lib.pick(counted, i).compute()["loss"], sums.compute()["loss"], rtol=1e-6
             )
@@ -183,8 +183,8 @@ def test_a_run_that_diverges_or_stops_is_left_behind(turns):
     for _ in range(2):
         expected, theirs = alone.programs.train_steps(expected, alone.train, orders[0], 4)
     assert difference(stack_lib.pick(members.state, 0).params, expected.params) < 1e-5
-    found = stack_lib.pick(sums, 0).compute()
-    np.testing.assert_allclose(found["loss"], theirs.compute()["loss"], rtol=1e-5)
+    ours = stack_lib.pick(sums, 0).compute()
+    np.testing.assert_allclose(ours["loss"], theirs.compute()["loss"], rtol=1e-5)
     assert int(sums.loss.count[1]) == 0
 
 
@@ -192,11 +192,11 @@ def test_all_are_evaluated_as_alone():
     """A whole split, the last batch padded."""
     group = make_group(small_net.NAME, {"a": {}})
     run, start = make_run(group, turns=False)
-    found = run.programs.evaluate(start.members.state.variables, run.validation)
+    evaluated = run.programs.evaluate(start.members.state.variables, run.validation)
     alone = build(group.runs[1].config, digits())
     one = alone.programs.evaluate(initial_state(alone).variables, alone.validation)
-    np.testing.assert_array_equal(found.confusion[1], one.confusion)
-    np.testing.assert_allclose(found.loss[1], one.loss, rtol=1e-5)
+    np.testing.assert_array_equal(evaluated.confusion[1], one.confusion)
+    np.testing.assert_allclose(evaluated.loss[1], one.loss, rtol=1e-5)
 
 
 @pytest.mark.thorough

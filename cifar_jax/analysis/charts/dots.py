@@ -30,7 +30,8 @@ def runs_accuracy(evaluations):
     dot = base.mark_point(filled=True, size=80, opacity=1).encode(
         alt.X("accuracy:Q", scale=scale).axis(title="Accuracy, %", tickCount=5)
     )
-    return alt.layer(span, dot, description="Accuracy of the runs with 95 % intervals")
+    drawn = alt.layer(span, dot, description="Accuracy of the runs with 95 % intervals")
+    return drawn.properties(height=38 * len(values) + 10)
 
 
 def detection(results):
@@ -64,4 +65,5 @@ def detection(results):
     rule = vega.chart([{"c": 50}]).mark_rule(strokeDash=[4, 3], color="var(--muted)")
     chance = rule.encode(alt.X("c:Q", scale=scale))
     dots = base.mark_point(filled=True, size=60, opacity=1)
-    return alt.layer(chance, dots, description="AUROC by score and set")
+    drawn = alt.layer(chance, dots, description="AUROC by score and set")
+    return drawn.properties(height=(22 + 9 * len(sets)) * len(titles))

@@ -80,8 +80,10 @@ def confusion(matrix, class_names, title=None):
         layers.append(vega.key(entries, orient="right", **words))
     description = "Confusion matrix: rows are true classes, columns predicted ones"
     drawn = alt.layer(*layers, description=description)
+    if not title:
+        return drawn.properties(height=(34 if few else 9) * len(names))
     side = max(150, 40 * len(names)) if few else max(480, 8 * len(names))
-    return drawn.properties(title=title, width=side, height=side) if title else drawn
+    return drawn.properties(title=title, width=side, height=side)
 
 
 def confusions(comparison):
@@ -144,7 +146,7 @@ def classes(per_class, accuracy, title=None):
         description="Accuracy of each class with its 95 % interval, and precision",
     )
     if not title:
-        return drawn
+        return drawn.properties(height=(30 if few else 13) * len(names))
     height = (28 if few else 12) * len(names)
     return (drawn + vega.key(CLASSES_KEY)).properties(title=title, width=400, height=height)
 
@@ -198,7 +200,8 @@ def calibration(calibrated):
     log = log.axis(title="Images (log)", tickCount=3, format="~s", grid=False)
     bars = base.mark_rect(color="var(--muted)", opacity=0.5, **edge)
     counts = bars.encode(x("from", "Confidence, %"), log, x2="to:Q", y2=alt.datum(0.7))
-    return diagram, counts.properties(description="Images by confidence")
+    counts = counts.properties(description="Images by confidence", height=80)
+    return diagram.properties(height=280), counts
 
 
 def reliability(calibrated, title):
@@ -207,5 +210,5 @@ def reliability(calibrated, title):
     below = f"calibration error {error:.2f} %, mean confidence {confidence:.2f} %"
     diagram, counts = calibration(calibrated)
     diagram += vega.key(CALIBRATION_KEY)
-    parts = diagram.properties(width=340, height=300), counts.properties(width=340, height=80)
+    parts = diagram.properties(width=340, height=300), counts.properties(width=340)
     return alt.vconcat(*parts, title=alt.Title(title, subtitle=below))

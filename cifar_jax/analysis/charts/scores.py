@@ -54,7 +54,8 @@ def histogram(counted, threshold, title, itself=None):
     if itself is not None:
         layers += [_rule(itself, scale, "var(--ink)", [2, 2]), vega.key(KEY, columns=2)]
     description = f"Histogram: {title}, own images and others, with the threshold"
-    return alt.layer(*layers).resolve_axis(x="shared").properties(description=description)
+    drawn = alt.layer(*layers).resolve_axis(x="shared")
+    return drawn.properties(description=description, height=130)
 
 
 def _rule(threshold, scale, colour, dash):

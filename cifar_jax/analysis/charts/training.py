@@ -31,6 +31,8 @@ def of_page(rows, chosen, selected_on):
     by_epoch = len(ends) >= EPOCHS
     trained = ends if by_epoch else curves.without_short(intervals)
     drawn = _measured(rows, trained, selected_on, curves.steps_per_epoch(rows), chosen)
+    heights = {"loss": 240, "accuracy": 240, "learning_rate": 110}
+    drawn = {name: chart.properties(height=heights[name]) for name, chart in drawn.items()}
     return drawn, "mean of an epoch" if by_epoch else "mean of a log interval"
 
 
@@ -78,7 +80,8 @@ def runs_validation(rows_of):
     if len({each["series"] for each in values}) < 2:
         return None
     # All names, so that a run has one colour in all charts.
-    return lines(values, "Validation accuracy, %", 1, names=list(rows_of), key=False)
+    drawn = lines(values, "Validation accuracy, %", 1, names=list(rows_of), key=False)
+    return drawn.properties(height=260)
 
 
 def _measured(rows, trained, selected_on, per_epoch, chosen, still=False):

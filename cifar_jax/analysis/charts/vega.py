@@ -169,10 +169,9 @@ def key(entries, **options):
     return points.encode(**encoding)
 
 
-def specify(chart, height):
+def specify(chart):
     """Return the specification, a JSON-able dict, of a chart for a page: as wide as its place."""
-    chart = chart.properties(width="container", height=height)
-    specification = chart.configure(**CONFIG).to_dict()
+    specification = chart.properties(width="container").configure(**CONFIG).to_dict()
     del specification["$schema"]  # an address that is never asked, but looks like one that is
     return specification
 

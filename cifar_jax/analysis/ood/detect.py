@@ -2,11 +2,16 @@
 
 import functools
 
+import jax
 import numpy as np
 
+from cifar_jax import trained
+from cifar_jax.analysis.ood import COUNT, detection, features
+from cifar_jax.analysis.ood import results as ood_results
+from cifar_jax.analysis.ood import scores as ood
+from cifar_jax.data import outliers
 from cifar_jax.errors import UserError
-
-COUNT = 2000
+from cifar_jax.trained import batches
 
 
 def checked_layers(layer, threshold, model_name):
@@ -21,11 +26,9 @@ def checked_layers(layer, threshold, model_name):
     Raises:
         UserError: no name, or a threshold for several layers.
     """
-    from cifar_jax.analysis.ood.features import PENULTIMATE
-
     if layer is None:
         if not model_name.startswith("big_net"):
-            return [PENULTIMATE]
+            return [features.PENULTIMATE]
         return ["relu_10"] if threshold is not None else ["relu_9", "relu_10"]
     layers = list(dict.fromkeys(name.strip() for name in layer.split(",") if name.strip()))
     if not layers:
@@ -46,8 +49,6 @@ def in_distribution(run, seed):
     Returns:
         ((where from, uint8 images), (where from, uint8 images)): held out, judged.
     """
-    from cifar_jax import trained
-
     rng = np.random.default_rng(seed)
     test, _, _ = trained.split(run, "test")
     order = rng.permutation(len(test))
@@ -80,14 +81,6 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
     Raises:
         UserError: a set or a layer that there is not, or a model whose outputs are not finite.
     """
-    import jax
-
-    from cifar_jax import trained
-    from cifar_jax.analysis.ood import detection, features
-    from cifar_jax.analysis.ood import results as ood_results
-    from cifar_jax.analysis.ood import scores as ood
-    from cifar_jax.trained import batches
-
     step = features.make_step(run.inference.model, run.inference.normalize, tuple(layers))
     (held_from, held_images), (judged_from, judged_images) = in_distribution(run, seed)
     jax.eval_shape(step, run.variables, judged_images[:1])  # A wrong layer's name stops here.
@@ -159,8 +152,6 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
 
 def _load(run, names, count, seed, data_dir):
     """Load name -> data.outliers.Outliers, at most `count` images for each of the two halves."""
-    from cifar_jax.data import outliers
-
     where = data_dir or run.config.dataset.data_dir
     test, _ = run.dataset.split("test")
     # From the end of the order in which `in_distribution` judges: others, where there are enough.

@@ -27,15 +27,14 @@ def histogram(title, panels):
 
 def _panel(title, name, inside, outside, row):
     threshold, itself = row["threshold"], row["threshold_on_judged"]
-    low, high = limits(inside, outside, (threshold, itself))
-    beyond = {"left": outside < low, "right": outside > high}
+    counted = binned(inside, outside, (threshold, itself))
+    beyond = {"left": outside < counted["low"], "right": outside > counted["high"]}
     right = f"{style.shortened(name, 2, 11)}: {100 * row['accuracy']:.1f} % right"
     far_away = [
         f"{100 * far.mean():.0f} % of OOD lie further {way}, in the end bar"
         for way, far in beyond.items()
         if far.mean() >= 0.005
     ]
-    counted = binned(inside, outside, (threshold, itself))
     chart = charts.histogram(counted, threshold, title, itself)
     return chart.properties(width=260, height=150, title=alt.Title(right, subtitle=far_away))
 

@@ -26,7 +26,6 @@ from cifar_jax.analysis import style
 from cifar_jax.analysis.ood import detection
 from cifar_jax.analysis.ood import figures as ood_figures
 from cifar_jax.console.tables import Table, to_rich
-from cifar_jax.errors import UserError
 from cifar_jax.machine import files
 
 VERSION = 1
@@ -154,7 +153,7 @@ def write(folder, results, judged):
     rows = {(row["set"], row["score"]): row for row in results["results"]}
     figures = {"histograms": {}, "samples": {}}
     folder = pathlib.Path(folder)
-    try:
+    with files.refusals(folder):
         for score, about in results["scores"].items():
             panels = [
                 (name, each.inside[score], each.outside[score], rows[name, score])
@@ -186,8 +185,6 @@ def write(folder, results, judged):
         ]
         files.write_csv(folder / "ood.csv", COLUMNS, results["results"])
         files.write_json(folder / "ood.json", results)
-    except OSError as error:
-        raise UserError(f"can't write {folder} ({error.strerror})") from error
 
 
 def show(results):

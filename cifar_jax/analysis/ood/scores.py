@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
+from sklearn.covariance import LedoitWolf
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
 
 from cifar_jax.analysis import scores
 
@@ -93,8 +96,6 @@ def fit_class_gaussians(features, labels):
     2018, https://arxiv.org/abs/1807.03888; Ledoit and Wolf, A Well-Conditioned Estimator for Large-Dimensional
     Covariance Matrices, 2004, https://doi.org/10.1016/S0047-259X(03)00096-4
     """
-    from sklearn.covariance import LedoitWolf
-
     features, (classes, number) = (
         np.asarray(features, float),
         np.unique(labels, return_inverse=True),
@@ -137,9 +138,6 @@ def nearest_neighbours(features, known, k=NEIGHBOURS):
 
     Sun et al., Out-of-Distribution Detection with Deep Nearest Neighbors, 2022, https://arxiv.org/abs/2204.06507
     """
-    from sklearn.neighbors import NearestNeighbors
-    from sklearn.preprocessing import normalize
-
     k = min(k, len(known))
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(normalize(known))
     distances, _ = search.kneighbors(normalize(features))

@@ -11,7 +11,7 @@ from cifar_jax import trained
 from cifar_jax.analysis import result
 from cifar_jax.errors import UserError
 from cifar_jax.machine import runtime
-from cifar_jax.runs import writers
+from cifar_jax.runs import workdir, writers
 
 MOST_GRADCAM = 24  # images of a gradcam.npz
 
@@ -49,12 +49,12 @@ class Collected:
     unreadable: list[tuple[str, str]]  # (file within the run's folder, why)
 
 
-def collect(name, workdir, split, checkpoint=None, data_dir=None, say=lambda text: None):
+def collect(name, folder, split, checkpoint=None, data_dir=None, say=lambda text: None):
     """Read a run, and evaluate it where that has not been done, or was of another step or other data.
 
     Args:
         name: what the report calls the run.
-        workdir: its folder.
+        folder: its workdir.
         split: "test", "validation" or "train".
         checkpoint: "best", "last" or a step; None for what the config's selection names.
         data_dir: where the data set is now.
@@ -64,7 +64,7 @@ def collect(name, workdir, split, checkpoint=None, data_dir=None, say=lambda tex
     Raises:
         UserError: as trained.open_run, trained.split and result.evaluate.
     """
-    run = trained.open_run(workdir, checkpoint, data_dir)
+    run = trained.open_run(folder, checkpoint, data_dir)
     data = trained.split(run, split)
     folder = run.workdir / "evaluation" / f"{split}_{run.checkpoint}"
     evaluated = stored(folder, run, split, data)
@@ -83,8 +83,8 @@ def collect(name, workdir, split, checkpoint=None, data_dir=None, say=lambda tex
         *evaluated,
         data[0],
         writers.read_rows(run.workdir / "metrics.jsonl"),
-        _json(run.workdir / "summary.json"),
-        _json(run.workdir / "config.json"),
+        workdir.recorded(run.workdir, "summary.json"),
+        workdir.recorded(run.workdir),
         _read_each(run, "gradcam.npz", read_gradcam, unreadable),
         _read_each(run, "ood.json", read_detection, unreadable),
         unreadable,
@@ -99,7 +99,7 @@ def stored(folder, run, split, data):
     Returns:
         (evaluation, predictions), as of result.evaluate.
     """
-    evaluation = _json(folder / "evaluation.json")
+    evaluation = workdir.recorded(folder, "evaluation.json")
     try:
         with np.load(folder / "predictions.npz", allow_pickle=False) as file:
             predictions = {name: file[name] for name in ("index", "label", "logits")}
@@ -121,16 +121,8 @@ def stored(folder, run, split, data):
     return result.assemble(run, split, predictions, None) | measured, predictions
 
 
-def _json(path):
-    """Read the object in a file; empty where there is none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def _within(workdir, path):
-    return str(path.relative_to(workdir))
+def _within(folder, path):
+    return str(path.relative_to(folder))
 
 
 def _read_each(run, name, read, unreadable):

@@ -1,8 +1,8 @@
 """Views of several runs side by side, for the templates."""
 
 from cifar_jax.analysis import comparison
-from cifar_jax.analysis.charts import vega
-from cifar_jax.analysis.report import charts, words
+from cifar_jax.analysis.charts import dots, training, vega
+from cifar_jax.analysis.report import words
 from cifar_jax.console import tables
 from cifar_jax.errors import UserError
 
@@ -17,11 +17,13 @@ def of_runs(collected, specifications):
         dict for page.html.
     """
     evaluations = {each.name: each.evaluation for each in collected}
-    specifications |= charts.compared(evaluations, {each.name: each.rows for each in collected})
+    specifications["compare-accuracy"] = vega.specify(dots.runs_accuracy(evaluations))
+    if curves := training.runs_validation({each.name: each.rows for each in collected}):
+        specifications["compare-validation"] = vega.specify(curves)
     tests, refused = None, ""
     try:
         predictions = {each.name: each.predictions for each in collected}
-        tests = _tests(comparison.compare(evaluations, predictions))
+        tests = tables.of_tests(comparison.compare(evaluations, predictions)["mcnemar"])
     except UserError as error:
         refused = str(error)
     return {
@@ -52,7 +54,7 @@ def _summary(collected):
         line(
             "calibration error", lambda evaluation, _: tables.percent(evaluation["calibration"]["error"])
         ),
-        line("reported", lambda evaluation, _: _reported(evaluation["config"]["reported"])),
+        line("reported", lambda evaluation, _: tables.reported(evaluation["config"]["reported"])),
         line("model", lambda evaluation, _: evaluation["model"]["name"]),
         line("parameters", lambda evaluation, _: f"{evaluation['model']['params']:,}"),
         line(
@@ -70,29 +72,7 @@ def _summary(collected):
         ),
         line("hardware", lambda _, summary: str(summary.get("hardware", "–"))),
     ]  # fmt: skip
-    return words.table("Side by side", ("", *(each.name for each in collected)), rows)
-
-
-def _reported(reported):
-    if reported["value"] is None:
-        return "–"
-    return f"{reported['value']:.2f}" + (" (F1)" if "F1" in reported["metric"] else "")
-
-
-def _tests(compared):
-    rows = [
-        (
-            f"{each['first']} – {each['second']}",
-            f"{100 * each['difference']:+.2f}",
-            f"{each['only_first']:,}",
-            f"{each['only_second']:,}",
-            tables.p_value(each["p"]),
-            tables.p_value(each["p_holm"]),
-        )
-        for each in compared["mcnemar"]
-    ]
-    columns = ("pair", "difference", "only first right", "only second right", "p", "p (Holm)")
-    return words.table("McNemar's test", columns, rows)
+    return tables.Table("Side by side", ("", *(each.name for each in collected)), rows)
 
 
 def config_difference(configs):
@@ -107,4 +87,4 @@ def config_difference(configs):
         for name in affecting[0]
         if any(each[name] != affecting[0][name] for each in affecting)
     ]
-    return words.table("Configs", ("field", *configs), rows, range(len(configs) + 1))
+    return tables.Table("Configs", ("field", *configs), rows, range(len(configs) + 1))

@@ -26,13 +26,12 @@ DARK_PAGE = (
 )
 
 
-def render(collected, images=IMAGES, now=None):
+def render(collected, images=IMAGES):
     """Render the HTML of a report.
 
     Args:
         collected: list of collect.Collected, at least one.
         images: how many are embedded at most, of all runs together.
-        now: datetime.datetime that the page names; None for the present.
     Returns:
         bytes, UTF-8.
     """
@@ -44,7 +43,6 @@ def render(collected, images=IMAGES, now=None):
     compared = comparing.of_runs(collected, specifications) if len(collected) > 1 else None
     scripts = [_script(vega.library()), _script(_text("page.js"))]
     names = [each.name for each in collected]
-    now = now or datetime.datetime.now()
     html = _environment().get_template("page.html").render(
         policy=_policy(scripts),
         style=Markup(_style()),
@@ -61,7 +59,7 @@ def render(collected, images=IMAGES, now=None):
         },
         comparison=compared,
         version=cifar_jax.__version__,
-        written=f"{now:%d %B %Y, %H:%M}",
+        written=f"{datetime.datetime.now():%d %B %Y, %H:%M}",
     )  # fmt: skip
     return html.encode("utf-8", "replace")  # a folder's name may hold bytes that are no text
 

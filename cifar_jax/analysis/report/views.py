@@ -3,9 +3,10 @@
 import numpy as np
 
 from cifar_jax.analysis import overlays
-from cifar_jax.analysis.charts import vega
+from cifar_jax.analysis.charts import dots, scores, training, vega
+from cifar_jax.analysis.charts import evaluation as charts
 from cifar_jax.analysis.gradcam import normalized, resized
-from cifar_jax.analysis.report import charts, pictures, run_tables, words
+from cifar_jax.analysis.report import pictures, words
 from cifar_jax.console import tables
 
 
@@ -24,9 +25,15 @@ def of_run(each, name, shots, specifications):
     names = evaluation["dataset"]["class_names"]
     selected_on = "test" if evaluation["config"]["selection"] == "test" else "validation"
     chosen = (evaluation["checkpoint"], evaluation["step"])
-    drawn, of_points = charts.curves(each.rows, chosen, selected_on)
-    drawn |= charts.of_evaluation(evaluation)
-    specifications |= {f"{name}-{key}": value for key, value in drawn.items()}
+    drawn, of_points = training.of_page(each.rows, chosen, selected_on)
+    diagram, counts = charts.calibration(evaluation["calibration"])
+    drawn |= {
+        "confusion": charts.confusion(evaluation["confusion"], names),
+        "classes": charts.classes(evaluation["per_class"], evaluation["accuracy"]),
+        "calibration": diagram,
+        "counts": counts,
+    }
+    specifications |= {f"{name}-{key}": vega.specify(chart) for key, chart in drawn.items()}
     low, high = (100 * end for end in evaluation["accuracy_interval"])
     right = [shot.right for shot in shots]
     hits = sum(evaluation["confusion"][i][i] for i in range(len(names)))
@@ -41,7 +48,7 @@ def of_run(each, name, shots, specifications):
         "width": f"{high - low:.3f}",
         "interval": f"{low:.2f} to {high:.2f}",
         "tiles": tiles(evaluation, summary),
-        "reported": run_tables.reported(evaluation),
+        "reported": words.reported(evaluation),
         "has_reported": evaluation["config"]["reported"]["value"] is not None,
         "remarks": evaluation["config"]["reported"]["remarks"],
         "curves": bool(drawn.get("loss")),
@@ -56,15 +63,15 @@ def of_run(each, name, shots, specifications):
             }
             for pair in evaluation["confused_pairs"]
         ],
-        **run_tables.matrix(evaluation["confusion"], names),
-        "classes": run_tables.classes(evaluation["per_class"]),
+        **words.matrix(evaluation["confusion"], names),
+        "classes": tables.of_classes(evaluation["per_class"], "Classes, in per cent", digits=2),
         "calibration_facts": [
             ("Calibration error", tables.percent(evaluation["calibration"]["error"])),
             ("Mean confidence", tables.percent(evaluation["calibration"]["confidence"])),
             ("Accuracy", tables.percent(evaluation["accuracy"])),
             ("Cross entropy", f"{evaluation['loss']:.4f} nats"),
         ],
-        "bins": run_tables.bins(evaluation["calibration"]),
+        "bins": tables.of_bins(evaluation["calibration"]),
         "class_names": names,
         "many": len(names) > tables.FEW_CLASSES,
         "shots": [shot_view(shot, names) for shot in shots],
@@ -85,7 +92,7 @@ def of_run(each, name, shots, specifications):
         "unreadable": each.unreadable,
         "config": words.config_table(evaluation["config"]),
         "environment": environment(each),
-        "versions": run_tables.versions(each),
+        "versions": words.versions(each),
     }
 
 
@@ -167,7 +174,7 @@ def gradcam(cam, names):
 
 def detection(place, results, name, specifications):
     """Return the view of the results of an ood.json; its charts are put into `specifications`."""
-    specifications[name] = charts.detection(results)
+    specifications[name] = vega.specify(dots.detection(results))
     rows = [
         (
             row["set"],
@@ -187,7 +194,7 @@ def detection(place, results, name, specifications):
             {"name": each, "colour": vega.colour(i), "marker": vega.shape(i)[1]}
             for i, each in enumerate(results["sets"])
         ],
-        "table": words.table("Out-of-distribution detection", columns, rows, (0, 1)),
+        "table": tables.Table("Out-of-distribution detection", columns, rows, (0, 1)),
         "histograms": detection_histograms(results, name, specifications),
         "remark": results["reported"]["remark"],
     }
@@ -202,7 +209,8 @@ def detection_histograms(results, name, specifications):
         if not about["layer"]:
             continue
         chart = f"{name}-histogram-{i}"
-        specifications[chart] = charts.histogram(each, row["threshold"], about["title"])
+        drawn = scores.histogram(each, row["threshold"], about["title"])
+        specifications[chart] = vega.specify(drawn)
         right = tables.percent(row["accuracy"], 1)
         shown.append({"chart": chart, "title": f"{each['set']}: {right} right"})
     return shown
