@@ -12,6 +12,7 @@ import os
 import pathlib
 import runpy
 import sys
+from unittest import mock
 
 from command_line import QUICK, ROOT
 from xla import quick_flags
@@ -169,7 +170,14 @@ def a_sweep(folder):
     """Three runs and five of padding: the rows of the table."""
     cells = sweep.grid({"optimizer.learning_rate": [0.001, 0.003, 0.01]})
     given = sweep.Sweep(quick_config(small_net.NAME), cells, "lr_0.001")
-    return driver.train_sweep(given, 1, folder / "sweep", console=Console(file=io.StringIO()))
+    with no_figures():
+        return driver.train_sweep(given, 1, folder / "sweep", console=Console(file=io.StringIO()))
+
+
+def no_figures():
+    """Matplotlib takes longer than all the rest."""
+    nothing = dict.fromkeys(("write", "bars"), lambda *_: None)
+    return mock.patch.multiple(driver.figures, **nothing)
 
 
 def scaling(name, *arguments):

@@ -6,10 +6,10 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 
+import forked
 import jax
 import numpy as np
 import pytest
@@ -184,21 +184,19 @@ def test_little_memory_splits_the_group_and_says_so(sweep, tmp_path, monkeypatch
 
 
 def sweep_command(workdir, *arguments):
-    start = (sys.executable, "-m", "cifar_jax.sweep", "--config", "configs/sweeps/quickstart.py")
+    start = (sys.executable, "-m", "cifar_jax.sweep", "--config", "tests/small_sweep.py")
     return [*start, "--workdir", str(workdir), *arguments]
 
 
 @pytest.mark.thorough
-def test_several_devices_share_out_the_runs(tmp_path):
+def test_several_devices_share_out_the_runs(tmp_path, small_nets, no_figures):
     """Three runs and one of padding on two devices; Ctrl-C; the rest on one device."""
     # Without momentum, as what two programs round otherwise grows less.
     arguments = ("--config.total_epochs=2", "--config.log_every_steps=10")
     arguments += ("--config.optimizer.momentum=0",)
-    process = subprocess.Popen(
-        sweep_command(tmp_path / "two", *arguments),
-        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=os.environ | devices(2),
-    )  # fmt: skip
+    process = forked.Process(
+        sweep_command(tmp_path / "two", *arguments), ROOT, os.environ | devices(2)
+    )
     limit = time.monotonic() + 200
     metrics = tmp_path / "two/metrics/0.jsonl"
     while not (metrics.exists() and metrics.read_text()) and process.poll() is None:
