@@ -190,7 +190,7 @@ def test_a_folder_of_before_contents_were_kept_is_compared_by_name(fine_tuning):
 
 
 @pytest.mark.thorough
-def test_a_sweep_goes_on_without_its_file(fine_tuning):
+def test_a_sweep_goes_on_without_its_file(fine_tuning, no_figures):
     folder, config = fine_tuning
     rates = {"low": {"optimizer.learning_rate": 0.001}, "high": {"optimizer.learning_rate": 0.01}}
 

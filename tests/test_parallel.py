@@ -128,7 +128,7 @@ def test_the_runs_of_a_sweep_send_nothing(found):
 
 
 @pytest.mark.thorough
-def test_the_runs_of_a_sweep_are_those_of_one_device(all_found, small_config, tmp_path):
+def test_the_runs_of_a_sweep_are_those_of_one_device(all_found, small_config, tmp_path, no_figures):
     cells = grid({"optimizer.learning_rate": [0.001, 0.003, 0.01]})
     given, console = Sweep(small_config, cells, "lr_0.001"), Console(file=io.StringIO())
     rows = driver.train_sweep(given, 1, tmp_path / "sweep", console=console)

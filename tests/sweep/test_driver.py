@@ -34,13 +34,6 @@ def sweep(small_config):
     return Sweep(small_config, grid({"optimizer.learning_rate": list(RATES)}), baseline="lr_0.01")
 
 
-@pytest.fixture
-def no_figures(monkeypatch):
-    """Matplotlib takes longer than a sweep of so few steps."""
-    monkeypatch.setattr(driver.figures, "write", lambda *_: None)
-    monkeypatch.setattr(driver.figures, "bars", lambda *_: None)
-
-
 def run(sweep, folder, count=2, **options):
     """Trains within this process; returns the rows and what the user saw."""
     text = io.StringIO()
@@ -132,7 +125,7 @@ def test_interrupted_and_resumed_is_uninterrupted(sweep, tmp_path, monkeypatch, 
 
 
 @pytest.mark.thorough
-def test_runs_that_diverge_or_stop_early_leave_the_others_alone(sweep, tmp_path):
+def test_runs_that_diverge_or_stop_early_leave_the_others_alone(sweep, tmp_path, no_figures):
     """And a sweep of two structures has two groups; without a validation set there is no best."""
     sweep.base.update(selection="last")
     sweep.base.dataset.validation_fraction = 0.0
