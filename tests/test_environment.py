@@ -16,7 +16,7 @@ import warnings
 import jax
 import pytest
 import small_net
-from command_line import ROOT, SMALL, command
+from command_line import ROOT, SMALL, run_main
 from jax_variables import VARIABLES
 from nobody import NUMBER, run_as_nobody
 from PIL import Image
@@ -289,7 +289,7 @@ def test_so_it_does_in_every_form(small_config, tmp_path, change):
 
 
 @pytest.mark.thorough
-def test_a_process_with_unusual_settings_gets_the_same_bits(workdir, tmp_path):
+def test_a_process_with_unusual_settings_gets_the_same_bits(workdir, tmp_path, small_nets):
     """Whose other threads have them, too, as those that read streamed images."""
     config = json.loads((workdir / "summary.json").read_text())["config"]
     config["dataset"]["residency"], config["model"]["name"] = "stream", small_net.NAME
@@ -301,21 +301,13 @@ sys.path.append(TESTS)
 import small_net
 config = json.load(open("config.json"))
 with small_net.registered():
-    print(train.train_and_evaluate(config, NAME)["params_sha256"])
+    print(train.train_and_evaluate(config, "unusual")["params_sha256"])
 """
-    found = [
-        run_python(
-            code.replace("NAME", repr(name)).replace("TESTS", repr(str(ROOT / "tests"))),
-            cwd=tmp_path,
-            **variables,
-        )
-        for name, variables in {
-            "usual": {},
-            "unusual": VARIABLES["x64"] | VARIABLES["promotion"] | VARIABLES["debug"],
-        }.items()
-    ]
-    assert [each.returncode for each in found] == [0] * 2, [each.stderr for each in found]
-    assert len({each.stdout.splitlines()[-1] for each in found}) == 1
+    variables = VARIABLES["x64"] | VARIABLES["promotion"] | VARIABLES["debug"]
+    done = run_python(code.replace("TESTS", repr(str(ROOT / "tests"))), cwd=tmp_path, **variables)
+    assert done.returncode == 0, done.stderr
+    usual = train.train_and_evaluate(config, tmp_path / "usual", quiet())
+    assert done.stdout.splitlines()[-1] == usual["params_sha256"]
 
 
 def test_a_sweep_sets_them_aside_too(quick_config, monkeypatch):
@@ -341,10 +333,7 @@ def test_commands_have_the_same_bits_whatever_the_variables(tmp_path, form):
             "--config.tensorboard=false",
             f"--config.steps_per_call={form}",
         )
-        done = subprocess.run(
-            command(tmp_path / name, *overrides, config=SMALL),
-            cwd=ROOT, env=os.environ | variables, capture_output=True, text=True,
-        )  # fmt: skip
+        done = run_main(tmp_path / name, *overrides, config=SMALL, **variables)
         assert done.returncode == 0, done.stderr
         heeded = name in ("usual", "logs")
         assert heeded or (done.stderr.startswith("not heeded: ") and done.stderr.count("\n") == 1)
