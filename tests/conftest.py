@@ -98,6 +98,15 @@ def small_config(quick_config, small_nets):
     return quick_config
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Of a sweep: Matplotlib takes longer than one of a few steps."""
+    from cifar_jax.sweep import driver
+
+    monkeypatch.setattr(driver.figures, "write", lambda *_: None)
+    monkeypatch.setattr(driver.figures, "bars", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory):
     """(name, make) -> a folder that the first process to ask for it makes, by make(folder), for the whole session."""

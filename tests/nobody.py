@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import forked
 import pytest
 from command_line import ROOT
 from xla import quick_flags
@@ -13,7 +14,7 @@ from xla import quick_flags
 NUMBER = 12345
 
 
-def run_as_nobody(name, *arguments, cwd, temporary, **environment):
+def run_as_nobody(name, *arguments, cwd, temporary, fork=True, **environment):
     """Runs `python -m cifar_jax.NAME ARGUMENTS` with nothing in the environment but what is given.
 
     What belongs to the user of the tests belongs to that one, who is not root, too.
@@ -23,6 +24,7 @@ def run_as_nobody(name, *arguments, cwd, temporary, **environment):
     Args:
         cwd: folder.
         temporary: folder for temporary files.
+        fork: of a process that has imported what tests/forked.py says, with the home of the tests.
     Returns:
         CompletedProcess with text output.
     """
@@ -30,13 +32,12 @@ def run_as_nobody(name, *arguments, cwd, temporary, **environment):
         pytest.skip("user namespaces are not to be had here")
     given = {"PATH": os.environ["PATH"], "PYTHONPATH": ROOT, "TMPDIR": temporary}
     given |= {"CIFAR_JAX_TUNING": "off", "XLA_FLAGS": quick_flags(0)} | environment
+    given = {name: str(value) for name, value in given.items()}
+    command = [sys.executable, "-m", f"cifar_jax.{name}", *map(str, arguments)]
+    if fork:
+        return forked.run(command, cwd, given, user=NUMBER)
     return subprocess.run(
-        [*UNSHARE, sys.executable, "-m", f"cifar_jax.{name}", *map(str, arguments)],
-        cwd=cwd,
-        env={name: str(value) for name, value in given.items()},
-        capture_output=True,
-        text=True,
-        timeout=300,
+        [*UNSHARE, *command], cwd=cwd, env=given, capture_output=True, text=True, timeout=300
     )
 
 

@@ -2,9 +2,11 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import time
 
+import forked
 import jax
 import numpy as np
 from command_line import ROOT, command
@@ -48,7 +50,12 @@ def assert_same(ours, theirs):
 
 
 def start(workdir, *overrides):
-    """The main job on its way: a subprocess.Popen."""
+    """The main job on its way: a forked.Process."""
+    return forked.Process(command(workdir, *overrides), ROOT, os.environ)
+
+
+def start_anew(workdir, *overrides):
+    """The same from Python's start on: a subprocess.Popen."""
     return subprocess.Popen(
         command(workdir, *overrides),
         cwd=ROOT,

@@ -1,6 +1,7 @@
 """The environment is not taken for granted: no home, a home that can't be written, JAX's variables."""
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -15,7 +16,7 @@ import warnings
 import jax
 import pytest
 import small_net
-from command_line import ROOT, SMALL, command
+from command_line import ROOT, SMALL, run_main
 from jax_variables import VARIABLES
 from nobody import NUMBER, run_as_nobody
 from PIL import Image
@@ -285,7 +286,7 @@ def test_so_it_does_with_streamed_images(small_config, tmp_path):
 
 
 @pytest.mark.thorough
-def test_a_process_with_unusual_settings_gets_the_same_bits(workdir, tmp_path):
+def test_a_process_with_unusual_settings_gets_the_same_bits(workdir, tmp_path, small_nets):
     """Whose other threads have them, too, as those that read streamed images."""
     config = json.loads((workdir / "summary.json").read_text())["config"]
     config["dataset"]["residency"], config["model"]["name"] = "stream", small_net.NAME
@@ -297,21 +298,13 @@ sys.path.append(TESTS)
 import small_net
 config = json.load(open("config.json"))
 with small_net.registered():
-    print(train.train_and_evaluate(config, NAME)["params_sha256"])
+    print(train.train_and_evaluate(config, "unusual")["params_sha256"])
 """
-    processes = [
-        run_python(
-            code.replace("NAME", repr(name)).replace("TESTS", repr(str(ROOT / "tests"))),
-            cwd=tmp_path,
-            **variables,
-        )
-        for name, variables in {
-            "usual": {},
-            "unusual": VARIABLES["x64"] | VARIABLES["promotion"] | VARIABLES["debug"],
-        }.items()
-    ]
-    assert [each.returncode for each in processes] == [0] * 2, [each.stderr for each in processes]
-    assert len({each.stdout.splitlines()[-1] for each in processes}) == 1
+    variables = VARIABLES["x64"] | VARIABLES["promotion"] | VARIABLES["debug"]
+    done = run_python(code.replace("TESTS", repr(str(ROOT / "tests"))), cwd=tmp_path, **variables)
+    assert done.returncode == 0, done.stderr
+    usual = train.train_and_evaluate(config, tmp_path / "usual", quiet())
+    assert done.stdout.splitlines()[-1] == usual["params_sha256"]
 
 
 def test_a_sweep_sets_them_aside_too(quick_config, monkeypatch):
@@ -332,10 +325,7 @@ def test_a_sweep_sets_them_aside_too(quick_config, monkeypatch):
 def test_commands_have_the_same_bits_whatever_the_variables(tmp_path):
     def digest(name, variables):
         overrides = "--config.total_epochs=1", "--config.tensorboard=false"
-        done = subprocess.run(
-            command(tmp_path / name, *overrides, config=SMALL),
-            cwd=ROOT, env=os.environ | variables, capture_output=True, text=True,
-        )  # fmt: skip
+        done = run_main(tmp_path / name, *overrides, config=SMALL, **variables)
         assert done.returncode == 0, done.stderr
         heeded = name in ("usual", "logs")
         assert heeded or (done.stderr.startswith("not heeded: ") and done.stderr.count("\n") == 1)
@@ -502,22 +492,41 @@ def test_a_folder_of_programs_that_can_not_be_written_costs_one_line(tmp_path, c
             jax.config.update(name, value)
 
 
+@contextlib.contextmanager
+def read_only(folder):
+    """Within, nobody but root can write to the folder; what lies in it is as before at the end."""
+    paths = (folder, *folder.rglob("*"))
+    before = {path: path.stat().st_mtime_ns for path in paths}
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        yield
+        assert {path: path.stat().st_mtime_ns for path in (folder, *folder.rglob("*"))} == before
+    finally:
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("environment", [{}, {"HOME": "/proc"}], ids=["no HOME", "a closed HOME"])
 def test_every_command_works_without_a_home(tmp_path, environment, workdir):
-    """As in a container with --user 12345. A closed home is met as none is, so three commands are enough."""
+    """As in a container with --user 12345. A closed home is met as none is, so three commands are enough.
+
+    Those that ask a run leave it alone: its folder can't be written to, and results go elsewhere. The main job imports
+    all that the others' forks have, and so is a process of its own from the start.
+    """
     temporary, here = tmp_path / "tmp", tmp_path / "here"
     temporary.mkdir()
     here.mkdir()
-    shutil.copytree(workdir, here / "run")
+    run = shutil.copytree(workdir, here / "run", ignore=shutil.ignore_patterns("evaluation"))
     Image.new("RGB", (32, 32), "red").save(here / "cat.png")
     quick = ("--config.total_epochs=1", "--config.log_every_steps=10", "--config.batch_size=256")
     lines = {
         "main": ("--config", ROOT / SMALL, "--workdir", "new", *quick),
         "sweep": ("--config", ROOT / "tests/small_sweep.py", "--workdir", "sweep", *quick[:2]),
-        "evaluate": ("--workdir", "run", "--no-speed"),
-        "gradcam": ("--workdir", "run", "--count", "2"),
-        "ood": ("--workdir", "run", "--ood", "noise", "--count", "20"),
+        "evaluate": ("--workdir", "run", "--no-speed", "--out", "evaluation"),
+        "gradcam": ("--workdir", "run", "--count", "2", "--out", "gradcam"),
+        "ood": ("--workdir", "run", "--ood", "noise", "--count", "20", "--out", "ood"),
         "report": ("run", "--out", "report.html"),
         "predict": ("--workdir", "run", "cat.png"),
         "export": ("--workdir", "run", "--out", "model.jaxexport", "--platforms", "cpu"),
@@ -527,12 +536,18 @@ def test_every_command_works_without_a_home(tmp_path, environment, workdir):
         "reproduce": ("--list",),
     }  # fmt: skip
     assert {name.partition(".")[0] for name in COMMANDS} - {"data"} == lines.keys()
-    for name in ("main", "evaluate", "summary") if environment else lines:
-        arguments = lines[name]
-        done = run_as_nobody(name, *arguments, cwd=here, temporary=temporary, **environment)
-        assert done.returncode == 0, (name, done.stderr)
-        assert done.stderr.count("\n") == 1 and "caches are in" in done.stderr, (name, done.stderr)
-        assert "no TensorBoard events" not in done.stdout, done.stdout
+    as_nobody = functools.partial(run_as_nobody, cwd=here, temporary=temporary, **environment)
+    with read_only(run):
+        for name in ("main", "evaluate", "summary") if environment else lines:
+            done = as_nobody(name, *lines[name], fork=name != "main")
+            assert done.returncode == 0, (name, done.stderr)
+            assert done.stderr.count("\n") == 1 and "caches are in" in done.stderr, (
+                name,
+                done.stderr,
+            )
+            assert "no TensorBoard events" not in done.stdout, done.stdout
+        done = as_nobody("evaluate", "--workdir", "run")
+        assert done.returncode == 2 and "choose another --out" in done.stderr
     (folder,) = temporary.iterdir()
     assert folder.name == f"cifar_jax_{NUMBER}" and folder.stat().st_mode & 0o777 == 0o700
     assert list((here / "new" / "tensorboard").glob("events.*"))

@@ -128,7 +128,7 @@ def test_the_runs_of_a_sweep_send_nothing(outcomes):
 
 
 @pytest.mark.thorough
-def test_the_runs_of_a_sweep_are_those_of_one_device(all_found, small_config, tmp_path):
+def test_the_runs_of_a_sweep_are_those_of_one_device(all_found, small_config, tmp_path, no_figures):
     cells = grid({"optimizer.learning_rate": [0.001, 0.003, 0.01]})
     given, console = Sweep(small_config, cells, "lr_0.001"), Console(file=io.StringIO())
     rows = driver.train_sweep(given, 1, tmp_path / "sweep", console=console)
@@ -137,8 +137,7 @@ def test_the_runs_of_a_sweep_are_those_of_one_device(all_found, small_config, tm
         assert ours["selected_test_loss"] == pytest.approx(theirs["selected_test_loss"], rel=1e-3)
 
 
-@pytest.mark.parametrize("unroll", [False, True], ids=["scan", "unrolled"])
-def test_parts_add_up_to_the_batch(unroll):
+def test_parts_add_up_to_the_batch():
     """Loss, logits in order and gradient; statistics and keys pass from part to part."""
 
     def loss_of(params, stats, images, targets, key):
@@ -152,7 +151,7 @@ def test_parts_add_up_to_the_batch(unroll):
     )
     batch = (params, np.float32(0), images, targets, jax.random.PRNGKey(0))
     whole = gradients.at_once(loss_of)(*batch)
-    parts = jax.jit(gradients.in_parts(gradients.at_once(loss_of), 3, unroll))(*batch)
+    parts = jax.jit(gradients.in_parts(gradients.at_once(loss_of), 3))(*batch)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), parts, whole)
 
 

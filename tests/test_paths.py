@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from command_line import QUICK, ROOT
+import small_net
+from command_line import QUICK, ROOT, SMALL
 from fuzzing import check
 from PIL import Image
 from sandbox import Sandbox
@@ -303,22 +304,16 @@ def test_every_command_refuses_urls_at_the_door(sandbox, arguments):
 
 
 @pytest.mark.thorough
-def test_every_command_in_a_folder_with_a_pattern_for_a_name(sandbox):
+def test_every_command_in_a_folder_with_a_pattern_for_a_name(sandbox, small_nets):
     vega.library()  # its V8 reserves more addresses than the sandbox lets a command take
     folder = sandbox.here / "it's [1] {a,b}*? 100%20#"
     folder.mkdir()
     Image.new("RGB", (40, 30)).save(folder / "cat.png")
     run, cat = folder / "run", folder / "cat.png"
-    train = ("--config", ROOT / "configs/quickstart.py", "--workdir", run, *QUICK)
-    sweep = (
-        "--config",
-        ROOT / "configs/sweeps/quickstart.py",
-        "--workdir",
-        folder / "sweep",
-        "--runs",
-        "1",
-        *QUICK,
-    )
+    quick = (*QUICK, "--config.total_epochs=1")
+    train = ("--config", ROOT / SMALL, "--workdir", run, *quick)
+    config = ROOT / "tests/small_sweep.py"
+    sweep = ("--config", config, "--workdir", folder / "sweep", "--runs", "1", *quick)
     for arguments in (
         ("main", *train),
         ("main", *train),
@@ -330,8 +325,8 @@ def test_every_command_in_a_folder_with_a_pattern_for_a_name(sandbox):
         ("report", run, "--out", folder / "r.html"),
         ("export", "--workdir", run, "--out", folder / "m", "--platforms", "cpu"),
         ("weights", "--workdir", run, "--target", folder / "w.npz"),
-        ("weights", "--model", "basic_net", "--source", folder / "w.npz", "--target", folder / "w.safetensors"),
-        ("main", *train[:3], folder / "tuned", *QUICK, f"--config.model.weights={folder}/w.npz"),
+        ("weights", "--model", small_net.NAME, "--source", folder / "w.npz", "--target", folder / "w.safetensors"),
+        ("main", *train[:3], folder / "tuned", *quick, f"--config.model.weights={folder}/w.npz"),
         ("sweep.__main__", *sweep),
         ("sweep.__main__", *sweep),
     ):  # fmt: skip

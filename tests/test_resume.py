@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from command_line import MIRRORED, QUICK, SMALL, run_main
 from outcomes import assert_same, outcome, start, wait_for_metrics
-from processes import devices
+from processes import QUICK_XLA, devices
 
 LONG = (*QUICK, "--config.total_epochs=12", "--config.log_every_steps=3")
 
@@ -72,8 +72,8 @@ def test_signal_saves_and_the_rest_is_the_same(tmp_path, uninterrupted, number, 
 
 @pytest.mark.thorough
 def test_eight_devices_train_the_same_and_their_checkpoint_opens_on_one(tmp_path):
-    workdir = tmp_path / "run"
-    assert run_main(workdir, *QUICK, config=SMALL, **devices(8)).returncode == 0
+    workdir, quick = tmp_path / "run", {"XLA_FLAGS": QUICK_XLA}
+    assert run_main(workdir, *QUICK, config=SMALL, **quick, **devices(8)).returncode == 0
     summary = json.loads((workdir / "summary.json").read_text())
     assert "as 8 devices" in summary["hardware"]
     done = run_main(
@@ -85,7 +85,7 @@ def test_eight_devices_train_the_same_and_their_checkpoint_opens_on_one(tmp_path
     assert "devices" not in again["hardware"]
 
     alone = tmp_path / "alone"
-    assert run_main(alone, *QUICK, config=SMALL).returncode == 0
+    assert run_main(alone, *QUICK, config=SMALL, **quick).returncode == 0
     one, many = (
         [
             row["loss"]
@@ -120,6 +120,7 @@ def test_eight_devices_do_everything_as_one(tmp_path):
     )
     losses = []
     for name, environment in (("one", {}), ("eight", devices(8))):
+        environment |= {"XLA_FLAGS": QUICK_XLA}
         done = run_main(tmp_path / name, *options, config=SMALL, **environment)
         assert done.returncode == 0, done.stderr
         rows = map(json.loads, (tmp_path / name / "metrics.jsonl").open())

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import forked
 import jax
 import numpy as np
 import pytest
@@ -63,13 +64,10 @@ def start(workdir, count, told=by_flags):
     for process in range(count):
         arguments, environment = told(count, process, port)
         processes.append(
-            subprocess.Popen(
+            forked.Process(
                 command(workdir, *OPTIONS, *arguments, config=SMALL),
-                cwd=ROOT,
-                env=os.environ | {"XLA_FLAGS": QUICK_XLA} | environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
+                ROOT,
+                os.environ | {"XLA_FLAGS": QUICK_XLA} | environment,
             )
         )
     return processes

@@ -3,9 +3,9 @@
 import csv
 import os
 import pathlib
-import subprocess
 import sys
 
+import forked
 import pytest
 from command_line import ROOT, free_port
 from processes import QUICK_XLA, devices, finish
@@ -17,13 +17,10 @@ SWEEP = (
 
 
 def start(workdir, *arguments, **environment):
-    return subprocess.Popen(
+    return forked.Process(
         [sys.executable, "-m", "cifar_jax.sweep", *SWEEP, "--workdir", str(workdir), *arguments],
-        cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": QUICK_XLA} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        ROOT,
+        os.environ | {"XLA_FLAGS": QUICK_XLA} | environment,
     )
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 from command_line import QUICK, ROOT, command, run_main
 from damages import arrays_of, clock_set_back, mount, truncate, unmount
-from outcomes import assert_same, outcome, start
+from outcomes import assert_same, outcome, start, start_anew
 from small_archives import Archives
 
 SHORT = (*QUICK, "--config.total_epochs=3")
@@ -156,7 +156,7 @@ INTERRUPTED = "interrupted; the same command goes on from the last checkpoint, i
 )
 def test_a_signal_while_jax_is_imported_is_one_line(tmp_path, number, code):
     """An exception would crash it within the start of jaxlib."""
-    process, limit = start(tmp_path / "run", *SHORT), time.monotonic() + 120
+    process, limit = start_anew(tmp_path / "run", *SHORT), time.monotonic() + 120
     maps = pathlib.Path(f"/proc/{process.pid}/maps")
     while "jaxlib" not in maps.read_text():
         assert process.poll() is None and time.monotonic() < limit

@@ -202,7 +202,8 @@ def test_training_in_bfloat16(name):
         assert np.linalg.norm(ours - exact) <= tolerance * np.linalg.norm(exact)
 
 
-SIDE_BY_SIDE = ["basic_net", "resnet18_dw", "big_net", "resnext29_2x64d", "airbench_net"]
+# Depthwise convolutions beside each other: test_formulations.py and test_depthwise_kernel.py.
+SIDE_BY_SIDE = ["basic_net", "big_net", "resnext29_2x64d", "airbench_net"]
 
 
 @pytest.mark.thorough

@@ -32,15 +32,16 @@ FIRST = ["basic_net", "big_net", "resnet10", "mobilenet_v2", "googlenet"]  # of 
 
 @pytest.mark.parametrize("name", tiered(models.names(), FIRST))
 def test_there_and_back_under_every_convention(name):
-    numbers = itertools.count()  # Quicker than drawing the hundred million numbers of vgg16.
+    tree = cases.shapes(cases.Case(name))
+    numbers = itertools.count()
     variables = jax.tree.map(
         lambda leaf: np.arange(leaf.size, dtype=np.float32).reshape(leaf.shape) + next(numbers),
-        registry.shapes(name),
+        tree,
     )
     for convention in (*models.REGISTRY[name].torch_names, torch_weights.OURS):
         state_dict = models.to_torch(name, variables, convention.name)
         assert len(state_dict) == len(jax.tree.leaves(variables)), "two leaves with one name"
-        assert_same(models.from_torch(name, state_dict), variables)
+        assert_same(torch_weights.carry(name, tree, state_dict), variables)
 
 
 @pytest.mark.parametrize(

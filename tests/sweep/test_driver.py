@@ -6,10 +6,10 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 
+import forked
 import jax
 import numpy as np
 import pytest
@@ -32,13 +32,6 @@ def sweep(small_config):
     """Two rates; one epoch is 20 steps of 64 images."""
     small_config.optimizer.name, small_config.optimizer.momentum = "sgd", 0.9
     return Sweep(small_config, grid({"optimizer.learning_rate": list(RATES)}), baseline="lr_0.01")
-
-
-@pytest.fixture
-def no_figures(monkeypatch):
-    """Matplotlib takes longer than a sweep of so few steps."""
-    monkeypatch.setattr(driver.figures, "write", lambda *_: None)
-    monkeypatch.setattr(driver.figures, "bars", lambda *_: None)
 
 
 def run(sweep, folder, count=2, **options):
@@ -132,7 +125,7 @@ def test_interrupted_and_resumed_is_uninterrupted(sweep, tmp_path, monkeypatch, 
 
 
 @pytest.mark.thorough
-def test_runs_that_diverge_or_stop_early_leave_the_others_alone(sweep, tmp_path):
+def test_runs_that_diverge_or_stop_early_leave_the_others_alone(sweep, tmp_path, no_figures):
     """And a sweep of two structures has two groups; without a validation set there is no best."""
     sweep.base.update(selection="last")
     sweep.base.dataset.validation_fraction = 0.0
@@ -184,21 +177,19 @@ def test_little_memory_splits_the_group_and_says_so(sweep, tmp_path, monkeypatch
 
 
 def sweep_command(workdir, *arguments):
-    start = (sys.executable, "-m", "cifar_jax.sweep", "--config", "configs/sweeps/quickstart.py")
+    start = (sys.executable, "-m", "cifar_jax.sweep", "--config", "tests/small_sweep.py")
     return [*start, "--workdir", str(workdir), *arguments]
 
 
 @pytest.mark.thorough
-def test_several_devices_share_out_the_runs(tmp_path):
+def test_several_devices_share_out_the_runs(tmp_path, small_nets, no_figures):
     """Three runs and one of padding on two devices; Ctrl-C; the rest on one device."""
     # Without momentum, as what two programs round otherwise grows less.
     arguments = ("--config.total_epochs=2", "--config.log_every_steps=10")
     arguments += ("--config.optimizer.momentum=0",)
-    process = subprocess.Popen(
-        sweep_command(tmp_path / "two", *arguments),
-        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=os.environ | devices(2),
-    )  # fmt: skip
+    process = forked.Process(
+        sweep_command(tmp_path / "two", *arguments), ROOT, os.environ | devices(2)
+    )
     limit = time.monotonic() + 200
     metrics = tmp_path / "two/metrics/0.jsonl"
     while not (metrics.exists() and metrics.read_text()) and process.poll() is None:
