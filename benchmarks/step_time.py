@@ -3,6 +3,7 @@
     python benchmarks/step_time.py                                        # every report model, PyTorch eager
     python benchmarks/step_time.py --peer torch,torch_compile,torch_tuned
     python benchmarks/step_time.py --models basic_net:8,resnet18_dw:128 --rounds 3
+    git worktree add ../base 217357a && python benchmarks/step_time.py --peer base --base ../base
 
 The timer's rules. Timed is the whole step of a training that holds its data set in memory: choosing the batch by
 the epoch's permutation, uint8 to normalised float, forward, backward, optimizer, and sums of loss and accuracy that
@@ -18,6 +19,7 @@ ratio of the medians (below 1: ours is faster).
     torch          eager, channels_last, the system's allocator as it is, its own number of threads
     torch_compile  the same under torch.compile
     torch_tuned    eager, with huge pages and an allocator that keeps what is freed
+    base           ours of an earlier commit, in the folder --base
 
 GFLOP/s count 6 operations a multiply-add of the forward pass for a training step (forward, and two products
 backward), 2 for inference; the roof beside is a matrix product's on the same machine, measured with them. Appends
@@ -37,7 +39,7 @@ import roof
 import sides
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "step_time.jsonl"
-PEERS = ("torch", "torch_compile", "torch_tuned")
+PEERS = ("torch", "torch_compile", "torch_tuned", "base")
 KEEPS_MEMORY = ":".join(
     f"glibc.malloc.{name}"
     for name in ("hugetlb=1", "mmap_max=0", "trim_threshold=17179869184", "top_pad=268435456")
@@ -73,7 +75,7 @@ def environment(side):
     from cifar_jax.machine import huge_pages
 
     variables = dict(os.environ)
-    if side in ("ours", "roof"):
+    if side in ("ours", "roof", "base"):
         variables |= huge_pages.settings(variables, huge_pages.machine_has_use())
     if side == "torch_tuned":
         variables["GLIBC_TUNABLES"] = KEEPS_MEMORY
@@ -99,16 +101,19 @@ def work(side, dtype, model=None, batch_size=None, optimizer=None, seconds=None)
     }
 
 
-def in_process(*arguments):
-    """`work` in a process of its own; ends this one where that fails."""
-    command = [sys.executable, str(pathlib.Path(__file__)), "--worker", json.dumps(arguments)]
-    done = subprocess.run(command, env=environment(arguments[0]), capture_output=True, text=True)
+def in_process(side, *arguments, base=None):
+    """`work` in a process of its own, of the folder `base` by the script there; ends this one where that fails."""
+    root = pathlib.Path(base).resolve() if side == "base" else pathlib.Path(__file__).parent.parent
+    variables = environment(side) | {"PYTHONPATH": str(root)}
+    given = json.dumps(["ours" if side == "base" else side, *arguments])
+    command = [sys.executable, str(root / "benchmarks/step_time.py"), "--worker", given]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"{arguments} failed:\n{done.stderr}")
+        sys.exit(f"{side} {arguments} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(model, batch_size, optimizer, peers, rounds, seconds, dtype="float32"):
+def measure(model, batch_size, optimizer, peers, rounds, seconds, dtype="float32", base=None):
     """One row of the results: every side's times, its medians and the ratios to ours."""
     from cifar_jax.models import cost
 
@@ -116,7 +121,8 @@ def measure(model, batch_size, optimizer, peers, rounds, seconds, dtype="float32
     runs = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
-            runs[name].append(in_process(name, dtype, model, batch_size, optimizer, seconds))
+            timed = in_process(name, dtype, model, batch_size, optimizer, seconds, base=base)
+            runs[name].append(timed)
     row = {
         "date": datetime.date.today().isoformat(),
         "model": model,
@@ -163,9 +169,8 @@ def main():
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--models", default="all", help="name:batch,... or all")
-    parser.add_argument(
-        "--peer", default="torch", help="torch, torch_compile, torch_tuned; several with commas"
-    )
+    parser.add_argument("--peer", default="torch", help=f"{', '.join(PEERS)}; several with commas")
+    parser.add_argument("--base", metavar="FOLDER", help="of the peer `base`")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
     parser.add_argument("--seconds", type=float, default=5.0, help="timed in each process")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -176,6 +181,8 @@ def main():
     peers = tuple(options.peer.split(","))
     if unknown := set(peers) - set(PEERS):
         parser.error(f"no peer {', '.join(unknown)}; there are {', '.join(PEERS)}")
+    if ("base" in peers) != bool(options.base):
+        parser.error("the peer base is given with its folder, --base, and only so")
     todo = cases(options.models)
     roofs = in_process("roof", "float32")
     print(
@@ -184,7 +191,9 @@ def main():
         f"columns: ms a step of ours, {', '.join(peers)}; ours / each; images/s; GFLOP/s (of the roof); first step s"
     )
     for (model, batch_size), optimizer in todo.items():
-        row = measure(model, batch_size, optimizer, peers, options.rounds, options.seconds)
+        row = measure(
+            model, batch_size, optimizer, peers, options.rounds, options.seconds, base=options.base
+        )
         for what in ("train", "inference"):
             show(row, what, roofs)
         RESULTS.parent.mkdir(exist_ok=True)

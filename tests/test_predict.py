@@ -13,6 +13,7 @@ from PIL import Image
 from scipy import special
 
 from cifar_jax import data, predict, trained
+from cifar_jax.data import image_files
 from cifar_jax.errors import DataError, UserError
 from cifar_jax.trained import prediction
 
@@ -149,7 +150,7 @@ def test_what_can_not_be_read_is_a_line_and_the_others_are_done(call, run, pictu
 
 def test_what_was_left_out_is_one_short_line():
     kinds = {".txt": 5, ".mov": 4, "hidden": 3, f".{'x' * 90}": 2, ".a": 1, ".b": 1}
-    said = prediction.said_of(collections.Counter(kinds))
+    said = image_files.said_of(collections.Counter(kinds))
     assert said == f"16 left out (5 .txt, 4 .mov, 3 hidden, 2 .{'x' * 19}, 2 other)"
 
 

@@ -39,6 +39,8 @@ def _validation(config):
 
 def _companions(config):
     """Refuse values that mean nothing beside others."""
+    if (config.dataset.name == "folder") != bool(config.dataset.path):
+        yield "dataset.name=folder and dataset.path=PATH, the folder of class folders, go together"
     stopping, optimizer = config.early_stopping, config.optimizer
     if config.augment.flip_mode != "random" and not config.augment.flip:
         yield f"augment.flip_mode={config.augment.flip_mode} goes with augment.flip=true"

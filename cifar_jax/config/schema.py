@@ -65,7 +65,12 @@ SCHEMA = {
                              "another content makes another run, another name does not.", path=True),
     },
     "dataset": {
-        "name": Field("cifar10", "`digits` (embedded) or any TFDS set of fixed-size images with train and test."),
+        "name": Field("cifar10", "`digits` (embedded), `folder` (your own pictures, in dataset.path) or any TFDS set "
+                                 "of fixed-size images with train and test."),
+        "path": Field("", "folder: PATH/CLASS/picture.jpg, or PATH/train/CLASS/..., with PATH/val and PATH/test "
+                          "where they are there.", affects_result=False, path=True),
+        "max_unreadable": Field(0.01, "folder: the share of files that may be no pictures.", low=0, high=1,
+                                affects_result=False),
         "data_dir": Field("", "TFDS folder; empty = TFDS_DATA_DIR or ~/tensorflow_datasets.", affects_result=False,
                           path=True),
         "archive": Field("", "Official CIFAR archive or its extracted folder, to prepare the set from, once.",

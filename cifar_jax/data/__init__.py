@@ -7,17 +7,19 @@ train, validation = stratified_split(labels, 0.1, seed=0)
 
 from cifar_jax.data.dataset import Dataset, from_facts, stratified_split
 
-__all__ = ["Dataset", "from_facts", "load", "stratified_split"]
+__all__ = ["Dataset", "from_facts", "load", "of_config", "stratified_split"]
 
 
-def load(name, data_dir="", archive="", log=print, fingerprint="") -> Dataset:
+def load(
+    name, data_dir="", archive="", log=print, fingerprint="", path="", max_unreadable=0.01
+) -> Dataset:
     """Load a data set, preparing it first where it is not on disk.
 
     Looked for in this order: the cache of decoded arrays; the prepared TFDS set, which is decoded
     into a cache beside it; `archive`, from which the set is prepared; the network.
 
     Args:
-      name: "digits", or a TFDS set of fixed-size images: "cifar10", "svhn_cropped", "mnist", ...
+      name: "digits", "folder", or a TFDS set of fixed-size images: "cifar10", "svhn_cropped", "mnist", ...
         Grey images and other sizes are brought to [32, 32, 3].
       data_dir: the TFDS data folder; "" means the environment's TFDS_DATA_DIR, else
         ~/tensorflow_datasets. Where it cannot be written, $XDG_CACHE_HOME/cifar_jax/data (by
@@ -26,6 +28,7 @@ def load(name, data_dir="", archive="", log=print, fingerprint="") -> Dataset:
       log: called with one line for each thing that takes time or is out of the ordinary.
       fingerprint: of the set that a run was trained on, "" for none: it decides whether a set on disk is the
         run's, so `archive` is not looked at unless there is no set. Who calls compares it.
+      path, max_unreadable: of "folder"; see `cifar_jax.data.class_folders.load`.
     Returns:
       A `Dataset`.
     Raises:
@@ -36,6 +39,23 @@ def load(name, data_dir="", archive="", log=print, fingerprint="") -> Dataset:
         from cifar_jax.data import digits
 
         return digits.load(archive)
+    if name == "folder":
+        from cifar_jax.data import class_folders
+
+        return class_folders.load(path, data_dir, max_unreadable, log)
     from cifar_jax.data import store
 
     return store.load(name, data_dir, archive, log, fingerprint)
+
+
+def of_config(config, log=print, fingerprint="") -> Dataset:
+    """Load the data set of config.dataset; `log` and `fingerprint` as of `load`."""
+    return load(
+        config.name,
+        config.data_dir,
+        config.archive,
+        log,
+        fingerprint,
+        config.path,
+        config.max_unreadable,
+    )

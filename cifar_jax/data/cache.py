@@ -29,13 +29,15 @@ class Damaged(Exception):
     """The cache is not what its manifest says. The message says in which way."""
 
 
-def write(home: Path, facts: dict, examples: dict) -> Path:
+def write(home: Path, facts: dict, examples: dict, facts_then=None) -> Path:
     """Write a cache into the version folder `home`, replacing one that is there.
 
     Args:
       home: the folder that gets the cache folder; made where it does not exist.
       facts: {"name": str, "class_names": [str, ...], "source": dict}, kept in the manifest.
       examples: for "train" and "test" a pair (count, iterable of (uint8 [32, 32, 3], int label)).
+      facts_then: () -> more facts, which are known once all examples are read; `count` is then the most that there may
+        be. What it raises leaves nothing behind.
     Returns:
       The cache folder.
     Raises:
@@ -47,9 +49,12 @@ def write(home: Path, facts: dict, examples: dict) -> Path:
             new = Path(scratch, folders.CACHE_NAME)
             new.mkdir()
             arrays = {
-                split: _write_split(new, split, *examples[split], len(facts["class_names"]))
+                split: _write_split(
+                    new, split, *examples[split], len(facts["class_names"]), bool(facts_then)
+                )
                 for split in SPLITS
             }
+            facts = facts | (facts_then() if facts_then else {})
             mean, std = mean_and_std(
                 facts["name"], np.load(new / "train_images.npy", mmap_mode="r")
             )
@@ -140,11 +145,10 @@ def swap_in(new: Path, final: Path, old: Path) -> None:
             raise
 
 
-def _write_split(folder, split, count, examples, num_classes) -> dict:
+def _write_split(folder, split, count, examples, num_classes, may_be_fewer) -> dict:
     """Write one split as it is decoded, without holding it in memory."""
-    images = np.lib.format.open_memmap(
-        folder / _file(split, "images"), "w+", np.uint8, (count, *SHAPE)
-    )
+    file = folder / _file(split, "images")
+    images = np.lib.format.open_memmap(file, "w+", np.uint8, (count, *SHAPE))
     labels = np.zeros(count, np.int32)
     done = 0
     for image, label in examples:
@@ -153,14 +157,24 @@ def _write_split(folder, split, count, examples, num_classes) -> dict:
         images[done], labels[done] = image, label
         done += 1
     else:
-        if done == count:
-            np.save(folder / _file(split, "labels"), labels)
+        if done == count or may_be_fewer:
             images.flush()
+            if done < count:
+                images, labels = _shortened(file, images[:done]), labels[:done]
+            np.save(folder / _file(split, "labels"), labels)
             return {"images": describe(images), "labels": describe(labels)}
     raise DataError(
         f"The prepared set's split '{split}' does not hold {count} examples with labels below "
         f"{num_classes} (stopped at example {done}). Remove the prepared set and prepare it again."
     )
+
+
+def _shortened(file, images):
+    """Write the images, a part of those that `file` maps, in its place and map them."""
+    shorter = file.with_suffix(".shorter.npy")
+    np.save(shorter, images)
+    os.replace(shorter, file)
+    return np.load(file, mmap_mode="r")
 
 
 def _open(folder: Path, split: str, kind: str, entry: dict) -> np.ndarray:

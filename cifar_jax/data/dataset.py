@@ -23,6 +23,8 @@ class Dataset:
     mean, std: per channel, of pixel / 255; the deviation of a constant channel is 0.
     sizes: {"train": N, "test": M}.
     fingerprint: SHA-256, in hex, over images and labels of both splits.
+    held_out: how many images at the end of the training split are the set's own validation set.
+    groups: numbers of training images, a tuple for each group that no division separates.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Dataset:
     sizes: dict
     fingerprint: str
     read: Callable = dataclasses.field(repr=False, compare=False)
+    held_out: int = 0
+    groups: tuple[tuple[int, ...], ...] = dataclasses.field(default=(), repr=False)
 
     def facts(self) -> dict:
         """Return all but fingerprint and arrays, JSON-able: what a trained model still has to know of its data."""
@@ -53,6 +57,20 @@ class Dataset:
         if name not in SPLITS:
             raise ValueError(f"there is no split '{name}', only {' and '.join(SPLITS)}")
         return self.read(name)
+
+    def divide(self, labels, fraction, seed) -> tuple[np.ndarray, np.ndarray]:
+        """Divide the training split for training and validation; a validation set of its own is taken as it is.
+
+        Args:
+          labels: integers [N], of the training split.
+          fraction, seed: of `stratified_split`; a fraction of 0 gives no validation set.
+        Returns:
+          (train_indices, validation_indices): sorted int64 arrays.
+        """
+        if not self.held_out:
+            return stratified_split(labels, fraction, seed, self.groups)
+        first = len(labels) - self.held_out
+        return np.arange(first), np.arange(first, len(labels) if fraction else first)
 
 
 def from_facts(facts, fingerprint, read) -> Dataset:
@@ -86,7 +104,7 @@ def mean_and_std(name, images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(mean), tuple(std)
 
 
-def stratified_split(labels, fraction, seed) -> tuple[np.ndarray, np.ndarray]:
+def stratified_split(labels, fraction, seed, groups=()) -> tuple[np.ndarray, np.ndarray]:
     """Draw `fraction` of every class for validation.
 
     Each class of n examples gives round(fraction * n) of them (Python's round: halves to even), so
@@ -97,6 +115,7 @@ def stratified_split(labels, fraction, seed) -> tuple[np.ndarray, np.ndarray]:
       labels: integers [N].
       fraction: float in [0, 1]; 0 gives an empty validation set.
       seed: int >= 0.
+      groups: sequences of indices; those of one are not separated, and count as their first one.
     Returns:
       (train_indices, validation_indices): sorted int64 arrays, disjoint, together 0..N-1.
     Raises:
@@ -113,10 +132,14 @@ def stratified_split(labels, fraction, seed) -> tuple[np.ndarray, np.ndarray]:
     if not 0 <= fraction <= 1:
         raise ValueError(f"fraction must be between 0 and 1, not {fraction}")
     keys = np.random.Generator(np.random.Philox(seed)).random(labels.size)
-    chosen = np.zeros(labels.size, bool)
+    chosen, counted = np.zeros(labels.size, bool), np.ones(labels.size, bool)
+    for _, *others in groups:
+        counted[others] = False
     for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
+        members = np.flatnonzero((labels == label) & counted)
         # The smallest random keys of a class are a uniform draw without replacement.
         order = np.argsort(keys[members], kind="stable")
         chosen[members[order[: round(fraction * members.size)]]] = True
+    for first, *others in groups:
+        chosen[others] = chosen[first]
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)

@@ -80,6 +80,14 @@ def find(path) -> tuple[list[str], list[Unreadable], collections.Counter]:
     return sorted(files), refused, +left_out
 
 
+def said_of(left_out, most=4):
+    """Return words such as "3 left out (2 .txt, 1 hidden)" of a Counter of kinds; the rarest are "other"."""
+    kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))[:most]
+    if rest := left_out.total() - sum(count for _, count in kinds):
+        kinds.append(("other", rest))
+    return f"{left_out.total():,} left out ({', '.join(f'{n:,} {kind[:20]}' for kind, n in kinds)})"
+
+
 def read(path) -> np.ndarray:
     """Read the picture of a file as a camera or a painter meant it, brought to the models' shape by `images.fit`.
 

@@ -23,7 +23,7 @@ def load_data(config, before):
     where, known = config.dataset, ""
     if where.archive and not os.path.exists(os.path.expanduser(where.archive)):
         known = str(before.get("dataset_fingerprint", ""))
-    return data.load(where.name, where.data_dir, where.archive, print, known)
+    return data.of_config(where, print, known)
 
 
 def weights_of(configs, before):

@@ -66,7 +66,7 @@ def build(config, dataset, make_programs=None, dropout_from_hyper=False):
     """
     images, labels = dataset.split("train")
     models.check_images(config.model.name, images.shape[1:])
-    train_indices, validation_indices = data.stratified_split(
+    train_indices, validation_indices = dataset.divide(
         labels, config.dataset.validation_fraction, config.dataset.split_seed
     )
     if config.dataset.validation_fraction and not len(validation_indices):

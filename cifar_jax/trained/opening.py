@@ -52,8 +52,8 @@ def open_run(workdir, checkpoint=None, data_dir=None):
     config, about, with_data = _read(workdir, checkpoint)
     where, fingerprint = config.dataset, about["dataset_fingerprint"]
     if data_dir is not None:
-        where.data_dir = str(data_dir)
-    dataset = data.load(where.name, where.data_dir, where.archive, print, fingerprint)
+        where["path" if where.name == "folder" else "data_dir"] = str(data_dir)
+    dataset = data.of_config(where, print, fingerprint)
     if dataset.fingerprint != fingerprint:
         raise UserError(
             f"{workdir} was trained on other {dataset.name} data (fingerprint "
@@ -135,7 +135,7 @@ def split(trained, name):
         raise UserError(f"there is no split {name!r}; there are train, validation and test")
     images, labels = trained.dataset.split("train")
     held_out = trained.config.dataset
-    parts = data.stratified_split(labels, held_out.validation_fraction, held_out.split_seed)
+    parts = trained.dataset.divide(labels, held_out.validation_fraction, held_out.split_seed)
     indices = parts[name == "validation"]
     if not len(indices):
         raise UserError(f"{trained.workdir} was trained without a validation set")

@@ -47,20 +47,12 @@ def predict(run, paths, top=3, note=lambda line: None):
         taken, refused, left_out = image_files.find(path)
         files += [*refused, *taken]
         if left_out:
-            note(f"{str(path)[:200]}: {said_of(left_out)}")
+            note(f"{str(path)[:200]}: {image_files.said_of(left_out)}")
     size = next((each for each in SIZES if each >= len(files)), SIZES[-1])
     run = dataclasses.replace(run, variables=jax.device_put(run.variables))
     for start in range(0, len(files), size):
         pictures = [_picture(each) for each in files[start : start + size]]
         yield from _answers(run, pictures, size, top)
-
-
-def said_of(left_out, most=4):
-    """Return words such as "3 left out (2 .txt, 1 hidden)" of a Counter of kinds; the rarest are "other"."""
-    kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))[:most]
-    if rest := left_out.total() - sum(count for _, count in kinds):
-        kinds.append(("other", rest))
-    return f"{left_out.total():,} left out ({', '.join(f'{n:,} {kind[:20]}' for kind, n in kinds)})"
 
 
 def _picture(file):
