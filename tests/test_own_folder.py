@@ -11,7 +11,7 @@ from rich.console import Console
 from cifar_jax import data
 from cifar_jax.sweep import Sweep, driver, grid
 
-NAMES = "zero one two three four five six seven eight nine".split()
+NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
 @pytest.fixture(scope="module")
