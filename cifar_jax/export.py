@@ -3,10 +3,10 @@
   python -m cifar_jax.export --workdir runs/resnet18 --out resnet18.jaxexport
   python -m cifar_jax.export --workdir runs/resnet18 --out resnet18.jaxexport --savedmodel resnet18_tf
 
-In: RGB pixels of 0 to 255, uint8 [B, 32, 32, 3], any B from 1 on, or --batch. Out: probabilities, float32
-[B, classes]. Normalisation, the run's test-time augmentation and softmax are inside; so are the weights. The file is
-of `jax.export` and holds StableHLO for each of --platforms, with the operations that are fastest on each: on the CPU
-those that the training takes there, elsewhere XLA's own. JAX promises to read it for six months at least.
+In: RGB pixels of 0 to 255, uint8 [B, S, S, 3], S = dataset.image_size, any B from 1 on, or --batch. Out: probabilities,
+float32 [B, classes]. Normalisation, the run's test-time augmentation and softmax are inside; so are the weights. The
+file is of `jax.export` and holds StableHLO for each of --platforms, with the operations that are fastest on each: on
+the CPU those that the training takes there, elsewhere XLA's own. JAX promises to read it for six months at least.
 
 Beside it, with .json behind its name, stands what else one wants to know: class names in the order of the
 probabilities, shapes, checkpoint, fingerprint of the data, versions. The data set itself is not needed.

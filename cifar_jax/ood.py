@@ -69,8 +69,7 @@ def main(argv=None):
     layers = detect.checked_layers(arguments.layer, arguments.threshold, run.config.model.name)
     folder = result.open_folder(arguments.out or run.workdir / "ood")
     results, judged = detect.detect(
-        run, names, layers, arguments.threshold, arguments.count, arguments.train_count,
-        arguments.seed, arguments.data_dir,
+        run, names, layers, arguments.threshold, arguments.count, arguments.train_count, arguments.seed
     )  # fmt: skip
     ood_results.write(folder, results, judged)
     # After the files: a closed pipe such as head's costs none of them.

@@ -6,7 +6,7 @@
 Files may be PNG, JPEG, WebP, GIF, BMP, TIFF, PPM, AVIF or (with pillow-heif, the extra `heif`) HEIC, of up
 to 50 million pixels and 200 MB. A picture is turned as its EXIF says, of several frames the first is taken,
 what is transparent becomes white, grey, palettes and CMYK become RGB, 16 bits a channel become 8; pixels
-whose range nothing tells are refused. Then it is resized to 32 x 32 bilinearly, its sides not kept in
+whose range nothing tells are refused. Then it is resized to the run's size bilinearly, its sides not kept in
 proportion. Of a folder, and the folders in it, every file with a suffix of such a kind is taken, but names
 that begin with a dot; links to folders are not followed. How many were left out is said on stderr.
 

@@ -129,7 +129,7 @@ def test_a_second_start_compiles_nothing(starts):
     (_, first), (_, second) = starts
     # Once for training; the evaluation once for each size of split. Not again after the first step.
     programs = [name.split("-")[0] for name in first]
-    assert programs.count("jit_train_step") == 1 and programs.count("jit_compiled_eval") == 2
+    assert programs.count("jit_train_steps") == 1 and programs.count("jit_evaluate") == 2
     assert second == first
 
 

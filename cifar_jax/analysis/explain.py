@@ -34,7 +34,7 @@ def choose_files(run, paths):
     Raises:
         UserError: a file that can't be read as a picture.
     """
-    images = np.stack([image_files.read(path) for path in paths])
+    images = np.stack([image_files.read(path, run.image_shape[0]) for path in paths])
     none = np.full(len(paths), -1, np.int64)
     sources = [pathlib.Path(path).name for path in paths]
     return Chosen(images, none, none, sources, trained.logits(run, images, BATCH))

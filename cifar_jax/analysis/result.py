@@ -96,7 +96,9 @@ def assemble(run, split, predictions, speed):
             "class_names": list(run.dataset.class_names),
         },
         **describe(predictions["label"], predictions["logits"], run.dataset.class_names),
-        "model": cost.describe(run.config.model.name, len(run.dataset.class_names)),
+        "model": cost.describe(
+            run.config.model.name, len(run.dataset.class_names), run.image_shape
+        ),
         "speed": speed,
         "config": run.config.to_dict(),
         "versions": runtime.versions(),

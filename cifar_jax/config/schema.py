@@ -73,6 +73,8 @@ SCHEMA = {
                                 affects_result=False),
         "data_dir": Field("", "TFDS folder; empty = TFDS_DATA_DIR or ~/tensorflow_datasets.", affects_result=False,
                           path=True),
+        "image_size": Field(32, "Pixels of a side that all images are brought to. Models that flatten a feature map "
+                                "take one size only, and say which.", low=8, high=256),
         "archive": Field("", "Official CIFAR archive or its extracted folder, to prepare the set from, once.",
                          affects_result=False, path=True),
         "validation_fraction": Field(0.1, "Share of the training images held out, stratified by class; 0 = none.",

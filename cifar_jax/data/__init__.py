@@ -5,13 +5,24 @@ images, labels = dataset.split("train")        # uint8 [50000, 32, 32, 3], int32
 train, validation = stratified_split(labels, 0.1, seed=0)
 """
 
-from cifar_jax.data.dataset import Dataset, from_facts, stratified_split
+from pathlib import Path
 
-__all__ = ["Dataset", "from_facts", "load", "of_config", "stratified_split"]
+from cifar_jax.data.dataset import Dataset, from_facts, stratified_split
+from cifar_jax.data.images import SIZE
+from cifar_jax.errors import DataError
+
+__all__ = ["Dataset", "from_facts", "has_classes", "load", "of_config", "stratified_split"]
 
 
 def load(
-    name, data_dir="", archive="", log=print, fingerprint="", path="", max_unreadable=0.01
+    name,
+    data_dir="",
+    archive="",
+    log=print,
+    fingerprint="",
+    path="",
+    max_unreadable=0.01,
+    size=SIZE,
 ) -> Dataset:
     """Load a data set, preparing it first where it is not on disk.
 
@@ -20,7 +31,7 @@ def load(
 
     Args:
       name: "digits", "folder", or a TFDS set of fixed-size images: "cifar10", "svhn_cropped", "mnist", ...
-        Grey images and other sizes are brought to [32, 32, 3].
+        Grey images and other sizes are brought to [S, S, 3].
       data_dir: the TFDS data folder; "" means the environment's TFDS_DATA_DIR, else
         ~/tensorflow_datasets. Where it cannot be written, $XDG_CACHE_HOME/cifar_jax/data (by
         default ~/.cache) takes what would be.
@@ -28,7 +39,8 @@ def load(
       log: called with one line for each thing that takes time or is out of the ordinary.
       fingerprint: of the set that a run was trained on, "" for none: it decides whether a set on disk is the
         run's, so `archive` is not looked at unless there is no set. Who calls compares it.
-      path, max_unreadable: of "folder"; see `cifar_jax.data.class_folders.load`.
+      path, max_unreadable: of "folder"; see `cifar_jax.data.from_folders.load`.
+      size: S, pixels.
     Returns:
       A `Dataset`.
     Raises:
@@ -38,14 +50,14 @@ def load(
     if name == "digits":
         from cifar_jax.data import digits
 
-        return digits.load(archive)
+        return digits.load(archive, size)
     if name == "folder":
-        from cifar_jax.data import class_folders
+        from cifar_jax.data import from_folders
 
-        return class_folders.load(path, data_dir, max_unreadable, log)
+        return from_folders.load(path, data_dir, max_unreadable, log, size, fingerprint)
     from cifar_jax.data import store
 
-    return store.load(name, data_dir, archive, log, fingerprint)
+    return store.load(name, data_dir, archive, log, fingerprint, size)
 
 
 def of_config(config, log=print, fingerprint="") -> Dataset:
@@ -58,4 +70,16 @@ def of_config(config, log=print, fingerprint="") -> Dataset:
         fingerprint,
         config.path,
         config.max_unreadable,
+        config.image_size,
     )
+
+
+def has_classes(path) -> bool:
+    """Return whether a folder is one of class folders with pictures."""
+    from cifar_jax.data import class_folders
+
+    try:
+        class_folders.find(Path(path).expanduser())
+    except DataError:
+        return False
+    return True

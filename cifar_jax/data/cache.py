@@ -18,7 +18,7 @@ import numpy as np
 
 from cifar_jax.data import folders
 from cifar_jax.data.dataset import SPLITS, mean_and_std
-from cifar_jax.data.images import SHAPE
+from cifar_jax.data.images import SIZE
 from cifar_jax.errors import DataError
 
 FORMAT = 1
@@ -29,15 +29,16 @@ class Damaged(Exception):
     """The cache is not what its manifest says. The message says in which way."""
 
 
-def write(home: Path, facts: dict, examples: dict, facts_then=None) -> Path:
+def write(home: Path, facts: dict, examples: dict, facts_then=None, size=SIZE) -> Path:
     """Write a cache into the version folder `home`, replacing one that is there.
 
     Args:
       home: the folder that gets the cache folder; made where it does not exist.
       facts: {"name": str, "class_names": [str, ...], "source": dict}, kept in the manifest.
-      examples: for "train" and "test" a pair (count, iterable of (uint8 [32, 32, 3], int label)).
+      examples: for "train" and "test" a pair (count, iterable of (uint8 [S, S, 3], int label)).
       facts_then: () -> more facts, which are known once all examples are read; `count` is then the most that there may
         be. What it raises leaves nothing behind.
+      size: S.
     Returns:
       The cache folder.
     Raises:
@@ -46,11 +47,11 @@ def write(home: Path, facts: dict, examples: dict, facts_then=None) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
         with temporary_folder(home) as scratch:
-            new = Path(scratch, folders.CACHE_NAME)
+            new, final = Path(scratch, folders.cache_name(size)), home / folders.cache_name(size)
             new.mkdir()
             arrays = {
                 split: _write_split(
-                    new, split, *examples[split], len(facts["class_names"]), bool(facts_then)
+                    new, split, *examples[split], len(facts["class_names"]), bool(facts_then), size
                 )
                 for split in SPLITS
             }
@@ -62,13 +63,13 @@ def write(home: Path, facts: dict, examples: dict, facts_then=None) -> Path:
             content["fingerprint"] = fingerprint(arrays)
             manifest = {"content": content, "sha256": _content_digest(content)}
             (new / folders.CACHE_MARK).write_text(json.dumps(manifest, indent=1))
-            swap_in(new, home / folders.CACHE_NAME, Path(scratch, "old"))
+            swap_in(new, final, Path(scratch, "old"))
     except OSError as error:
         raise DataError(
             f"Could not write the decoded images into {home}: {error}. Free some space there, or "
             "choose another folder with --config.dataset.data_dir=DIR."
         ) from error
-    return home / folders.CACHE_NAME
+    return final
 
 
 def read_manifest(folder: Path) -> dict:
@@ -96,7 +97,7 @@ def read_split(folder: Path, content: dict, split: str) -> tuple[np.ndarray, np.
     """Map one split after checking its SHA-256.
 
     Returns:
-      (images, labels): read-only uint8 [N, 32, 32, 3] and int32 [N], memory mapped.
+      (images, labels): read-only uint8 [N, S, S, 3] and int32 [N], memory mapped.
     Raises:
       Damaged: if a file is missing or differs from what was written.
     """
@@ -145,10 +146,10 @@ def swap_in(new: Path, final: Path, old: Path) -> None:
             raise
 
 
-def _write_split(folder, split, count, examples, num_classes, may_be_fewer) -> dict:
+def _write_split(folder, split, count, examples, num_classes, may_be_fewer, size) -> dict:
     """Write one split as it is decoded, without holding it in memory."""
     file = folder / _file(split, "images")
-    images = np.lib.format.open_memmap(file, "w+", np.uint8, (count, *SHAPE))
+    images = np.lib.format.open_memmap(file, "w+", np.uint8, (count, size, size, 3))
     labels = np.zeros(count, np.int32)
     done = 0
     for image, label in examples:

@@ -48,7 +48,7 @@ class Dataset:
         Args:
           name: "train" or "test".
         Returns:
-          (images, labels): uint8 [N, 32, 32, 3] and int32 [N], read-only, memory mapped from the
+          (images, labels): uint8 [N, S, S, 3] and int32 [N], read-only, memory mapped from the
           cache (digits: in memory).
         Raises:
           ValueError: for another split name.

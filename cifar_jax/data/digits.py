@@ -11,7 +11,7 @@ import numpy as np
 
 from cifar_jax.data import cache
 from cifar_jax.data.dataset import Dataset, mean_and_std, stratified_split
-from cifar_jax.data.images import fit
+from cifar_jax.data.images import SIZE, fit
 from cifar_jax.errors import DataError
 
 CLASS_NAMES = tuple("0123456789")
@@ -20,7 +20,7 @@ TEST_FRACTION = 0.2
 TEST_SEED = 0
 
 
-def load(archive="") -> Dataset:
+def load(archive="", size=SIZE) -> Dataset:
     """Load the digits as a `Dataset`: 1,438 training and 359 test images in 10 classes.
 
     Raises:
@@ -36,7 +36,7 @@ def load(archive="") -> Dataset:
     images, labels = _read()
     # The set counts ink in 0..16; the whole range of a byte is used.
     grey = np.rint(images * (255 / 16)).astype(np.uint8)
-    rgb = np.stack([fit(Image.fromarray(image)) for image in grey])
+    rgb = np.stack([fit(Image.fromarray(image), size) for image in grey])
     train, test = stratified_split(labels, TEST_FRACTION, TEST_SEED)
     splits = {"train": (rgb[train], labels[train]), "test": (rgb[test], labels[test])}
     entries = {

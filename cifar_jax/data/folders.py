@@ -8,11 +8,17 @@ from pathlib import Path
 from cifar_jax.config import paths
 from cifar_jax.console import home
 from cifar_jax.console.home import writable
+from cifar_jax.data.images import SIZE
 
 # What TFDS writes last into a prepared set, and what cache.py writes last into a cache.
 PREPARED_MARK = "dataset_info.json"
-CACHE_NAME = "cifar_jax_cache"
+CACHE_NAME = "cifar_jax_cache"  # of images of 32 x 32
 CACHE_MARK = "manifest.json"
+
+
+def cache_name(size) -> str:
+    """Return the name of the cache of images of so many pixels a side."""
+    return CACHE_NAME if size == SIZE else f"{CACHE_NAME}_{size}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +68,13 @@ def writable_root(root: Path, log) -> Path:
     return other
 
 
-def find(root: Path, name: str) -> Version | None:
+def find(root: Path, name: str, size=SIZE) -> Version | None:
     """Find the newest version of `name` that is prepared or cached under `root` or its fallback.
 
     Args:
       root: a TFDS data folder.
       name: a TFDS name: "cifar10", "emnist/letters", "mnist:3.0.1".
+      size: of the cached images.
     """
     base, _, wanted = name.partition(":")
     roots = (root, fallback_root(root))
@@ -79,7 +86,7 @@ def find(root: Path, name: str) -> Version | None:
     }
     for number in sorted(versions, key=_order, reverse=True):
         homes = [each / base / number for each in roots]
-        caches = [home / CACHE_NAME for home in homes]
+        caches = [home / cache_name(size) for home in homes]
         prepared = next((home for home in homes if (home / PREPARED_MARK).is_file()), None)
         cache = next((each for each in caches if (each / CACHE_MARK).is_file()), None)
         if prepared or cache:

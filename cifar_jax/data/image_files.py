@@ -88,8 +88,8 @@ def said_of(left_out, most=4):
     return f"{left_out.total():,} left out ({', '.join(f'{n:,} {kind[:20]}' for kind, n in kinds)})"
 
 
-def read(path) -> np.ndarray:
-    """Read the picture of a file as a camera or a painter meant it, brought to the models' shape by `images.fit`.
+def read(path, size=images.SIZE) -> np.ndarray:
+    """Read the picture of a file as a camera or a painter meant it, brought to a square by `images.fit`.
 
     It is turned as its EXIF says, and of several frames the first is taken. What is transparent becomes
     white. Grey, black and white, palettes, CMYK, YCbCr and CIELAB become RGB, of 12 or 16 bits the upper 8
@@ -97,18 +97,19 @@ def read(path) -> np.ndarray:
 
     Args:
       path: a file of one of FORMATS.
+      size: S, pixels.
     Returns:
-      uint8 [32, 32, 3].
+      uint8 [S, S, 3].
     Raises:
       Unreadable: no such file, no regular one, one that is too large, none that can be read as a picture, or
         one of numbers whose range nothing tells: floating point, signed, or 32 bits.
     """
     path = pathlib.Path(os.path.expanduser(path))
-    _check_file(path)
+    check_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of damage and size: both are seen to here.
-            return images.fit(_decode(path))
+            return images.fit(_decode(path), size)
     except UserError:
         raise
     except Exception as error:  # Damaged files make Pillow raise almost anything.
@@ -126,7 +127,7 @@ def read(path) -> np.ndarray:
         ) from error
 
 
-def _check_file(path):
+def check_file(path):
     """Refuse what is no file of a bearable size: to open a pipe or a device may wait forever."""
     try:
         status = path.stat()

@@ -1,4 +1,4 @@
-"""Bring any fixed-size image to the one shape every model here takes: uint8 [32, 32, 3]."""
+"""Bring any image to the shape that the models of a run take: uint8 [S, S, 3]."""
 
 import numpy as np
 
@@ -6,20 +6,21 @@ SIZE = 32
 SHAPE = (SIZE, SIZE, 3)
 
 
-def fit(image) -> np.ndarray:
-    """Fit an image to SHAPE: grey becomes RGB, other sizes are resized bilinearly (antialiased when shrinking).
+def fit(image, size=SIZE) -> np.ndarray:
+    """Fit an image to a square: grey becomes RGB, other sizes are resized bilinearly (antialiased when shrinking).
 
     Pillow resizes 8-bit images in fixed-point arithmetic, so the result is the same everywhere.
 
     Args:
       image: a `PIL.Image.Image` of 8 bits a channel.
+      size: S, pixels.
     Returns:
-      uint8 [32, 32, 3].
+      uint8 [S, S, 3].
     """
     from PIL import Image
 
     if image.mode != "RGB":
         image = image.convert("RGB")
-    if image.size != (SIZE, SIZE):
-        image = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)

@@ -9,7 +9,7 @@ import difflib
 import numpy as np
 
 from cifar_jax import data
-from cifar_jax.data.images import SHAPE
+from cifar_jax.data.images import SIZE
 from cifar_jax.errors import DataError
 
 PATCHES = 4  # along each side of an image
@@ -31,32 +31,32 @@ class Outliers:
     """A set of out-of-distribution images."""
 
     name: str
-    images: np.ndarray  # uint8 [N, 32, 32, 3]
+    images: np.ndarray  # uint8 [N, S, S, 3]
     source: str  # what they are, in words
     note: str = ""  # where they overlap with the run's set
 
 
-def uniform_noise(rng, count):
-    """Draw each value uniform in 0..255: uint8 [count, 32, 32, 3].
+def uniform_noise(rng, count, size=SIZE):
+    """Draw each value uniform in 0..255: uint8 [count, S, S, 3].
 
     Liang et al., ODIN, 2018, https://arxiv.org/abs/1706.02690
     """
-    return rng.integers(0, 256, (count, *SHAPE), dtype=np.uint8)
+    return rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
-def gaussian_noise(rng, count):
-    """Draw each value of pixel / 255 normal with mean 0.5 and deviation 1, clipped: uint8 [count, 32, 32, 3].
+def gaussian_noise(rng, count, size=SIZE):
+    """Draw each value of pixel / 255 normal with mean 0.5 and deviation 1, clipped: uint8 [count, S, S, 3].
 
     Liang et al., ODIN, 2018, https://arxiv.org/abs/1706.02690
     """
-    values = rng.normal(0.5, 1.0, (count, *SHAPE)).astype(np.float32)
+    values = rng.normal(0.5, 1.0, (count, size, size, 3)).astype(np.float32)
     return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
-def constant_colour(rng, count):
-    """Draw each image in one colour, uniform in RGB: uint8 [count, 32, 32, 3]."""
-    colours = rng.integers(0, 256, (count, 1, 1, SHAPE[-1]), dtype=np.uint8)
-    return np.tile(colours, (1, *SHAPE[:2], 1))
+def constant_colour(rng, count, size=SIZE):
+    """Draw each image in one colour, uniform in RGB: uint8 [count, S, S, 3]."""
+    colours = rng.integers(0, 256, (count, 1, 1, 3), dtype=np.uint8)
+    return np.tile(colours, (1, size, size, 1))
 
 
 def shuffled_patches(rng, images, patches=PATCHES):
@@ -135,7 +135,7 @@ def load(name, count, seed, dataset, test_images, data_dir="", log=print):
         count: images at most.
         seed: int, at least 0; each set draws its own numbers from it, whatever other sets are used.
         dataset: data.Dataset that the run was trained on.
-        test_images: uint8 [N, 32, 32, 3] of it, the source of shuffled_patches.
+        test_images: uint8 [N, S, S, 3] of it, the source of shuffled_patches.
         data_dir: of sets that are not embedded; see data.load.
         log: as data.load's.
     Returns:
@@ -144,12 +144,13 @@ def load(name, count, seed, dataset, test_images, data_dir="", log=print):
         DataError: an unknown set, one that can't be had, or another name of the run's own.
     """
     rng, note = np.random.default_rng([seed, *name.encode()]), ""
+    size = test_images.shape[1]
     if name in GENERATED:
-        images = GENERATED[name](rng, count)
+        images = GENERATED[name](rng, count, size)
     elif name == "shuffled_patches":
         images = shuffled_patches(rng, test_images[:count])
     else:
-        other = data.load(name, data_dir, log=log)
+        other = data.load(name, data_dir, log=log, size=size)
         if other.fingerprint == dataset.fingerprint:
             raise DataError(f"{name!r} holds the very images that the run was trained on")
         note = overlap(dataset, other)

@@ -6,12 +6,13 @@ from pathlib import Path
 from cifar_jax.data import cache, folders, from_archive, tfds
 from cifar_jax.data.archive import OFFICIAL
 from cifar_jax.data.dataset import SPLITS, Dataset
+from cifar_jax.data.images import SIZE
 from cifar_jax.errors import DataError
 
 DAMAGED = "The cache {} is damaged ({}); building it again."
 
 
-def load(name, data_dir, archive, log, fingerprint="") -> Dataset:
+def load(name, data_dir, archive, log, fingerprint="", size=SIZE) -> Dataset:
     """Load all that is not embedded; documented at `cifar_jax.data.load`."""
     root = folders.data_root(data_dir)
 
@@ -19,21 +20,21 @@ def load(name, data_dir, archive, log, fingerprint="") -> Dataset:
         """Decode the set into a cache, after obtaining the set where no version of it is prepared."""
         if not (version and version.prepared):
             version = _obtain(name, root, archive, log)
-        return _decode(name, version, log)
+        return _decode(name, version, size, log)
 
     def read(split):
         try:
             return cache.read_split(folder, content, split)
         except cache.Damaged as damage:
             log(DAMAGED.format(folder, damage))
-        again, renewed = decode(folders.find(root, name))
+        again, renewed = decode(folders.find(root, name, size))
         if renewed["fingerprint"] != content["fingerprint"]:
             raise DataError(
                 f"The data set '{name}' in {root} changed while it was in use. Start again."
             )
         return cache.read_split(again, renewed, split)
 
-    version = folders.find(root, name)
+    version = folders.find(root, name, size)
     # A fingerprint vouches for the set in place of the archive.
     if version and archive and not fingerprint:
         from_archive.check_source(version, archive, name)
@@ -86,14 +87,16 @@ def _obtain(name: str, root: Path, archive: str, log) -> folders.Version:
     return version
 
 
-def _decode(name: str, version: folders.Version, log) -> tuple[Path, dict]:
+def _decode(name: str, version: folders.Version, size: int, log) -> tuple[Path, dict]:
     """Decode a prepared set into a cache, and read its manifest back."""
     if version.home != version.prepared:
         log(f"{version.prepared} is not writable; decoding into {version.home} instead.")
     builder = tfds.prepared(version.prepared)
-    examples = {split: tfds.examples(builder, split) for split in SPLITS}
+    examples = {split: tfds.examples(builder, split, size) for split in SPLITS}
     count = sum(number for number, _ in examples.values())
-    log(f"Decoding {count:,} images of '{name}' into {version.home / folders.CACHE_NAME} (once).")
+    log(
+        f"Decoding {count:,} images of '{name}' into {version.home / folders.cache_name(size)} (once)."
+    )
     facts = {
         "name": builder.name,
         "class_names": tfds.class_names(builder),
@@ -103,7 +106,7 @@ def _decode(name: str, version: folders.Version, log) -> tuple[Path, dict]:
             "archive": from_archive.noted(version.prepared),
         },
     }
-    folder = cache.write(version.home, facts, examples)
+    folder = cache.write(version.home, facts, examples, size=size)
     return folder, cache.read_manifest(folder)
 
 

@@ -118,7 +118,7 @@ def class_names(builder) -> tuple[str, ...]:
     return tuple(builder.info.features[keys(builder)[1]].names)
 
 
-def examples(builder, split: str) -> tuple[int, Iterator[tuple[np.ndarray, int]]]:
+def examples(builder, split: str, size=images.SIZE) -> tuple[int, Iterator[tuple[np.ndarray, int]]]:
     """Return the examples of a prepared set, in the order in which they lie on disk.
 
     TFDS shuffles once, when it writes, by a hash of each example's key: the order is not that of
@@ -127,8 +127,9 @@ def examples(builder, split: str) -> tuple[int, Iterator[tuple[np.ndarray, int]]
     Args:
       builder: a builder whose set is prepared, in ArrayRecord, Parquet or TFRecord files.
       split: "train" or "test".
+      size: S.
     Returns:
-      (count, iterator of (uint8 [32, 32, 3], int label)).
+      (count, iterator of (uint8 [S, S, 3], int label)).
     Raises:
       DataError: if the set has no such split, or its files are missing or damaged.
     """
@@ -137,7 +138,7 @@ def examples(builder, split: str) -> tuple[int, Iterator[tuple[np.ndarray, int]]
             f"The data set '{builder.name}' has no split '{split}', only "
             f"{', '.join(sorted(builder.info.splits))}. Training needs 'train' and 'test'."
         )
-    return builder.info.splits[split].num_examples, _decoded(builder, split)
+    return builder.info.splits[split].num_examples, _decoded(builder, split, size)
 
 
 def download(builder, log) -> None:
@@ -189,14 +190,14 @@ def how_to_get(name: str, root: Path, reason: str) -> str:
     )
 
 
-def _decoded(builder, split) -> Iterator[tuple[np.ndarray, int]]:
+def _decoded(builder, split, size) -> Iterator[tuple[np.ndarray, int]]:
     from PIL import Image
 
     image_key, label_key = keys(builder)
     try:
         for example in _encoded(builder, split, image_key):
             with Image.open(io.BytesIO(example[image_key])) as image:
-                yield images.fit(image), int(example[label_key])
+                yield images.fit(image, size), int(example[label_key])
     except DataError:
         raise
     except Exception as error:
@@ -238,7 +239,8 @@ def _tfrecords(path) -> Iterator[bytes]:
 
 def _clear(version: Path) -> None:
     """Remove a cache left alone: TFDS takes any existing version folder for a prepared set."""
-    shutil.rmtree(version / folders.CACHE_NAME, ignore_errors=True)
+    for cache in version.glob(f"{folders.CACHE_NAME}*"):
+        shutil.rmtree(cache, ignore_errors=True)
     with contextlib.suppress(OSError):
         version.rmdir()
     if version.exists():

@@ -11,8 +11,8 @@ BATCH = 128  # whose activations are counted
 CONTRACTIONS = ("conv_general_dilated", "dot_general")
 
 
-def describe(name, num_classes=None):
-    """Count what a model costs: a JSON-able dict.
+def describe(name, num_classes=None, image_shape=None):
+    """Count what a model costs, for images of its own shape or of another [H, W, C]: a JSON-able dict.
 
     Returns:
         dict: `name`, `params`, `parameter_bytes`, `activation_bytes` (of a training step of `activation_batch`
@@ -25,42 +25,45 @@ def describe(name, num_classes=None):
         "name": name,
         "params": params,
         "parameter_bytes": 4 * params,
-        "activation_bytes": activation_bytes(name, BATCH, num_classes),
+        "activation_bytes": activation_bytes(name, BATCH, num_classes, image_shape),
         "activation_batch": BATCH,
-        "multiply_adds": multiply_adds(name, num_classes),
+        "multiply_adds": multiply_adds(name, num_classes, image_shape),
     }
 
 
-def multiply_adds(name, num_classes=None):
+def multiply_adds(name, num_classes=None, image_shape=None):
     """Count the multiply-adds of the convolutions and matrix products of one image's evaluation.
 
     XLA's cost analysis counts, operation by operation, in XLA's own formulation, but no products with the zeros of a
     convolution's padding, as papers' formulas do: 0.48e9 for resnet18, where these say 0.56e9. Biases, activations,
     normalisation and pooling are no multiply-adds here.
     """
-    model, variables, images = _traced(name, num_classes, 1)
+    model, variables, images = _traced(name, num_classes, 1, image_shape)
     with choice.plain_formulations():
         traced = jax.make_jaxpr(model.apply)(variables, images)
     return round(_flops(traced.jaxpr) / 2)
 
 
-def activation_bytes(name, batch, num_classes=None):
+def activation_bytes(name, batch, num_classes=None, image_shape=None):
     """Count the bytes, in float32, that a training step keeps from the forward pass for the backward pass.
 
     What automatic differentiation saves, in XLA's own formulation; XLA may then keep less, by computing
     again, and needs working space beside it. Parameters are not in it.
     """
-    small, large = (_saved_bytes(name, num_classes, images) for images in (batch, 2 * batch))
+    small, large = (
+        _saved_bytes(name, num_classes, images, image_shape) for images in (batch, 2 * batch)
+    )
     return large - small  # What does not grow with the batch is parameters.
 
 
-def _traced(name, num_classes, batch):
-    images = jax.ShapeDtypeStruct((batch, *registry.lookup(name).input_shape), jnp.float32)
+def _traced(name, num_classes, batch, image_shape):
+    shape = image_shape or registry.lookup(name).input_shape
+    images = jax.ShapeDtypeStruct((batch, *shape), jnp.float32)
     return registry.create(name, num_classes), registry.shapes(name, num_classes), images
 
 
-def _saved_bytes(name, num_classes, batch):
-    model, variables, images = _traced(name, num_classes, batch)
+def _saved_bytes(name, num_classes, batch, image_shape):
+    model, variables, images = _traced(name, num_classes, batch, image_shape)
 
     def backward(params, batch_stats, images):
         def forward(params):

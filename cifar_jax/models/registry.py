@@ -229,13 +229,25 @@ def count_params(name, num_classes=None) -> int:
 
 
 def check_images(name, shape):
-    """Raise ConfigError where the model is made for images of another shape than `shape`, [H, W, C]."""
+    """Raise ConfigError where the model does not take images of `shape`, [H, W, C]."""
     wanted = lookup(name).input_shape
-    if tuple(shape) != wanted:
+    if tuple(shape) != wanted and not takes(name, shape):
         raise ConfigError(
-            f"model {name!r} takes images of {' x '.join(map(str, wanted))}, the data set has "
-            f"{' x '.join(map(str, shape))}"
+            f"model {name!r} does not take images of {' x '.join(map(str, shape))}, but of "
+            f"{' x '.join(map(str, wanted))}: set dataset.image_size={wanted[0]}"
         )
+
+
+def takes(name, shape) -> bool:
+    """Return whether a model takes images of `shape`, [H, W, C], with the parameters that it has for its own."""
+    images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    try:
+        other = jax.eval_shape(create(name).init, jax.random.key(0), images)
+    except (TypeError, ValueError, ZeroDivisionError):  # nothing is left of so small an image
+        return False
+    return jax.tree.map(lambda leaf: leaf.shape, other) == jax.tree.map(
+        lambda leaf: leaf.shape, shapes(name)
+    )
 
 
 def lookup(name) -> Entry:

@@ -41,6 +41,10 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
         model = run.config.model
         models.create(model.name, dropout=model.dropout, activation=model.activation)
     base = sweep.base
+    if any(data_of(run.config) != data_of(base) for run in runs):
+        raise ConfigError(
+            "the runs of a sweep share one data set: dataset.name, path and image_size are the base's"
+        )
     runtime.enable_compilation_cache(base.compilation_cache)
     before = workdir.recorded(folder, "sweep.json")
     dataset = processes.in_turns(lambda: inputs.load_data(base, before))
@@ -53,6 +57,11 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
     with workdir.claimed(folder) as folder:
         processes.in_turns(lambda: workdir.open_folder(folder, "sweep.json", new_about, check_same))
         return train_in(folder, sweep, runs, dataset, new_about, turns, say)
+
+
+def data_of(config):
+    """Return the fields that decide which images a run has."""
+    return tuple(config.dataset[name] for name in ("name", "path", "archive", "image_size"))
 
 
 def train_in(folder, sweep, runs, dataset, new_about, turns, say):

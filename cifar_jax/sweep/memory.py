@@ -21,7 +21,7 @@ def state_bytes(config, num_classes):
         momentum=config.optimizer.momentum > 0,
         weight_decay=config.optimizer.weight_decay > 0,
     )
-    shape = models.lookup(config.model.name).input_shape
+    shape = image_shape(config)
 
     def initial(key):
         return state.initial_state(
@@ -32,13 +32,20 @@ def state_bytes(config, num_classes):
     return _bytes(start) + _bytes(start.variables) + 2 * _bytes(start.params)
 
 
+def image_shape(config):
+    """Return (H, W, C) of a run's images."""
+    return config.dataset.image_size, config.dataset.image_size, 3
+
+
 def _bytes(tree):
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def working_bytes(config, num_classes):
     """Count the bytes that one run's step needs for a moment: activations and their gradients."""
-    saved = cost.activation_bytes(config.model.name, config.batch_size, num_classes)
+    saved = cost.activation_bytes(
+        config.model.name, config.batch_size, num_classes, image_shape(config)
+    )
     return WORKING * saved * jnp.dtype(config.dtype).itemsize // 4
 
 
@@ -59,5 +66,5 @@ def most_runs(config, num_classes, images, available, turns):
         working_bytes(config, num_classes),
     )
     per_run, fixed = (kept, working) if turns else (kept + working, 0)
-    fixed += images * math.prod(models.lookup(config.model.name).input_shape)
+    fixed += images * math.prod(image_shape(config))
     return max(1, int((available - fixed) // per_run)), per_run

@@ -3,14 +3,14 @@
 import os
 
 from cifar_jax import config as config_lib
-from cifar_jax import data
+from cifar_jax import data, models
 from cifar_jax.errors import UserError
 from cifar_jax.models import weight_files
 from cifar_jax.runs import workdir
 
 
 def load_data(config, before):
-    """Load the data set of a config. The archive of a run that goes on is not needed: the fingerprint decides.
+    """Load the data set of a config. A run that goes on needs no archive, nor its folder of pictures as it was.
 
     Args:
         config: checked ConfigDict.
@@ -19,9 +19,12 @@ def load_data(config, before):
         data.Dataset.
     Raises:
         DataError: as of data.load.
+        ConfigError: the model does not take images of this size.
     """
     where, known = config.dataset, ""
-    if where.archive and not os.path.exists(os.path.expanduser(where.archive)):
+    models.check_images(config.model.name, (where.image_size, where.image_size, 3))
+    gone = where.archive and not os.path.exists(os.path.expanduser(where.archive))
+    if gone or where.name == "folder":
         known = str(before.get("dataset_fingerprint", ""))
     return data.of_config(where, print, known)
 

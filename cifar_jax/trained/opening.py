@@ -34,7 +34,8 @@ class Trained:
     @property
     def image_shape(self):
         """(H, W, C) of the model's images."""
-        return models.lookup(self.config.model.name).input_shape
+        size = self.config.dataset.image_size
+        return size, size, 3
 
 
 def open_run(workdir, checkpoint=None, data_dir=None):
@@ -43,7 +44,7 @@ def open_run(workdir, checkpoint=None, data_dir=None):
     Args:
         workdir: folder of the run.
         checkpoint: "best", "last" or a step; None for what the config's `selection` names.
-        data_dir: where the data set is now; None for the place that the config names.
+        data_dir: where the data set is now, or the folder of class folders; None for the place that the config names.
     Returns:
         Trained.
     Raises:
@@ -52,7 +53,8 @@ def open_run(workdir, checkpoint=None, data_dir=None):
     config, about, with_data = _read(workdir, checkpoint)
     where, fingerprint = config.dataset, about["dataset_fingerprint"]
     if data_dir is not None:
-        where["path" if where.name == "folder" else "data_dir"] = str(data_dir)
+        own = where.name == "folder" and data.has_classes(data_dir)
+        where["path" if own else "data_dir"] = str(data_dir)
     dataset = data.of_config(where, print, fingerprint)
     if dataset.fingerprint != fingerprint:
         raise UserError(

@@ -51,16 +51,16 @@ def predict(run, paths, top=3, note=lambda line: None):
     size = next((each for each in SIZES if each >= len(files)), SIZES[-1])
     run = dataclasses.replace(run, variables=jax.device_put(run.variables))
     for start in range(0, len(files), size):
-        pictures = [_picture(each) for each in files[start : start + size]]
+        pictures = [_picture(each, run.image_shape[0]) for each in files[start : start + size]]
         yield from _answers(run, pictures, size, top)
 
 
-def _picture(file):
-    """Return (path, uint8 [32, 32, 3]) or, of what can't be read, (path, Unreadable)."""
+def _picture(file, size):
+    """Return (path, uint8 [S, S, 3]) or, of what can't be read, (path, Unreadable)."""
     if isinstance(file, image_files.Unreadable):
         return file.path, file
     try:
-        return file, image_files.read(file)
+        return file, image_files.read(file, size)
     except image_files.Unreadable as error:
         return file, error
 

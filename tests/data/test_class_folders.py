@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 
 from cifar_jax import data, train
-from cifar_jax.data import class_folders
+from cifar_jax.data import from_folders
 from cifar_jax.errors import ConfigError, DataError
 
 CLASSES = ("cat", "dog", "eel")
@@ -67,6 +67,14 @@ def test_it_is_decoded_once_and_is_the_same_under_another_name(tmp_path):
     assert load(tmp_path / "copy", tmp_path).fingerprint == first.fingerprint
 
 
+def test_each_size_has_its_cache(tmp_path):
+    root, lines = fill(tmp_path / "pets", 5), []
+    small, large = load(root, tmp_path), load(root, tmp_path, size=48)
+    assert large.split("test")[0].shape == (3, 48, 48, 3)
+    assert load(root, tmp_path, lines).fingerprint == small.fingerprint != large.fingerprint
+    assert not lines
+
+
 def test_a_changed_folder_is_noticed_and_named(tmp_path):
     root, lines = fill(tmp_path / "pets", 5), []
     before = load(root, tmp_path)
@@ -77,6 +85,10 @@ def test_a_changed_folder_is_noticed_and_named(tmp_path):
     after = load(root, tmp_path, lines)
     assert f"{root} has changed (1 new, 1 gone, 1 changed)." in lines
     assert after.fingerprint != before.fingerprint and sum(after.sizes.values()) == 15
+    # Whoever trained on what was there goes on with that.
+    of_run = load(root, tmp_path, lines := [], fingerprint=before.fingerprint)
+    np.testing.assert_array_equal(of_run.split("train")[0], before.split("train")[0])
+    assert not lines and of_run.fingerprint == before.fingerprint
 
 
 def test_a_folder_that_is_gone_is_not_asked_for_again(tmp_path):
@@ -110,6 +122,7 @@ def test_copies_are_on_one_side(tmp_path):
     train_images, labels = dataset.split("train")
     assert not rows(train_images) & rows(dataset.split("test")[0])
     assert any(line.startswith("16 of 46 pictures are copies") for line in lines)
+    assert len(dataset.groups) > 8
     for seed in range(5):
         first, second = dataset.divide(labels, 0.3, seed)
         assert len(second) and not rows(train_images[first]) & rows(train_images[second])
@@ -129,7 +142,7 @@ def test_the_users_own_division_is_kept(tmp_path):
     np.testing.assert_array_equal(second, np.arange(18, 24))
     np.testing.assert_array_equal(np.bincount(labels[second]), [2, 2, 2])
     assert [len(each) for each in dataset.divide(labels, 0, 0)] == [18, 0]
-    assert any("1 of 7 pictures in" in line for line in lines)
+    assert "1 of 7 pictures in test are in train too." in lines
     fill(tmp_path / "alone" / "train", 10)
     assert load(tmp_path / "alone", tmp_path).sizes == {"train": 24, "test": 6}
 
@@ -153,15 +166,28 @@ def test_files_that_are_no_pictures_are_listed(tmp_path):
     root, lines = fill(tmp_path / "pets", 10), []
     bad = root / "cat" / "bad.jpg"
     bad.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"1 of 31 files .* more than dataset.max_unreadable=0.01"):
+    with pytest.raises(
+        DataError, match=r"1 of 31 files .* more than the share of dataset.max_unreadable, 0.01"
+    ):
         load(root, tmp_path)
     assert not list((tmp_path / "data").rglob("*.npy"))
     dataset = load(root, tmp_path, lines, max_unreadable=0.1)
     assert sum(dataset.sizes.values()) == 30
-    (listed,) = (tmp_path / "data").rglob(class_folders.UNREADABLE)
+    (listed,) = (tmp_path / "data").rglob(from_folders.UNREADABLE)
     assert str(bad) in listed.read_text() and str(listed) in lines[-1]
     images, labels = dataset.split("train")
     assert len(images) == len(labels) == dataset.sizes["train"]
+    with pytest.raises(DataError, match="max_unreadable"):  # from the cache, too
+        load(root, tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_links_to_nothing_and_pipes_are_no_pictures(tmp_path):
+    root = fill(tmp_path / "pets", 10)
+    (root / "cat" / "link.jpg").symlink_to(tmp_path / "nothing")
+    os.mkfifo(root / "dog" / "pipe.jpg")
+    dataset = load(root, tmp_path, max_unreadable=0.1)
+    assert sum(dataset.sizes.values()) == 30
 
 
 def no_such(root):
@@ -190,15 +216,41 @@ def too_few(root):
     fill(root, 1)
 
 
+def parts_of_other_names(root):
+    fill(root / "Train", 3)
+    fill(root / "Test", 3)
+
+
+def classes_beside_train(root):
+    fill(root, 3)
+    fill(root / "train", 3)
+
+
+def a_part_of_loose_pictures(root):
+    fill(root / "train", 3)
+    picture(root / "test" / "one", 0)
+
+
+def links_only(root):
+    fill(root.parent / "others", 3)
+    root.mkdir()
+    for name in CLASSES:
+        (root / name).symlink_to(root.parent / "others" / name)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (no_such, "there is no such folder"),
-        (a_file, "a file"),
+        (a_file, "is a file, not a folder"),
         (one_class, "1 class folder"),
         (an_empty_class, "without pictures: fox"),
         (in_test_only, "classes that train has not: fox"),
-        (too_few, "none is left for the split 'test'"),
+        (too_few, "none is left for 'test'"),
+        (parts_of_other_names, "Test has folders of its own: parts are called train, val and test"),
+        (classes_beside_train, "has cat, dog, eel beside train"),
+        (a_part_of_loose_pictures, "test has no pictures in class folders"),
+        (links_only, "0 class folders and 3 links to folders, which are not followed"),
     ],
 )
 def test_one_clear_message(tmp_path, make, said):
@@ -218,6 +270,23 @@ def test_path_and_name_go_together(quick_config):
             config.check(quick_config)
 
 
+def test_a_folder_is_named():
+    with pytest.raises(DataError, match="give dataset.path"):
+        data.load("folder")
+
+
+def test_the_cache_does_not_lie_in_the_folder(tmp_path):
+    root = fill(tmp_path / "pets", 5)
+    with pytest.raises(DataError, match="give another, dataset.data_dir"):
+        data.load("folder", str(root), "", print, path=str(root))
+
+
+def test_a_class_may_be_called_as_a_part_is(tmp_path):
+    root = fill(tmp_path / "pets", 5)
+    (root / "cat").rename(root / "train")
+    assert load(root, tmp_path).class_names == ("dog", "eel", "train")
+
+
 def test_threads_keep_the_order_and_do_not_run_ahead():
     asked = []
 
@@ -226,7 +295,7 @@ def test_threads_keep_the_order_and_do_not_run_ahead():
             asked.append(n)
             yield n
 
-    results = class_folders.in_threads(lambda n: 2 * n, items(), ahead=3)
+    results = from_folders.in_threads(lambda n: 2 * n, items(), ahead=3)
     assert next(results) == 0 and len(asked) <= 3 * (os.cpu_count() or 1) + 1
     assert list(results) == list(range(2, 1000, 2))
 
@@ -243,5 +312,8 @@ def test_a_run_on_a_folder_goes_on_when_the_folder_is_gone(small_config, tmp_pat
         return train.train_and_evaluate(small_config, tmp_path / name, Console(file=io.StringIO()))
 
     summary = run("run")
+    picture(root / "cat" / "new", 1)
+    assert run("run")["params_sha256"] == summary["params_sha256"]  # goes on with what it had
+    (root / "cat" / "new.png").unlink()
     shutil.rmtree(root)
     assert run("again")["params_sha256"] == summary["params_sha256"]

@@ -110,7 +110,7 @@ def test_other_sets_give_their_test_split_and_what_they_share(monkeypatch):
         return images, np.zeros(30, np.int32)
 
     other = dataclasses.replace(dataset("stl10", ["truck", "monkey"]), read=read)
-    monkeypatch.setattr(data, "load", lambda name, folder, log: other)
+    monkeypatch.setattr(data, "load", lambda name, folder, log, size: other)
     outside = outliers.load("stl10", 20, 0, CIFAR10, TEST)
     assert asked == ["test"] and outside.images.shape == (20, 32, 32, 3)
     assert outside.note == "the sets share 1 classes: truck"
@@ -123,3 +123,9 @@ def test_cifar100_is_near_cifar10():
     assert outliers.overlap(CIFAR10, other).startswith("near: ")
     assert outliers.overlap(other, dataset("cifar10:3.0.2", ["truck"])).startswith("near: ")
     assert outliers.overlap(CIFAR10, dataset("svhn_cropped", "0123")) == ""
+
+
+@pytest.mark.parametrize("name", ["digits", *outliers.GENERATED, "shuffled_patches"])
+def test_images_have_the_size_of_the_runs(name):
+    large = np.zeros((8, 40, 40, 3), np.uint8)
+    assert outliers.load(name, 6, 0, CIFAR10, large).images.shape == (6, 40, 40, 3)

@@ -53,6 +53,13 @@ def test_data_dir_from_the_environment(prepared_once, monkeypatch, log):
     assert load("cifar10", log=log) == load("cifar10", prepared_once, log=log)
 
 
+def test_each_size_has_its_cache(prepared, log):
+    small, large = (load("cifar10", prepared, log=log, size=size) for size in (32, 40))
+    assert (prepared / CACHE).is_dir() and (prepared / f"{CACHE}_40").is_dir()
+    assert large.split("test")[0].shape == (4, 40, 40, 3)
+    assert load("cifar10", prepared, log=log) == small and small.fingerprint != large.fingerprint
+
+
 def test_version_can_be_named(prepared_once, log):
     assert load("cifar10:3.0.2", prepared_once, log=log).sizes["test"] == 4
 

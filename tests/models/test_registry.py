@@ -242,9 +242,23 @@ def test_dropout_rate_may_be_an_array_of_the_program():
 
 
 def test_image_size_is_checked():
-    models.check_images("resnet18", (32, 32, 3))
-    with pytest.raises(ConfigError, match="224 x 224 x 3, the data set has 32 x 32 x 3"):
-        models.check_images("resnet18_imagenet", (32, 32, 3))
+    for name, size in (("basic_net", 32), ("gap_net", 40), ("resnet10", 64)):
+        models.check_images(name, (size, size, 3))
+    said = "does not take images of 64 x 64 x 3, but of 32 x 32 x 3: set dataset.image_size=32"
+    with pytest.raises(ConfigError, match=said):
+        models.check_images("basic_net", (64, 64, 3))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("size", [8, 57, 256])
+@pytest.mark.parametrize("name", models.REGISTRY)
+def test_images_of_any_size_are_taken_or_refused(name, size):
+    """Those that pool over all pixels take any that is left anything of; those that flatten take one."""
+    takes = models.registry.takes(name, (size, size, 3))
+    if models.lookup(name).flattened:
+        assert not takes
+    elif size > 8:
+        assert takes
 
 
 def test_unknown_name_suggests_the_nearest():

@@ -64,7 +64,7 @@ def in_distribution(run, seed):
     return ("validation split", shuffled), ("test split", test[order])
 
 
-def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=0, data_dir=None):
+def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=0):
     """Score and judge every set.
 
     Args:
@@ -75,7 +75,6 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
         count: judged images of each kind at most.
         train_count: training images for Mahalanobis and nearest neighbours; 0 for all.
         seed: int, at least 0.
-        data_dir: of the sets; None for the run's.
     Returns:
         (ood.json but for `figures` and `histograms`, set -> ood_results.Judged).
     Raises:
@@ -84,7 +83,7 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
     step = features.make_step(run.inference.model, run.inference.normalize, tuple(layers))
     (held_from, held_images), (judged_from, judged_images) = in_distribution(run, seed)
     jax.eval_shape(step, run.variables, judged_images[:1])  # A wrong layer's name stops here.
-    sets = _load(run, names, count, seed, data_dir)
+    sets = _load(run, names, count, seed)
     variables = jax.device_put(run.variables)
 
     def ask(images):
@@ -150,9 +149,9 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
     return results, judged
 
 
-def _load(run, names, count, seed, data_dir):
+def _load(run, names, count, seed):
     """Load name -> data.outliers.Outliers, at most `count` images for each of the two halves."""
-    where = data_dir or run.config.dataset.data_dir
+    where = run.config.dataset.data_dir
     test, _ = run.dataset.split("test")
     # From the end of the order in which `in_distribution` judges: others, where there are enough.
     order = np.random.default_rng(seed).permutation(len(test))[::-1][: 2 * count]
