@@ -241,13 +241,15 @@ def check_images(name, shape):
 def takes(name, shape) -> bool:
     """Return whether a model takes images of `shape`, [H, W, C], with the parameters that it has for its own."""
     images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    trace = jax.make_jaxpr(create(name).init, return_shape=True)
     try:
-        other = jax.eval_shape(create(name).init, jax.random.key(0), images)
-    except (TypeError, ValueError, ZeroDivisionError):  # nothing is left of so small an image
+        traced, variables = trace(jax.random.key(0), images)
+    except (ConfigError, TypeError, ValueError, ZeroDivisionError):
         return False
-    return jax.tree.map(lambda leaf: leaf.shape, other) == jax.tree.map(
-        lambda leaf: leaf.shape, shapes(name)
-    )
+    # A map without pixels has no mean.
+    empty = any(0 in each.aval.shape for step in traced.eqns for each in step.outvars)
+    own = jax.tree.map(lambda leaf: leaf.shape, shapes(name))
+    return not empty and jax.tree.map(lambda leaf: leaf.shape, variables) == own
 
 
 def lookup(name) -> Entry:
