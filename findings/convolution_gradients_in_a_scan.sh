@@ -4,9 +4,10 @@
 # A good guess: a scan's body is compiled like any program, so a step takes in it what it takes by itself, or less, as
 # nothing is dispatched. Seen on 2026-11-29 (Python 3.13, jax 0.12.0.1, two cores of an AMD EPYC; 16 images of 16x16 with
 # 32 channels, 3x3; least of 5): both gradients of autodiff 3.5 ms outside, 73 in a scan, 21 times as long; the forward
-# convolution 0.76 and 0.89, the plain gradients below 3.8 and 3.5. Autodiff's gradients are convolutions with a reversed window, or of permuted dimensions, which a loop of XLA's seems to leave to a
-# plain routine. The same gradients as convolutions of a kernel that was flipped, and of arrays that were transposed,
-# before (equal to rounding) take in a scan what they take outside, and so does the forward convolution.
+# convolution 0.76 and 0.89, the plain gradients below 3.8 and 3.5. Autodiff's gradients are convolutions with a reversed
+# window, or of permuted dimensions, which XLA seems to leave to a plain routine in a loop. The same gradients as
+# convolutions of a kernel that was flipped, and of arrays that were transposed, before (equal to rounding) take in a scan
+# what they take outside, and so does the forward convolution.
 #
 #     PYTHON=python3.13 bash findings/convolution_gradients_in_a_scan.sh      # any Python from 3.12 on
 set -euo pipefail
