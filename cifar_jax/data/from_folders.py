@@ -40,28 +40,26 @@ def load(path, data_dir, max_unreadable, log, size=SIZE, fingerprint="") -> Data
         raise DataError("The data set 'folder' is in a folder: give dataset.path.")
     root = Path(paths.local(path)).expanduser().absolute()
     known = _caches(root, data_dir, size, log)  # the newest last
-    own = [content for content in known.values() if _fingerprint(content) == fingerprint]
+    own = [each for each, content in known.items() if _fingerprint(content) == fingerprint]
     if own or (known and not root.exists()):
-        content = (own or list(known.values()))[-1]
+        folder = (own or list(known))[-1]
         if not root.exists():
             log(f"{root} is gone; its decoded images are used.")
     else:
         parts, left_out = class_folders.find(root)
         seen = class_folders.seen(root, parts)
-        same = [each for each in known.values() if each["source"]["files"] == seen]
+        same = [each for each, content in known.items() if content["source"]["files"] == seen]
         if known and not same:
             before = list(known.values())[-1]["source"]["files"]
             log(f"{root} has changed ({class_folders.difference(before, seen)}).")
-        home = _home(root, data_dir, seen, log)
-        content = (
-            same[-1]
-            if same
-            else _decode(root, home, parts, left_out, seen, max_unreadable, size, log)
-        )
+        if not same:
+            home = _home(root, data_dir, seen, log)
+            folder = home / folders.cache_name(size)
+            known[folder] = _decode(root, home, parts, left_out, seen, max_unreadable, size, log)
+        else:
+            folder = same[-1]
+    content = known[folder]
     _check_share(root, content["source"]["unreadable"], content["source"]["count"], max_unreadable)
-    folder = next(
-        each for each, other in _caches(root, data_dir, size, log).items() if other == content
-    )
 
     def read(split):
         try:
