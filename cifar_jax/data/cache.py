@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from cifar_jax.data import folders
-from cifar_jax.data.dataset import SPLITS, mean_and_std
+from cifar_jax.data.dataset import SPLITS, Dataset, mean_and_std
 from cifar_jax.data.images import SIZE
 from cifar_jax.errors import DataError
 
@@ -109,6 +109,19 @@ def read_split(folder: Path, content: dict, split: str) -> tuple[np.ndarray, np.
             raise Damaged(f"{_file(split, kind)} has another SHA-256 than when it was written")
         mapped.append(array)
     return tuple(mapped)
+
+
+def dataset_of(name: str, content: dict, read) -> Dataset:
+    """Build the Dataset that a manifest's content describes; `read` is of Dataset."""
+    return Dataset(
+        name=name,
+        class_names=tuple(content["class_names"]),
+        mean=tuple(content["mean"]),
+        std=tuple(content["std"]),
+        sizes={split: content["arrays"][split]["labels"]["shape"][0] for split in SPLITS},
+        fingerprint=content["fingerprint"],
+        read=read,
+    )
 
 
 def describe(array: np.ndarray) -> dict:

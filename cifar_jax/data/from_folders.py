@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import dataclasses
 import functools
 import hashlib
 import itertools
@@ -74,14 +75,9 @@ def load(path, data_dir, max_unreadable, log, size=SIZE, fingerprint="") -> Data
             raise DataError(f"The pictures in {root} changed while they were in use. Start again.")
         return cache.read_split(home / folders.cache_name(size), again, split)
 
-    return Dataset(
-        name=NAME,
-        class_names=tuple(content["class_names"]),
-        mean=tuple(content["mean"]),
-        std=tuple(content["std"]),
-        sizes={split: content["arrays"][split]["labels"]["shape"][0] for split in SPLITS},
+    return dataclasses.replace(
+        cache.dataset_of(NAME, content, read),
         fingerprint=_fingerprint(content),
-        read=read,
         held_out=content["source"]["held_out"],
         groups=tuple(map(tuple, content["source"]["equal"])),
     )

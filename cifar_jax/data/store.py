@@ -39,15 +39,7 @@ def load(name, data_dir, archive, log, fingerprint="", size=SIZE) -> Dataset:
     if version and archive and not fingerprint:
         from_archive.check_source(version, archive, name)
     folder, content = _sound_cache(version, log) or decode(version)
-    return Dataset(
-        name=name,
-        class_names=tuple(content["class_names"]),
-        mean=tuple(content["mean"]),
-        std=tuple(content["std"]),
-        sizes={split: content["arrays"][split]["labels"]["shape"][0] for split in SPLITS},
-        fingerprint=content["fingerprint"],
-        read=read,
-    )
+    return cache.dataset_of(name, content, read)
 
 
 def _sound_cache(version: folders.Version | None, log) -> tuple[Path, dict] | None:
