@@ -110,9 +110,7 @@ def test_every_score_is_greater_for_what_is_like_the_training_set():
 SIZES_OF_32 = [name for name in models.names() if not name.endswith("_imagenet")]
 
 
-@pytest.mark.parametrize(
-    "name", tiered(SIZES_OF_32, [name for name in SIZES_OF_32 if name in cases.SHALLOW])
-)
+@pytest.mark.parametrize("name", tiered(SIZES_OF_32, cases.FEW))
 def test_every_model_has_penultimate_features(name):
     """What the last linear layer sees: one row an image, as many as its kernel has rows."""
     model, shapes = models.create(name), models.registry.shapes(name)
