@@ -173,11 +173,12 @@ def test_limits_show_thresholds_but_not_what_is_far_away():
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
-    ("value", "apart"),
+    "scores",  # value, and the share by which others differ from it
     tiered(list(itertools.product((0, 1, -1e8, 1e-30), (0, 1e-16))), [(1, 0), (-1e8, 1e-16)]),
 )
-def test_a_histogram_of_scores_that_are_all_the_same(value, apart, tmp_path):
+def test_a_histogram_of_scores_that_are_all_the_same(scores, tmp_path):
     """And of those that differ by their rounding, between which no bins fit."""
+    value, apart = scores
     same = np.full(3, float(value))
     low, high = figures.limits(same, same * (1 + apart), (value, value))
     assert low < value < high
