@@ -30,6 +30,13 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(os.path.abspath(_caches), "xla")
 
 
+@pytest.hookimpl(optionalhook=True)  # not there without xdist
+def pytest_xdist_auto_num_workers(config):
+    """One more than cores, as many tests wait for processes of their own; PYTEST_XDIST_AUTO_NUM_WORKERS goes before."""
+    given = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    return int(given) if given else len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_configure(config):
     if config.option.markexpr != "thorough":
         os.environ.setdefault("CIFAR_JAX_FUZZ", "0.1")

@@ -20,6 +20,7 @@ def test_the_command_line_stops_with_the_step_and_advice(tmp_path):
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
+@pytest.mark.thorough
 def test_nan_made_by_the_last_update_is_seen(small_config, tmp_path):
     """Its loss was computed before: one batch an epoch, one epoch."""
     small_config.update({"total_epochs": 1, "batch_size": 1295})

@@ -23,6 +23,7 @@ from PIL import Image
 from rich.console import Console
 from small_archives import Archives
 from test_command_lines import COMMANDS
+from tiers import tiered
 
 from cifar_jax import train, weights
 from cifar_jax.config import jax_settings
@@ -176,7 +177,9 @@ sys.exit(endings.guarded(main)())
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("backend", ["module://made_up.backend_inline", "TkAgg", "nonsense"])
+@pytest.mark.parametrize(
+    "backend", tiered(["module://made_up.backend_inline", "TkAgg", "nonsense"], ["nonsense"])
+)
 def test_a_notebooks_backend_is_not_asked_for(backend):
     code = """
 import sys

@@ -40,9 +40,10 @@ def with_weights(monkeypatch, run, change):
         ({"mean": (0.5, NAN, 0.5)}, "the mean of digits is (0.5, nan, 0.5)"),
         ({"std": (0.5, 0.5, float("inf"))}, "the standard deviation of digits is (0.5, 0.5, inf)"),
         ({"std": (0.5, 1e-5, 0.5), "dtype": jnp.dtype("float16")}, "images are, once normalised"),
-        (
+        pytest.param(
             {"loss": lambda *_: jnp.float32(NAN)},
             "and so are the logits (up to .*), but not the loss cross_entropy",
+            marks=pytest.mark.thorough,
         ),
         ({}, "and so is the loss without augmentation (2."),
     ],

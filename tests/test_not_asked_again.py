@@ -134,6 +134,7 @@ def fine_tuning(stopped, tmp_path, monkeypatch):
 
 
 @pytest.mark.thorough
+@pytest.mark.thorough
 def test_a_fine_tuning_goes_on_without_its_file(fine_tuning):
     """To the same end, under the old name, and under the file's new one."""
     folder, config = fine_tuning

@@ -31,6 +31,7 @@ def kernel_of(variables):
     return np.asarray(variables["batch_stats"]["whiten"]["kernel"])
 
 
+@pytest.mark.thorough
 def test_whitening_is_of_the_first_training_images_in_a_run_and_in_a_sweep(
     config, tmp_path, monkeypatch
 ):

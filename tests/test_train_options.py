@@ -108,6 +108,7 @@ def test_a_resumed_speed_run_is_the_uninterrupted_one(small_config, tmp_path, mo
     assert parts == whole and len(whole) == 2
 
 
+@pytest.mark.thorough
 def test_stops_at_a_gap_and_saves_between_checkpoints(small_config, tmp_path, monkeypatch):
     """The epoch that stops the run is the best of those that were saved: the only one."""
     small_config.total_epochs, small_config.checkpoint.every_epochs = 6, 4

@@ -73,6 +73,7 @@ def test_a_checkpoint_is_read_once_unless_it_is_the_last(
 
 
 @pytest.mark.thorough
+@pytest.mark.thorough
 def test_a_run_without_validation_has_its_last_checkpoint(tmp_path, quick_config):
     """Whose "best" is the last."""
     quick_config.update({"selection": "last", "total_epochs": 1})

@@ -90,7 +90,7 @@ FIRST = ["basic_net", "big_net_improved"]
 SIZES_OF_32 = [name for name in models.names() if not name.endswith("_imagenet")]
 
 
-@pytest.mark.parametrize("name", tiered(SIZES_OF_32, cases.REPORT_MODELS))
+@pytest.mark.parametrize("name", tiered(SIZES_OF_32, cases.FEW))
 def test_every_model_is_explained(name):
     """At the last map before its pooling or its linear layers, found without being told."""
     model, variables = models.create(name), registry.shapes(name)
@@ -129,7 +129,7 @@ LAST = {
 }
 
 
-@pytest.mark.parametrize("name", tiered(LAST, [name for name in LAST if name in cases.SHALLOW]))
+@pytest.mark.parametrize("name", tiered(LAST, [name for name in LAST if name in cases.FEW]))
 def test_the_default_layer_at_the_models_own_size(name):
     shape = (1, *models.REGISTRY[name].input_shape)
     shapes = named_layers.layers(models.create(name), registry.shapes(name), shape)

@@ -1,6 +1,7 @@
 """Scores of out-of-distribution detection, their features, and figures."""
 
 import functools
+import itertools
 
 import cases
 import jax
@@ -109,9 +110,7 @@ def test_every_score_is_greater_for_what_is_like_the_training_set():
 SIZES_OF_32 = [name for name in models.names() if not name.endswith("_imagenet")]
 
 
-@pytest.mark.parametrize(
-    "name", tiered(SIZES_OF_32, [name for name in SIZES_OF_32 if name in cases.SHALLOW])
-)
+@pytest.mark.parametrize("name", tiered(SIZES_OF_32, cases.FEW))
 def test_every_model_has_penultimate_features(name):
     """What the last linear layer sees: one row an image, as many as its kernel has rows."""
     model, shapes = models.create(name), models.registry.shapes(name)
@@ -173,10 +172,13 @@ def test_limits_show_thresholds_but_not_what_is_far_away():
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("value", [0, 1, -1e8, 1e-30])
-@pytest.mark.parametrize("apart", [0, 1e-16])
-def test_a_histogram_of_scores_that_are_all_the_same(value, apart, tmp_path):
+@pytest.mark.parametrize(
+    "scores",  # value, and the share by which others differ from it
+    tiered(list(itertools.product((0, 1, -1e8, 1e-30), (0, 1e-16))), [(1, 0), (-1e8, 1e-16)]),
+)
+def test_a_histogram_of_scores_that_are_all_the_same(scores, tmp_path):
     """And of those that differ by their rounding, between which no bins fit."""
+    value, apart = scores
     same = np.full(3, float(value))
     low, high = figures.limits(same, same * (1 + apart), (value, value))
     assert low < value < high

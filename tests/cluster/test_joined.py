@@ -83,6 +83,7 @@ def run(program, folder, processes, stopped=()):
     return [process.returncode for process in started], errors
 
 
+@pytest.mark.thorough
 def test_a_host_prepares_once_and_an_error_of_one_process_ends_all(tmp_path):
     codes, errors = run(TURNS, tmp_path, range(3))
     turns = [(tmp_path / f"turn{process}").read_text() for process in range(3)]
@@ -93,6 +94,7 @@ def test_a_host_prepares_once_and_an_error_of_one_process_ends_all(tmp_path):
         assert f"process {process} of 3 lost another one" in errors[process]
 
 
+@pytest.mark.thorough
 def test_an_error_that_all_meet_is_told_by_each(tmp_path):
     codes, errors = run(SAME, tmp_path, range(2))
     assert codes == [2, 2]

@@ -148,6 +148,7 @@ def test_a_damaged_best_one_is_the_users_to_decide(folder, name):
     assert best == 2 and said == []
 
 
+@pytest.mark.thorough
 def test_a_model_with_a_flipped_bit_is_not_evaluated(folder):
     whole, refused = reader.read_run(folder.parent, "best")[0], []
     # Orbax writes the arrays in any order, into one file or several.

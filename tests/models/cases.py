@@ -42,6 +42,9 @@ CASES = [Case(name) for name in models.names()] + [Case("plain_cnn", (("activati
 
 REPORT_MODELS = models.names()[: models.names().index("big_net_improved") + 1]
 
+# Of what is traced or compiled for each model alike the first tier does it for these, the second for all others.
+FEW = ["basic_net", "attention_net", "resnet18_dw"]
+
 # To trace one of the deepest takes seconds, and so the first tier does it once each, in the registry's tests.
 DEEPEST = [
     "densenet",
