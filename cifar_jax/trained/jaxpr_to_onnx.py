@@ -1,0 +1,332 @@
+"""A jaxpr as the nodes and constants of an ONNX graph of opset 18: as much of JAX as our models need for inference.
+
+What does not depend on the input is computed here and becomes a constant: of a batch norm two numbers a channel. Axes
+are moved only where an operation needs them in another order, and nothing is repeated that ONNX repeats itself: between
+convolutions, which ONNX has as [B, C, H, W], feature maps stay as they are.
+"""
+
+import dataclasses
+import math
+import numbers
+import types
+
+import jax
+import numpy as np
+
+from cifar_jax.errors import UserError
+
+
+def convert(function, given, name):
+    """Write a function of one array.
+
+    Args:
+        given: jax.ShapeDtypeStruct of the input, with symbols of jax.export for what may be any number.
+        name: of the input.
+    Returns:
+        (Graph, the name of what the function gives, jax.ShapeDtypeStruct of that).
+    Raises:
+        UserError: the function has an operation that nothing here stands for.
+    """
+    program, graph = jax.make_jaxpr(function)(given), Graph()
+    (answer,) = graph.add(program, [Tensor(name, tuple(range(len(given.shape))), given.shape)])
+    return graph, graph.ordered(answer), *program.out_avals
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """An array that a node gives; one that does not depend on the input is a NumPy array instead."""
+
+    name: str
+    order: tuple  # of its axes, as the node gives them
+    shape: tuple  # of the array; where it repeats itself an axis may have size 1
+
+
+class Graph:
+    """Nodes and constants, none of them twice."""
+
+    def __init__(self):
+        self.nodes = {}  # (operation, names of the inputs, attributes) -> name of the result
+        self.constants = {}  # (np.dtype, shape, bytes) -> name
+
+    def add(self, program, values):
+        """Add what a jaxpr does with Tensors and arrays, and return what it gives."""
+        jaxpr, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
+        known = dict(zip(jaxpr.constvars, map(np.asarray, constants), strict=True))
+        known.update(zip(jaxpr.invars, values, strict=True))
+
+        def read(atom):
+            return np.asarray(atom.val, atom.aval.dtype) if hasattr(atom, "val") else known[atom]
+
+        for equation in jaxpr.eqns:
+            results = self._results(equation, [read(atom) for atom in equation.invars])
+            known.update(zip(equation.outvars, results, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _results(self, equation, values):
+        primitive, params = equation.primitive, equation.params
+        name, shape = primitive.name, equation.outvars[0].aval.shape
+        if None not in _sizes(shape) and not any(isinstance(each, Tensor) for each in values):
+            results = primitive.bind(*values, **params)
+            return list(map(np.asarray, results if primitive.multiple_results else [results]))
+        if name in CALLS and params.get("name") in FUNCTIONS:
+            return [FUNCTIONS[params["name"]](self, *values)]
+        if name in CALLS:
+            return self.add(params[CALLS[name]], values)
+        if name not in RULES:
+            raise unknown(name)
+        if name not in OF_ANY_SHAPE:
+            shapes = [atom.aval.shape for atom in equation.invars]
+            if shapes != [each.shape for each in values]:
+                raise unknown(f"{name} of an array that repeats itself")
+            values[0] = self.tensor(values[0])
+        results = RULES[name](self, types.SimpleNamespace(**params), shape, *values)
+        return results if isinstance(results, list) else [results]
+
+    def node(self, operation, inputs, **attributes):
+        """Add a node, and return the name of its result."""
+        node = operation, tuple(inputs), tuple(attributes.items())
+        return self.nodes.setdefault(node, f"{operation.lower()}_{len(self.nodes)}")
+
+    def constant(self, array):
+        """Add an array, and return its name."""
+        array = np.asarray(array)
+        content = array.dtype, array.shape, array.tobytes()
+        return self.constants.setdefault(content, f"constant_{len(self.constants)}")
+
+    def int64(self, *values):
+        """Add sizes or axes, as ONNX's operations take them."""
+        return self.constant(np.array(values, np.int64))
+
+    def tensor(self, value):
+        """Return an array as a Tensor."""
+        if isinstance(value, Tensor):
+            return value
+        return Tensor(self.constant(value), tuple(range(value.ndim)), value.shape)
+
+    def ordered(self, value, order=None):
+        """Return the name of an array with its axes in an order, by itself their own; a number has none."""
+        own = tuple(range(len(value.shape)))
+        order = order if order and own else own
+        if not isinstance(value, Tensor):
+            return self.constant(value.transpose(order))
+        pairs = zip(value.order, order, strict=True)
+        if all(own == n or value.shape[own] == value.shape[n] == 1 for own, n in pairs):
+            return value.name
+        return self.node("Transpose", [value.name], perm=tuple(map(value.order.index, order)))
+
+    def elementwise(self, operation, *values, **attributes):
+        """Add an operation that goes number by number."""
+        order = _largest(values).order
+        sizes = zip(*(each.shape for each in values if each.shape), strict=True)
+        shape = tuple(next((n for n in several if n != 1), 1) for several in sizes)
+        names = [self.ordered(each, order) for each in values]
+        return Tensor(self.node(operation, names, **attributes), order, shape)
+
+    def widened(self, value, axes):
+        """Insert axes of size 1, which then are `axes`."""
+        order, shape = list(value.order), list(value.shape)
+        for axis in axes:
+            order = [n + (n >= axis) for n in order]
+            order.insert(next((i for i, n in enumerate(order) if n > axis), len(order)), axis)
+            shape.insert(axis, 1)
+        places = self.int64(*sorted(map(order.index, axes)))
+        return Tensor(self.node("Unsqueeze", [value.name, places]), tuple(order), tuple(shape))
+
+    def without(self, operation, value, axes, **attributes):
+        """Add an operation that takes axes away."""
+        others = [axis for axis in range(len(value.shape)) if axis not in axes]
+        order = tuple(others.index(axis) for axis in value.order if axis in others)
+        places = self.int64(*sorted(map(value.order.index, axes)))
+        name = self.node(operation, [value.name, places], **attributes)
+        return Tensor(name, order, tuple(value.shape[axis] for axis in others))
+
+    def part(self, value, places):
+        """Take places of some axes: {axis: range}."""
+        if not places:
+            return value
+        limits = zip(*((each.start, each.stop, each.step) for each in places.values()), strict=True)
+        starts, stops, steps = limits
+        stops = (n if n >= 0 else -(2**31) for n in stops)  # to the first place; -1 is the last
+        axes = map(value.order.index, places)
+        inputs = map(self.int64, *zip(starts, stops, axes, steps, strict=True))
+        shape = tuple(len(places.get(axis, ())) or n for axis, n in enumerate(value.shape))
+        return Tensor(self.node("Slice", [value.name, *inputs]), value.order, shape)
+
+
+def unknown(what):
+    """Return the error that an operation of JAX's has no counterpart here."""
+    return UserError(f"can't write this model as ONNX, for JAX's {what}; leave --onnx away")
+
+
+def _sizes(shape):
+    """Return a shape with None for symbols."""
+    return [int(n) if isinstance(n, numbers.Integral) else None for n in shape]
+
+
+def _largest(values):
+    """Return the first Tensor of most axes and, with those, of most numbers."""
+
+    def size(tensor):
+        return len(tensor.shape), math.prod(n or 1 for n in _sizes(tensor.shape))
+
+    return max((each for each in values if isinstance(each, Tensor)), key=size)
+
+
+# The rules: (graph, the operation's parameters, the shape of its result, its inputs) -> its result.
+
+
+def _broadcast(graph, params, shape, x):
+    axes = [axis for axis in range(len(shape)) if axis not in params.broadcast_dimensions]
+    return graph.widened(graph.tensor(x), axes) if axes else x
+
+
+def _concatenate(graph, params, shape, *values):
+    order = _largest(values).order
+    names = [graph.ordered(each, order) for each in values]
+    return Tensor(graph.node("Concat", names, axis=order.index(params.dimension)), order, shape)
+
+
+def _convolve(graph, params, shape, x, kernel):
+    axes = params.dimension_numbers
+    if {*params.lhs_dilation, params.batch_group_count} != {1}:
+        raise unknown("conv_general_dilated with lhs_dilation or batch_group_count")
+    options = {"strides": params.window_strides, "pads": _pads(params.padding)}
+    options |= {"dilations": params.rhs_dilation, "group": params.feature_group_count}
+    names = graph.ordered(x, axes.lhs_spec), graph.ordered(kernel, axes.rhs_spec)
+    return Tensor(graph.node("Conv", names, **options), axes.out_spec, shape)
+
+
+def _gather(graph, params, shape, x, places):
+    """Take what is at known places: so JAX writes x[:, 2], x[:, :2] and x[:, ::2] for any number of images."""
+    axes, dropped = (
+        params.dimension_numbers.start_index_map,
+        params.dimension_numbers.collapsed_slice_dims,
+    )
+    if isinstance(places, Tensor) or (places.ndim, *places.shape[1:]) not in ((1,), (2, 1)):
+        raise unknown("gather of other than known places of an axis")
+    if places.ndim == 2:
+        at = x.order.index(axes[0])
+        return Tensor(
+            graph.node("Gather", [x.name, graph.constant(places[:, 0])], axis=at), x.order, shape
+        )
+    starts = dict(zip(axes, places.tolist(), strict=True))
+    x = graph.part(x, {axis: range(n, n + params.slice_sizes[axis]) for axis, n in starts.items()})
+    return graph.without("Squeeze", x, dropped) if dropped else x
+
+
+def _multiply(graph, params, shape, *values):
+    """Multiply matrices: as many as the first axes say, or one by an array of any axes."""
+    summed, along = params.dimension_numbers
+    free = [
+        [axis for axis in range(len(value.shape)) if axis not in (*of, *shared)]
+        for value, of, shared in zip(values, summed, along, strict=True)
+    ]
+    start = len(along[0])
+    middle = start + len(free[0])
+    places = range(start, middle), range(middle, len(shape))  # of what is free, in the result
+    left, right = (0, 1) if len(free[1]) == 1 else (1, 0)
+    if len(summed[0]) != 1 or len(free[right]) != 1 or (start and len(free[left]) != 1):
+        raise unknown("dot_general of other than matrices")
+    names = [
+        graph.ordered(values[left], (*along[left], *free[left], *summed[left])),
+        graph.ordered(values[right], (*along[right], *summed[right], *free[right])),
+    ]
+    return Tensor(
+        graph.node("MatMul", names), (*range(start), *places[left], *places[right]), shape
+    )
+
+
+def _pad(graph, params, shape, x, value):
+    if any(between for _, _, between in params.padding_config):
+        raise unknown("pad between pixels")
+    sides = graph.int64(*_pads([params.padding_config[axis] for axis in x.order]))
+    return Tensor(graph.node("Pad", [x.name, sides, graph.ordered(value)]), x.order, shape)
+
+
+def _pads(pairs):
+    return tuple(int(pair[side]) for side in (0, 1) for pair in pairs)
+
+
+def _pool(operation, **more):
+    def rule(graph, params, shape, x):
+        windows = zip(params.window_dimensions, params.window_strides, params.padding, strict=True)
+        of_axis = {i: each for i, each in enumerate(windows) if each != (1, 1, (0, 0))}
+        dilations = {*params.base_dilation, *params.window_dilation}
+        if len(of_axis) != len(shape) - 2 or dilations != {1}:
+            raise unknown("reduce_window over other axes than those of pixels")
+        sizes, strides, sides = zip(*of_axis.values(), strict=True)
+        order = (*(axis for axis in x.order if axis not in of_axis), *of_axis)
+        options = {"kernel_shape": sizes, "strides": strides, "pads": _pads(sides), **more}
+        pooled = Tensor(graph.node(operation, [graph.ordered(x, order)], **options), order, shape)
+        count = np.float32(math.prod(sizes) if operation == "AveragePool" else 1)
+        return pooled if count == 1 else graph.elementwise("Mul", pooled, count)
+
+    return rule
+
+
+def _reshape(graph, params, shape, x):
+    sizes = graph.int64(*(-1 if n is None else n for n in _sizes(shape)))
+    return Tensor(graph.node("Reshape", [graph.ordered(x), sizes]), tuple(range(len(shape))), shape)
+
+
+def _scan(graph, params, shape, *values):
+    """Write out the loop of lax.map, which hands nothing on."""
+    if params.num_carry or params.reverse:
+        raise unknown("scan that hands something on")
+    fixed, rows, results = values[: params.num_consts], values[params.num_consts :], []
+    for step in range(params.length):
+        row = [graph.part(graph.tensor(each), {0: range(step, step + 1)}) for each in rows]
+        row = [graph.without("Squeeze", each, [0]) for each in row]
+        results.append(
+            [graph.widened(each, [0]) for each in graph.add(params.jaxpr, [*fixed, *row])]
+        )
+    along = types.SimpleNamespace(dimension=0)
+    shapes = [(params.length, *each.shape[1:]) for each in results[0]]
+    columns = zip(shapes, zip(*results, strict=True), strict=True)
+    return [_concatenate(graph, along, shape, *column) for shape, column in columns]
+
+
+def _slice(graph, params, shape, x):
+    steps = params.strides or [1] * len(shape)
+    limits = zip(params.start_indices, params.limit_indices, steps, strict=True)
+    changed = {i: each for i, each in enumerate(limits) if shape[i] != x.shape[i]}
+    return graph.part(x, {axis: range(*each) for axis, each in changed.items()})
+
+
+def _of(operation):
+    return lambda graph, params, shape, *values: graph.elementwise(operation, *values)
+
+
+def _over(operation):
+    return lambda graph, params, shape, x: graph.without(operation, x, params.axes, keepdims=0)
+
+
+ELEMENTWISE = {
+    **{"add": _of("Add"), "div": _of("Div"), "erf": _of("Erf"), "exp": _of("Exp"), "ge": _of("GreaterOrEqual")},
+    **{"gt": _of("Greater"), "logistic": _of("Sigmoid"), "max": _of("Max"), "min": _of("Min"), "mul": _of("Mul")},
+    **{"neg": _of("Neg"), "sqrt": _of("Sqrt"), "sub": _of("Sub"), "tanh": _of("Tanh")},
+    "convert_element_type": lambda graph, params, _, x: graph.elementwise("Cast", x, to=np.dtype(params.new_dtype)),
+    "erfc": lambda graph, _, __, x: graph.elementwise("Sub", np.float32(1), graph.elementwise("Erf", x)),
+    "select_n": lambda graph, _, __, which, no, yes: graph.elementwise("Where", which, yes, no),
+    **dict.fromkeys(("copy", "stop_gradient"), lambda graph, _, __, x: x),
+}  # fmt: skip
+OF_ANY_SHAPE = ELEMENTWISE.keys() | {"broadcast_in_dim"}
+RULES = ELEMENTWISE | {
+    **{"broadcast_in_dim": _broadcast, "concatenate": _concatenate, "conv_general_dilated": _convolve},
+    **{"dot_general": _multiply, "gather": _gather, "pad": _pad, "reduce_max": _over("ReduceMax")},
+    **{"reduce_sum": _over("ReduceSum"), "reduce_window_max": _pool("MaxPool"), "reshape": _reshape},
+    **{"reduce_window_sum": _pool("AveragePool", count_include_pad=1), "scan": _scan, "slice": _slice},
+    "rev": lambda graph, params, shape, x: graph.part(x, {i: range(shape[i])[::-1] for i in params.dimensions}),
+    "squeeze": lambda graph, params, _, x: graph.without("Squeeze", x, params.dimensions),
+    "transpose": lambda _, params, shape, x: Tensor(x.name, tuple(map(params.permutation.index, x.order)), shape),
+}  # fmt: skip
+# Operations that are an inner program -> its name among their parameters.
+CALLS = {
+    **dict.fromkeys(("checkpoint", "closed_call", "jit", "pjit", "remat2"), "jaxpr"),
+    **dict.fromkeys(("custom_jvp_call", "custom_vjp_call"), "call_jaxpr"),
+}
+# Those of jax.nn that ONNX has: readers do them along with a convolution.
+FUNCTIONS = {
+    "relu": lambda graph, x: graph.elementwise("Relu", x),
+    "leaky_relu": lambda graph, x, slope: graph.elementwise("LeakyRelu", x, alpha=slope.item()),
+}
