@@ -10,26 +10,9 @@ import math
 import numbers
 import types
 
-import jax
 import numpy as np
 
 from cifar_jax.errors import UserError
-
-
-def convert(function, given, name):
-    """Write a function of one array.
-
-    Args:
-        given: jax.ShapeDtypeStruct of the input, with symbols of jax.export for what may be any number.
-        name: of the input.
-    Returns:
-        (Graph, the name of what the function gives, jax.ShapeDtypeStruct of that).
-    Raises:
-        UserError: the function has an operation that nothing here stands for.
-    """
-    program, graph = jax.make_jaxpr(function)(given), Graph()
-    (answer,) = graph.add(program, [Tensor(name, tuple(range(len(given.shape))), given.shape)])
-    return graph, graph.ordered(answer), *program.out_avals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +30,7 @@ class Graph:
     def __init__(self):
         self.nodes = {}  # (operation, names of the inputs, attributes) -> name of the result
         self.constants = {}  # (np.dtype, shape, bytes) -> name
+        self.made = {}  # name of the result -> node
 
     def add(self, program, values):
         """Add what a jaxpr does with Tensors and arrays, and return what it gives."""
@@ -74,7 +58,7 @@ class Graph:
             return self.add(params[CALLS[name]], values)
         if name not in RULES:
             raise unknown(name)
-        if name not in OF_ANY_SHAPE:
+        if name not in OF_NUMBERS:
             shapes = [atom.aval.shape for atom in equation.invars]
             if shapes != [each.shape for each in values]:
                 raise unknown(f"{name} of an array that repeats itself")
@@ -85,13 +69,15 @@ class Graph:
     def node(self, operation, inputs, **attributes):
         """Add a node, and return the name of its result."""
         node = operation, tuple(inputs), tuple(attributes.items())
-        return self.nodes.setdefault(node, f"{operation.lower()}_{len(self.nodes)}")
+        name = self.nodes.setdefault(node, f"{operation.lower()}_{len(self.nodes)}")
+        self.made[name] = node
+        return name
 
     def constant(self, array):
         """Add an array, and return its name."""
         array = np.asarray(array)
-        content = array.dtype, array.shape, array.tobytes()
-        return self.constants.setdefault(content, f"constant_{len(self.constants)}")
+        constant = array.dtype, array.shape, array.tobytes()
+        return self.constants.setdefault(constant, f"constant_{len(self.constants)}")
 
     def int64(self, *values):
         """Add sizes or axes, as ONNX's operations take them."""
@@ -196,6 +182,20 @@ def _convolve(graph, params, shape, x, kernel):
     return Tensor(graph.node("Conv", names, **options), axes.out_spec, shape)
 
 
+def _divide(graph, params, shape, x, y):
+    """Divide; exp(z) by its sum along an axis is the softmax of z, and of z plus what is the same along it."""
+    made = [graph.made.get(getattr(each, "name", None), ("", ())) for each in (x, y)]
+    match made:
+        case [("Exp", (z,), _), ("Unsqueeze", (total, at), _)] if x.order == y.order:
+            if graph.made[total][:2] == ("ReduceSum", (x.name, at)):
+                match graph.made.get(z):
+                    case ("Sub", (shifted, by), _) if graph.made.get(by, made)[1][1:] == (at,):
+                        z = shifted
+                (axis,) = (i for i, n in enumerate(x.order) if x.shape[n] != y.shape[n])
+                return Tensor(graph.node("Softmax", [z], axis=axis), x.order, x.shape)
+    return graph.elementwise("Div", x, y)
+
+
 def _gather(graph, params, shape, x, places):
     """Take what is at known places: so JAX writes x[:, 2], x[:, :2] and x[:, ::2] for any number of images."""
     axes, dropped = (
@@ -293,38 +293,33 @@ def _slice(graph, params, shape, x):
     return graph.part(x, {axis: range(*each) for axis, each in changed.items()})
 
 
-def _of(operation):
-    return lambda graph, params, shape, *values: graph.elementwise(operation, *values)
-
-
-def _over(operation):
-    return lambda graph, params, shape, x: graph.without(operation, x, params.axes, keepdims=0)
-
-
-ELEMENTWISE = {
-    **{"add": _of("Add"), "div": _of("Div"), "erf": _of("Erf"), "exp": _of("Exp"), "ge": _of("GreaterOrEqual")},
-    **{"gt": _of("Greater"), "logistic": _of("Sigmoid"), "max": _of("Max"), "min": _of("Min"), "mul": _of("Mul")},
-    **{"neg": _of("Neg"), "sqrt": _of("Sqrt"), "sub": _of("Sub"), "tanh": _of("Tanh")},
+NUMBERS = {
+    **{"add": "Add", "erf": "Erf", "exp": "Exp", "ge": "GreaterOrEqual", "gt": "Greater", "logistic": "Sigmoid"},
+    **{"max": "Max", "min": "Min", "mul": "Mul", "neg": "Neg", "sqrt": "Sqrt", "sub": "Sub", "tanh": "Tanh"},
+}  # fmt: skip
+# Those that need not see the axes along which an array repeats itself.
+OF_NUMBERS = {
+    **{name: lambda graph, _, __, *values, own=own: graph.elementwise(own, *values) for name, own in NUMBERS.items()},
+    "broadcast_in_dim": _broadcast,
     "convert_element_type": lambda graph, params, _, x: graph.elementwise("Cast", x, to=np.dtype(params.new_dtype)),
+    **dict.fromkeys(("copy", "stop_gradient"), lambda graph, _, __, x: x),
+    "div": _divide,
     "erfc": lambda graph, _, __, x: graph.elementwise("Sub", np.float32(1), graph.elementwise("Erf", x)),
     "select_n": lambda graph, _, __, which, no, yes: graph.elementwise("Where", which, yes, no),
-    **dict.fromkeys(("copy", "stop_gradient"), lambda graph, _, __, x: x),
 }  # fmt: skip
-OF_ANY_SHAPE = ELEMENTWISE.keys() | {"broadcast_in_dim"}
-RULES = ELEMENTWISE | {
-    **{"broadcast_in_dim": _broadcast, "concatenate": _concatenate, "conv_general_dilated": _convolve},
-    **{"dot_general": _multiply, "gather": _gather, "pad": _pad, "reduce_max": _over("ReduceMax")},
-    **{"reduce_sum": _over("ReduceSum"), "reduce_window_max": _pool("MaxPool"), "reshape": _reshape},
-    **{"reduce_window_sum": _pool("AveragePool", count_include_pad=1), "scan": _scan, "slice": _slice},
+RULES = OF_NUMBERS | {
+    **{"concatenate": _concatenate, "conv_general_dilated": _convolve, "dot_general": _multiply, "gather": _gather},
+    **{"pad": _pad, "reduce_window_max": _pool("MaxPool"), "reshape": _reshape, "scan": _scan, "slice": _slice},
+    "reduce_max": lambda graph, params, _, x: graph.without("ReduceMax", x, params.axes, keepdims=0),
+    "reduce_sum": lambda graph, params, _, x: graph.without("ReduceSum", x, params.axes, keepdims=0),
+    "reduce_window_sum": _pool("AveragePool", count_include_pad=1),
     "rev": lambda graph, params, shape, x: graph.part(x, {i: range(shape[i])[::-1] for i in params.dimensions}),
     "squeeze": lambda graph, params, _, x: graph.without("Squeeze", x, params.dimensions),
     "transpose": lambda _, params, shape, x: Tensor(x.name, tuple(map(params.permutation.index, x.order)), shape),
 }  # fmt: skip
 # Operations that are an inner program -> its name among their parameters.
-CALLS = {
-    **dict.fromkeys(("checkpoint", "closed_call", "jit", "pjit", "remat2"), "jaxpr"),
-    **dict.fromkeys(("custom_jvp_call", "custom_vjp_call"), "call_jaxpr"),
-}
+CALLS = dict.fromkeys(("checkpoint", "closed_call", "jit", "pjit", "remat2"), "jaxpr")
+CALLS |= dict.fromkeys(("custom_jvp_call", "custom_vjp_call"), "call_jaxpr")
 # Those of jax.nn that ONNX has: readers do them along with a convolution.
 FUNCTIONS = {
     "relu": lambda graph, x: graph.elementwise("Relu", x),

@@ -10,6 +10,7 @@ from cifar_jax.errors import UserError
 
 # Of early 2023, and the first onnxruntime that reads them: an older reader refuses what is newer than itself.
 OPSET, IR_VERSION, READER = 18, 8, "1.14"
+FEATURE_MAP = 0, 3, 1, 2  # where ONNX's convolution has the axes of [B, H, W, C]
 INPUT, OUTPUT = "images", "probabilities"
 
 
@@ -41,7 +42,7 @@ def of_run(run, batch=None):
     Returns:
         onnx.ModelProto.
     Raises:
-        UserError: of jaxpr_to_onnx.convert.
+        UserError: of of_function.
     """
     import jax
     import jax.numpy as jnp
@@ -62,11 +63,17 @@ def of_run(run, batch=None):
 
 
 def of_function(function, given):
-    """Write a function of one array; see jaxpr_to_onnx.convert.
+    """Write a function of images.
 
+    Args:
+        function: of one array [b, H, W, C], to one array.
+        given: jax.ShapeDtypeStruct of the first, with a symbol of jax.export for any number.
     Returns:
         onnx.ModelProto.
+    Raises:
+        UserError: it has an operation that nothing here stands for.
     """
+    import jax
     from onnx import helper
 
     from cifar_jax.trained import jaxpr_to_onnx
@@ -74,7 +81,11 @@ def of_function(function, given):
     def kind(dtype):
         return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
-    graph, result, answered = jaxpr_to_onnx.convert(function, given, INPUT)
+    program, graph = jax.make_jaxpr(function)(given), jaxpr_to_onnx.Graph()
+    # Image pixels are moved as long as they are bytes.
+    images = graph.node("Transpose", [INPUT], perm=FEATURE_MAP)
+    (answer,) = graph.add(program, [jaxpr_to_onnx.Tensor(images, FEATURE_MAP, given.shape)])
+    result, (answered,) = graph.ordered(answer), program.out_avals
     needed, nodes, ends = {result}, [], []
     for (operation, inputs, attributes), name in reversed(graph.nodes.items()):
         if name in needed:
