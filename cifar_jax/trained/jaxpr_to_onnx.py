@@ -6,6 +6,7 @@ convolutions, which ONNX has as [B, C, H, W], feature maps stay as they are.
 """
 
 import dataclasses
+import functools
 import math
 import numbers
 import types
@@ -52,10 +53,9 @@ class Graph:
         if None not in _sizes(shape) and not any(isinstance(each, Tensor) for each in values):
             results = primitive.bind(*values, **params)
             return list(map(np.asarray, results if primitive.multiple_results else [results]))
-        if name in CALLS and params.get("name") in FUNCTIONS:
-            return [FUNCTIONS[params["name"]](self, *values)]
         if name in CALLS:
-            return self.add(params[CALLS[name]], values)
+            known = FUNCTIONS.get(params.get("name"))
+            return [known(self, *values)] if known else self.add(params[CALLS[name]], values)
         if name not in RULES:
             raise unknown(name)
         if name not in OF_NUMBERS:
@@ -73,6 +73,11 @@ class Graph:
         self.made[name] = node
         return name
 
+    def inputs(self, name, operation):
+        """Return the names of a node's inputs if it is of that operation."""
+        own, inputs, _ = self.made.get(name, ("", (), ()))
+        return inputs if own == operation else ()
+
     def constant(self, array):
         """Add an array, and return its name."""
         array = np.asarray(array)
@@ -85,9 +90,10 @@ class Graph:
 
     def tensor(self, value):
         """Return an array as a Tensor."""
-        if isinstance(value, Tensor):
-            return value
-        return Tensor(self.constant(value), tuple(range(value.ndim)), value.shape)
+        own = tuple(range(len(value.shape)))
+        return (
+            value if isinstance(value, Tensor) else Tensor(self.constant(value), own, value.shape)
+        )
 
     def ordered(self, value, order=None):
         """Return the name of an array with its axes in an order, by itself their own; a number has none."""
@@ -110,6 +116,8 @@ class Graph:
 
     def widened(self, value, axes):
         """Insert axes of size 1, which then are `axes`."""
+        if not axes:
+            return value
         order, shape = list(value.order), list(value.shape)
         for axis in axes:
             order = [n + (n >= axis) for n in order]
@@ -130,8 +138,9 @@ class Graph:
         """Take places of some axes: {axis: range}."""
         if not places:
             return value
-        limits = zip(*((each.start, each.stop, each.step) for each in places.values()), strict=True)
-        starts, stops, steps = limits
+        starts, stops, steps = zip(
+            *((n.start, n.stop, n.step) for n in places.values()), strict=True
+        )
         stops = (n if n >= 0 else -(2**31) for n in stops)  # to the first place; -1 is the last
         axes = map(value.order.index, places)
         inputs = map(self.int64, *zip(starts, stops, axes, steps, strict=True))
@@ -151,19 +160,11 @@ def _sizes(shape):
 
 def _largest(values):
     """Return the first Tensor of most axes and, with those, of most numbers."""
-
-    def size(tensor):
-        return len(tensor.shape), math.prod(n or 1 for n in _sizes(tensor.shape))
-
-    return max((each for each in values if isinstance(each, Tensor)), key=size)
+    tensors = [each for each in values if isinstance(each, Tensor)]
+    return max(tensors, key=lambda x: (len(x.shape), math.prod(n or 1 for n in _sizes(x.shape))))
 
 
 # The rules: (graph, the operation's parameters, the shape of its result, its inputs) -> its result.
-
-
-def _broadcast(graph, params, shape, x):
-    axes = [axis for axis in range(len(shape)) if axis not in params.broadcast_dimensions]
-    return graph.widened(graph.tensor(x), axes) if axes else x
 
 
 def _concatenate(graph, params, shape, *values):
@@ -184,16 +185,16 @@ def _convolve(graph, params, shape, x, kernel):
 
 def _divide(graph, params, shape, x, y):
     """Divide; exp(z) by its sum along an axis is the softmax of z, and of z plus what is the same along it."""
-    made = [graph.made.get(getattr(each, "name", None), ("", ())) for each in (x, y)]
-    match made:
-        case [("Exp", (z,), _), ("Unsqueeze", (total, at), _)] if x.order == y.order:
-            if graph.made[total][:2] == ("ReduceSum", (x.name, at)):
-                match graph.made.get(z):
-                    case ("Sub", (shifted, by), _) if graph.made.get(by, made)[1][1:] == (at,):
-                        z = shifted
-                (axis,) = (i for i, n in enumerate(x.order) if x.shape[n] != y.shape[n])
-                return Tensor(graph.node("Softmax", [z], axis=axis), x.order, x.shape)
-    return graph.elementwise("Div", x, y)
+    names = [getattr(each, "name", None) for each in (x, y)]
+    power, total = graph.inputs(names[0], "Exp"), graph.inputs(names[1], "Unsqueeze")
+    summed = power and total and x.order == y.order and graph.inputs(total[0], "ReduceSum")
+    if not summed or summed != (x.name, total[1]):
+        return graph.elementwise("Div", x, y)
+    difference = graph.inputs(power[0], "Sub")
+    if difference and graph.inputs(difference[1], "Unsqueeze")[1:] == total[1:]:
+        power = difference[:1]
+    (axis,) = (i for i, n in enumerate(x.order) if x.shape[n] != y.shape[n])
+    return Tensor(graph.node("Softmax", power, axis=axis), x.order, x.shape)
 
 
 def _gather(graph, params, shape, x, places):
@@ -214,26 +215,16 @@ def _gather(graph, params, shape, x, places):
     return graph.without("Squeeze", x, dropped) if dropped else x
 
 
-def _multiply(graph, params, shape, *values):
-    """Multiply matrices: as many as the first axes say, or one by an array of any axes."""
-    summed, along = params.dimension_numbers
-    free = [
-        [axis for axis in range(len(value.shape)) if axis not in (*of, *shared)]
-        for value, of, shared in zip(values, summed, along, strict=True)
-    ]
-    start = len(along[0])
-    middle = start + len(free[0])
-    places = range(start, middle), range(middle, len(shape))  # of what is free, in the result
-    left, right = (0, 1) if len(free[1]) == 1 else (1, 0)
-    if len(summed[0]) != 1 or len(free[right]) != 1 or (start and len(free[left]) != 1):
+def _multiply(graph, params, shape, x, y):
+    """Multiply matrices: as many as the first axes say, or an array of any axes by one."""
+    (of_x, of_y), (along_x, along_y) = params.dimension_numbers
+    free_x = [axis for axis in range(len(x.shape)) if axis not in (*of_x, *along_x)]
+    free_y = [axis for axis in range(len(y.shape)) if axis not in (*of_y, *along_y)]
+    if len(of_x) != 1 or len(free_y) != 1 or (along_x and len(free_x) != 1):
         raise unknown("dot_general of other than matrices")
-    names = [
-        graph.ordered(values[left], (*along[left], *free[left], *summed[left])),
-        graph.ordered(values[right], (*along[right], *summed[right], *free[right])),
-    ]
-    return Tensor(
-        graph.node("MatMul", names), (*range(start), *places[left], *places[right]), shape
-    )
+    left = graph.ordered(x, (*along_x, *free_x, *of_x))
+    right = graph.ordered(y, (*along_y, *of_y, *free_y))
+    return Tensor(graph.node("MatMul", [left, right]), tuple(range(len(shape))), shape)
 
 
 def _pad(graph, params, shape, x, value):
@@ -247,21 +238,18 @@ def _pads(pairs):
     return tuple(int(pair[side]) for side in (0, 1) for pair in pairs)
 
 
-def _pool(operation, **more):
-    def rule(graph, params, shape, x):
-        windows = zip(params.window_dimensions, params.window_strides, params.padding, strict=True)
-        of_axis = {i: each for i, each in enumerate(windows) if each != (1, 1, (0, 0))}
-        dilations = {*params.base_dilation, *params.window_dilation}
-        if len(of_axis) != len(shape) - 2 or dilations != {1}:
-            raise unknown("reduce_window over other axes than those of pixels")
-        sizes, strides, sides = zip(*of_axis.values(), strict=True)
-        order = (*(axis for axis in x.order if axis not in of_axis), *of_axis)
-        options = {"kernel_shape": sizes, "strides": strides, "pads": _pads(sides), **more}
-        pooled = Tensor(graph.node(operation, [graph.ordered(x, order)], **options), order, shape)
-        count = np.float32(math.prod(sizes) if operation == "AveragePool" else 1)
-        return pooled if count == 1 else graph.elementwise("Mul", pooled, count)
-
-    return rule
+def _pool(operation, graph, params, shape, x):
+    windows = zip(params.window_dimensions, params.window_strides, params.padding, strict=True)
+    of_axis = {i: each for i, each in enumerate(windows) if each != (1, 1, (0, 0))}
+    if len(of_axis) != len(shape) - 2 or {*params.base_dilation, *params.window_dilation} != {1}:
+        raise unknown("reduce_window over other axes than those of pixels")
+    sizes, strides, sides = zip(*of_axis.values(), strict=True)
+    order = (*(axis for axis in x.order if axis not in of_axis), *of_axis)
+    options = {"kernel_shape": sizes, "strides": strides, "pads": _pads(sides)}
+    if operation == "MaxPool":
+        return Tensor(graph.node(operation, [graph.ordered(x, order)], **options), order, shape)
+    mean = graph.node(operation, [graph.ordered(x, order)], count_include_pad=1, **options)
+    return graph.elementwise("Mul", Tensor(mean, order, shape), np.float32(math.prod(sizes)))
 
 
 def _reshape(graph, params, shape, x):
@@ -271,26 +259,21 @@ def _reshape(graph, params, shape, x):
 
 def _scan(graph, params, shape, *values):
     """Write out the loop of lax.map, which hands nothing on."""
-    if params.num_carry or params.reverse:
+    if params.num_carry or params.reverse or len(params.jaxpr.out_avals) != 1:
         raise unknown("scan that hands something on")
-    fixed, rows, results = values[: params.num_consts], values[params.num_consts :], []
+    rows, parts = [graph.tensor(each) for each in values[params.num_consts :]], []
     for step in range(params.length):
-        row = [graph.part(graph.tensor(each), {0: range(step, step + 1)}) for each in rows]
+        row = [graph.part(each, {0: range(step, step + 1)}) for each in rows]
         row = [graph.without("Squeeze", each, [0]) for each in row]
-        results.append(
-            [graph.widened(each, [0]) for each in graph.add(params.jaxpr, [*fixed, *row])]
-        )
-    along = types.SimpleNamespace(dimension=0)
-    shapes = [(params.length, *each.shape[1:]) for each in results[0]]
-    columns = zip(shapes, zip(*results, strict=True), strict=True)
-    return [_concatenate(graph, along, shape, *column) for shape, column in columns]
+        (result,) = graph.add(params.jaxpr, [*values[: params.num_consts], *row])
+        parts.append(graph.widened(result, [0]))
+    return _concatenate(graph, types.SimpleNamespace(dimension=0), shape, *parts)
 
 
 def _slice(graph, params, shape, x):
     steps = params.strides or [1] * len(shape)
-    limits = zip(params.start_indices, params.limit_indices, steps, strict=True)
-    changed = {i: each for i, each in enumerate(limits) if shape[i] != x.shape[i]}
-    return graph.part(x, {axis: range(*each) for axis, each in changed.items()})
+    limits = enumerate(zip(params.start_indices, params.limit_indices, steps, strict=True))
+    return graph.part(x, {i: range(*each) for i, each in limits if shape[i] != x.shape[i]})
 
 
 NUMBERS = {
@@ -300,7 +283,8 @@ NUMBERS = {
 # Those that need not see the axes along which an array repeats itself.
 OF_NUMBERS = {
     **{name: lambda graph, _, __, *values, own=own: graph.elementwise(own, *values) for name, own in NUMBERS.items()},
-    "broadcast_in_dim": _broadcast,
+    "broadcast_in_dim": lambda graph, params, shape, x: graph.widened(
+        graph.tensor(x), sorted({*range(len(shape))} - {*params.broadcast_dimensions})),
     "convert_element_type": lambda graph, params, _, x: graph.elementwise("Cast", x, to=np.dtype(params.new_dtype)),
     **dict.fromkeys(("copy", "stop_gradient"), lambda graph, _, __, x: x),
     "div": _divide,
@@ -309,10 +293,11 @@ OF_NUMBERS = {
 }  # fmt: skip
 RULES = OF_NUMBERS | {
     **{"concatenate": _concatenate, "conv_general_dilated": _convolve, "dot_general": _multiply, "gather": _gather},
-    **{"pad": _pad, "reduce_window_max": _pool("MaxPool"), "reshape": _reshape, "scan": _scan, "slice": _slice},
+    **{"pad": _pad, "reshape": _reshape, "scan": _scan, "slice": _slice},
     "reduce_max": lambda graph, params, _, x: graph.without("ReduceMax", x, params.axes, keepdims=0),
     "reduce_sum": lambda graph, params, _, x: graph.without("ReduceSum", x, params.axes, keepdims=0),
-    "reduce_window_sum": _pool("AveragePool", count_include_pad=1),
+    "reduce_window_max": functools.partial(_pool, "MaxPool"),
+    "reduce_window_sum": functools.partial(_pool, "AveragePool"),
     "rev": lambda graph, params, shape, x: graph.part(x, {i: range(shape[i])[::-1] for i in params.dimensions}),
     "squeeze": lambda graph, params, _, x: graph.without("Squeeze", x, params.dimensions),
     "transpose": lambda _, params, shape, x: Tensor(x.name, tuple(map(params.permutation.index, x.order)), shape),
