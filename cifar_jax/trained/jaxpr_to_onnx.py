@@ -1,14 +1,13 @@
 """A jaxpr as the nodes and constants of an ONNX graph of opset 18: as much of JAX as our models need for inference.
 
 What does not depend on the input is computed here and becomes a constant: of a batch norm two numbers a channel. Axes
-are moved only where an operation needs them in another order, and nothing is repeated that ONNX repeats itself: between
-convolutions, which ONNX has as [B, C, H, W], feature maps stay as they are.
+are moved only where an operation needs another order, and so are not between convolutions, which ONNX has as
+[B, C, H, W]; nothing is repeated that ONNX repeats itself.
 """
 
 import dataclasses
 import functools
 import math
-import numbers
 import types
 
 import numpy as np
@@ -31,7 +30,6 @@ class Graph:
     def __init__(self):
         self.nodes = {}  # (operation, names of the inputs, attributes) -> name of the result
         self.constants = {}  # (np.dtype, shape, bytes) -> name
-        self.made = {}  # name of the result -> node
 
     def add(self, program, values):
         """Add what a jaxpr does with Tensors and arrays, and return what it gives."""
@@ -54,29 +52,26 @@ class Graph:
             results = primitive.bind(*values, **params)
             return list(map(np.asarray, results if primitive.multiple_results else [results]))
         if name in CALLS:
-            known = FUNCTIONS.get(params.get("name"))
+            simple = all(getattr(each, "size", None) == 1 for each in values[1:])
+            known = simple and FUNCTIONS.get(params.get("name"))
             return [known(self, *values)] if known else self.add(params[CALLS[name]], values)
         if name not in RULES:
-            raise unknown(name)
+            raise _unknown(name)
         if name not in OF_NUMBERS:
-            shapes = [atom.aval.shape for atom in equation.invars]
-            if shapes != [each.shape for each in values]:
-                raise unknown(f"{name} of an array that repeats itself")
+            if [each.aval.shape for each in equation.invars] != [each.shape for each in values]:
+                raise _unknown(f"{name} of an array that repeats itself")
             values[0] = self.tensor(values[0])
-        results = RULES[name](self, types.SimpleNamespace(**params), shape, *values)
-        return results if isinstance(results, list) else [results]
+        return [RULES[name](self, types.SimpleNamespace(**params), shape, *values)]
 
     def node(self, operation, inputs, **attributes):
         """Add a node, and return the name of its result."""
         node = operation, tuple(inputs), tuple(attributes.items())
-        name = self.nodes.setdefault(node, f"{operation.lower()}_{len(self.nodes)}")
-        self.made[name] = node
-        return name
+        return self.nodes.setdefault(node, f"{operation.lower()}_{len(self.nodes)}")
 
     def inputs(self, name, operation):
         """Return the names of a node's inputs if it is of that operation."""
-        own, inputs, _ = self.made.get(name, ("", (), ()))
-        return inputs if own == operation else ()
+        nodes = (node for node, result in self.nodes.items() if result == name)
+        return next((inputs for own, inputs, _ in nodes if own == operation), ())
 
     def constant(self, array):
         """Add an array, and return its name."""
@@ -115,7 +110,7 @@ class Graph:
         return Tensor(self.node(operation, names, **attributes), order, shape)
 
     def widened(self, value, axes):
-        """Insert axes of size 1, which then are `axes`."""
+        """Insert axes of size 1, if any, which then are `axes`."""
         if not axes:
             return value
         order, shape = list(value.order), list(value.shape)
@@ -148,18 +143,16 @@ class Graph:
         return Tensor(self.node("Slice", [value.name, *inputs]), value.order, shape)
 
 
-def unknown(what):
-    """Return the error that an operation of JAX's has no counterpart here."""
+def _unknown(what):
     return UserError(f"can't write this model as ONNX, for JAX's {what}; leave --onnx away")
 
 
 def _sizes(shape):
     """Return a shape with None for symbols."""
-    return [int(n) if isinstance(n, numbers.Integral) else None for n in shape]
+    return [int(n) if isinstance(n, int | np.integer) else None for n in shape]
 
 
 def _largest(values):
-    """Return the first Tensor of most axes and, with those, of most numbers."""
     tensors = [each for each in values if isinstance(each, Tensor)]
     return max(tensors, key=lambda x: (len(x.shape), math.prod(n or 1 for n in _sizes(x.shape))))
 
@@ -176,7 +169,7 @@ def _concatenate(graph, params, shape, *values):
 def _convolve(graph, params, shape, x, kernel):
     axes = params.dimension_numbers
     if {*params.lhs_dilation, params.batch_group_count} != {1}:
-        raise unknown("conv_general_dilated with lhs_dilation or batch_group_count")
+        raise _unknown("conv_general_dilated with lhs_dilation or batch_group_count")
     options = {"strides": params.window_strides, "pads": _pads(params.padding)}
     options |= {"dilations": params.rhs_dilation, "group": params.feature_group_count}
     names = graph.ordered(x, axes.lhs_spec), graph.ordered(kernel, axes.rhs_spec)
@@ -199,20 +192,15 @@ def _divide(graph, params, shape, x, y):
 
 def _gather(graph, params, shape, x, places):
     """Take what is at known places: so JAX writes x[:, 2], x[:, :2] and x[:, ::2] for any number of images."""
-    axes, dropped = (
-        params.dimension_numbers.start_index_map,
-        params.dimension_numbers.collapsed_slice_dims,
-    )
+    how = params.dimension_numbers
     if isinstance(places, Tensor) or (places.ndim, *places.shape[1:]) not in ((1,), (2, 1)):
-        raise unknown("gather of other than known places of an axis")
+        raise _unknown("gather of other than known places of an axis")
     if places.ndim == 2:
-        at = x.order.index(axes[0])
-        return Tensor(
-            graph.node("Gather", [x.name, graph.constant(places[:, 0])], axis=at), x.order, shape
-        )
-    starts = dict(zip(axes, places.tolist(), strict=True))
+        inputs, at = [x.name, graph.constant(places[:, 0])], x.order.index(how.start_index_map[0])
+        return Tensor(graph.node("Gather", inputs, axis=at), x.order, shape)
+    starts = dict(zip(how.start_index_map, places.tolist(), strict=True))
     x = graph.part(x, {axis: range(n, n + params.slice_sizes[axis]) for axis, n in starts.items()})
-    return graph.without("Squeeze", x, dropped) if dropped else x
+    return graph.without("Squeeze", x, how.collapsed_slice_dims) if how.collapsed_slice_dims else x
 
 
 def _multiply(graph, params, shape, x, y):
@@ -221,7 +209,7 @@ def _multiply(graph, params, shape, x, y):
     free_x = [axis for axis in range(len(x.shape)) if axis not in (*of_x, *along_x)]
     free_y = [axis for axis in range(len(y.shape)) if axis not in (*of_y, *along_y)]
     if len(of_x) != 1 or len(free_y) != 1 or (along_x and len(free_x) != 1):
-        raise unknown("dot_general of other than matrices")
+        raise _unknown("dot_general of other than matrices")
     left = graph.ordered(x, (*along_x, *free_x, *of_x))
     right = graph.ordered(y, (*along_y, *of_y, *free_y))
     return Tensor(graph.node("MatMul", [left, right]), tuple(range(len(shape))), shape)
@@ -229,7 +217,7 @@ def _multiply(graph, params, shape, x, y):
 
 def _pad(graph, params, shape, x, value):
     if any(between for _, _, between in params.padding_config):
-        raise unknown("pad between pixels")
+        raise _unknown("pad between pixels")
     sides = graph.int64(*_pads([params.padding_config[axis] for axis in x.order]))
     return Tensor(graph.node("Pad", [x.name, sides, graph.ordered(value)]), x.order, shape)
 
@@ -242,7 +230,7 @@ def _pool(operation, graph, params, shape, x):
     windows = zip(params.window_dimensions, params.window_strides, params.padding, strict=True)
     of_axis = {i: each for i, each in enumerate(windows) if each != (1, 1, (0, 0))}
     if len(of_axis) != len(shape) - 2 or {*params.base_dilation, *params.window_dilation} != {1}:
-        raise unknown("reduce_window over other axes than those of pixels")
+        raise _unknown("reduce_window over other axes than those of pixels")
     sizes, strides, sides = zip(*of_axis.values(), strict=True)
     order = (*(axis for axis in x.order if axis not in of_axis), *of_axis)
     options = {"kernel_shape": sizes, "strides": strides, "pads": _pads(sides)}
@@ -260,7 +248,7 @@ def _reshape(graph, params, shape, x):
 def _scan(graph, params, shape, *values):
     """Write out the loop of lax.map, which hands nothing on."""
     if params.num_carry or params.reverse or len(params.jaxpr.out_avals) != 1:
-        raise unknown("scan that hands something on")
+        raise _unknown("scan that hands something on")
     rows, parts = [graph.tensor(each) for each in values[params.num_consts :]], []
     for step in range(params.length):
         row = [graph.part(each, {0: range(step, step + 1)}) for each in rows]
