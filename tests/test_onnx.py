@@ -197,7 +197,7 @@ def test_a_softmax_is_one():
     ],
 )  # fmt: skip
 def test_what_nothing_stands_for_is_refused_by_name(function, name):
-    with pytest.raises(UserError, match=f"as ONNX, for JAX's {name}.*leave --onnx away"):
+    with pytest.raises(UserError, match=f"as ONNX: JAX's {name}.*leave --onnx away"):
         of_any_batch(function)
 
 

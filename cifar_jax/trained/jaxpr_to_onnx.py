@@ -85,15 +85,13 @@ class Graph:
 
     def tensor(self, value):
         """Return an array as a Tensor."""
-        own = tuple(range(len(value.shape)))
-        return (
-            value if isinstance(value, Tensor) else Tensor(self.constant(value), own, value.shape)
-        )
+        if isinstance(value, Tensor):
+            return value
+        return Tensor(self.constant(value), tuple(range(value.ndim)), value.shape)
 
     def ordered(self, value, order=None):
         """Return the name of an array with its axes in an order, by itself their own; a number has none."""
-        own = tuple(range(len(value.shape)))
-        order = order if order and own else own
+        order = order if order and value.shape else tuple(range(len(value.shape)))
         if not isinstance(value, Tensor):
             return self.constant(value.transpose(order))
         pairs = zip(value.order, order, strict=True)
@@ -144,7 +142,7 @@ class Graph:
 
 
 def _unknown(what):
-    return UserError(f"can't write this model as ONNX, for JAX's {what}; leave --onnx away")
+    return UserError(f"can't write this as ONNX: JAX's {what} is not known here; leave --onnx away")
 
 
 def _sizes(shape):
@@ -240,20 +238,18 @@ def _pool(operation, graph, params, shape, x):
     return graph.elementwise("Mul", Tensor(mean, order, shape), np.float32(math.prod(sizes)))
 
 
-def _reshape(graph, params, shape, x):
-    sizes = graph.int64(*(-1 if n is None else n for n in _sizes(shape)))
-    return Tensor(graph.node("Reshape", [graph.ordered(x), sizes]), tuple(range(len(shape))), shape)
-
-
 def _scan(graph, params, shape, *values):
     """Write out the loop of lax.map, which hands nothing on."""
-    if params.num_carry or params.reverse or len(params.jaxpr.out_avals) != 1:
+    inner, parts = getattr(params.jaxpr, "jaxpr", params.jaxpr), []
+    if [each.aval.shape for each in inner.outvars] != [shape[1:]]:
         raise _unknown("scan that hands something on")
-    rows, parts = [graph.tensor(each) for each in values[params.num_consts :]], []
     for step in range(params.length):
-        row = [graph.part(each, {0: range(step, step + 1)}) for each in rows]
-        row = [graph.without("Squeeze", each, [0]) for each in row]
-        (result,) = graph.add(params.jaxpr, [*values[: params.num_consts], *row])
+        row = list(values)
+        for i, atom in enumerate(inner.invars):
+            if row[i].shape != atom.aval.shape:
+                row[i] = graph.part(graph.tensor(row[i]), {0: range(step, step + 1)})
+                row[i] = graph.without("Squeeze", row[i], [0])
+        (result,) = graph.add(params.jaxpr, row)
         parts.append(graph.widened(result, [0]))
     return _concatenate(graph, types.SimpleNamespace(dimension=0), shape, *parts)
 
@@ -277,15 +273,18 @@ OF_NUMBERS = {
     **dict.fromkeys(("copy", "stop_gradient"), lambda graph, _, __, x: x),
     "div": _divide,
     "erfc": lambda graph, _, __, x: graph.elementwise("Sub", np.float32(1), graph.elementwise("Erf", x)),
-    "select_n": lambda graph, _, __, which, no, yes: graph.elementwise("Where", which, yes, no),
+    "select_n": lambda graph, _, __, which, *cases: graph.elementwise("Where", which, *cases[::-1]),
 }  # fmt: skip
 RULES = OF_NUMBERS | {
     **{"concatenate": _concatenate, "conv_general_dilated": _convolve, "dot_general": _multiply, "gather": _gather},
-    **{"pad": _pad, "reshape": _reshape, "scan": _scan, "slice": _slice},
+    **{"pad": _pad, "scan": _scan, "slice": _slice},
     "reduce_max": lambda graph, params, _, x: graph.without("ReduceMax", x, params.axes, keepdims=0),
     "reduce_sum": lambda graph, params, _, x: graph.without("ReduceSum", x, params.axes, keepdims=0),
     "reduce_window_max": functools.partial(_pool, "MaxPool"),
     "reduce_window_sum": functools.partial(_pool, "AveragePool"),
+    "reshape": lambda graph, _, shape, x: Tensor(
+        graph.node("Reshape", [graph.ordered(x), graph.int64(*(n or -1 for n in _sizes(shape)))]),
+        tuple(range(len(shape))), shape),
     "rev": lambda graph, params, shape, x: graph.part(x, {i: range(shape[i])[::-1] for i in params.dimensions}),
     "squeeze": lambda graph, params, _, x: graph.without("Squeeze", x, params.dimensions),
     "transpose": lambda _, params, shape, x: Tensor(x.name, tuple(map(params.permutation.index, x.order)), shape),
@@ -293,7 +292,7 @@ RULES = OF_NUMBERS | {
 # Operations that are an inner program -> its name among their parameters.
 CALLS = dict.fromkeys(("checkpoint", "closed_call", "jit", "pjit", "remat2"), "jaxpr")
 CALLS |= dict.fromkeys(("custom_jvp_call", "custom_vjp_call"), "call_jaxpr")
-# Those of jax.nn that ONNX has: readers do them along with a convolution.
+# Those of jax.nn, known by name, that ONNX has: readers do them along with a convolution.
 FUNCTIONS = {
     "relu": lambda graph, x: graph.elementwise("Relu", x),
     "leaky_relu": lambda graph, x, slope: graph.elementwise("LeakyRelu", x, alpha=slope.item()),
