@@ -16,10 +16,10 @@ from command_line import ROOT, run_module
 from jax import export as jax_export
 from quick_jit import quick_jit
 from scipy import special
+from untrained import untrained
 
-from cifar_jax import config, data, export, models, trained
+from cifar_jax import data, export, trained
 from cifar_jax.errors import DataError, UserError
-from cifar_jax.models import inference
 from cifar_jax.trained import export as export_lib
 from cifar_jax.trained import export_check
 
@@ -161,24 +161,6 @@ def test_each_platform_has_its_own_operations(exported):
     images = jax.ShapeDtypeStruct((2, 32, 32, 3), np.uint8)
     compiled = quick_jit(model.call).lower(images).compile().as_text()
     assert "reduce-window" not in compiled and "conditional" not in compiled
-
-
-def untrained(name, dtype="float32"):
-    """What trained.open_run gives of a model, without a run: weights and statistics at random."""
-    c = config.default()
-    c.update({"dtype": dtype, "model": {"name": name}, "dataset": {"name": "digits"}})
-    random = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        if path[-1].key in ("scale", "var"):
-            return random.uniform(0.5, 1.5, leaf.shape).astype(leaf.dtype)
-        bound = np.sqrt(6 / np.prod(leaf.shape[:-1])) if leaf.ndim > 1 else 0.1
-        return random.uniform(-bound, bound, leaf.shape).astype(leaf.dtype)
-
-    variables = jax.tree_util.tree_map_with_path(draw, models.registry.shapes(name, 10))
-    dataset = data.load("digits")
-    finished = inference.of_run(config.check(c), dataset)
-    return trained.Trained(None, c, dataset, finished, variables, "last", 0)
 
 
 @pytest.mark.thorough
@@ -361,7 +343,8 @@ def test_where_a_saved_model_can_not_be(call, tmp_path, monkeypatch):
     for folder, message in (
         ("there", "is there already"),
         ("none/saved", "can't write none/saved"),
-        ("model", "are both model"),
+        ("model", "two things would be written as"),
+        ("model.json", "two things would be written as"),
     ):
         code, _, errors = call("--out", "model", "--savedmodel", folder)
         assert code == 2 and message in errors

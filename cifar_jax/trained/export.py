@@ -123,29 +123,27 @@ def no_source_locations():
             jax.config.update(name, value)
 
 
-def describe(run, exported, content, name, versions):
+def describe(run, batch, content, name, versions, **form):
     """Return what stands beside the file, JSON-able.
 
     Args:
         run: trained.Trained.
-        exported: of `export`.
+        batch: images of a call, None for any number.
         content: the file's bytes.
         name: the file's.
         versions: of what wrote it, {package: version}.
+        form: what else a reader of such files asks for.
     """
-    (images,) = exported.in_avals
-    batch, *shape = (each if isinstance(each, int) else str(each) for each in images.shape)
-    any_batch = "; b is any number from 1 on" if isinstance(batch, str) else ""
+    any_batch = "" if batch else "; b is any number from 1 on"
+    batch = batch or "b"
     return {
         "format": 1,
         "file": name,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "platforms": list(exported.platforms),
-        "calling_convention_version": exported.calling_convention_version,
-        "stablehlo_version": STABLEHLO,
+        **form,
         "input": {
             "dtype": "uint8",
-            "shape": [batch, *shape],
+            "shape": [batch, *run.image_shape],
             "meaning": f"RGB pixels of 0 to 255, not normalised{any_batch}",
         },
         "output": {
@@ -162,24 +160,50 @@ def describe(run, exported, content, name, versions):
     }
 
 
-def check_target(path):
+def of_program(exported):
+    """Return what who reads the file asks for: of a jax.export.Exported, for `describe`."""
+    return {
+        "platforms": list(exported.platforms),
+        "calling_convention_version": exported.calling_convention_version,
+        "stablehlo_version": STABLEHLO,
+    }
+
+
+def check_target(option, path, example):
     """Check that a file can be written, before anything is computed.
 
+    Args:
+        option: of the command line, that names it.
+        path: the file's.
+        example: of a name.
     Returns:
-        pathlib.Path.
+        pathlib.Path, or None where no path is given.
     Raises:
         UserError: its folder is not there or can't be written, or it is a folder itself.
     """
+    if not path:
+        return None
     path = pathlib.Path(os.path.expanduser(path))
     if os.path.isdir(path):
-        raise UserError(
-            f"--out {path} is a folder; give a file, such as {path / 'model.jaxexport'}"
-        )
+        raise UserError(f"{option} {path} is a folder; give a file, such as {path / example}")
     if not os.path.isdir(path.parent):
         raise UserError(f"can't write {path}: there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise UserError(f"can't write {path}: the folder {path.parent} can't be written")
     return path
+
+
+def check_apart(files, folder):
+    """Check that no two of the files, the ones beside them and the folder have one name.
+
+    Raises:
+        UserError: two have.
+    """
+    names = [each.resolve() for file in files for each in (file, beside(file))]
+    names += [pathlib.Path(os.path.expanduser(folder)).resolve()] if folder else []
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two things would be written as {name}; choose other names")
 
 
 @contextlib.contextmanager

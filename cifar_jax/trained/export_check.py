@@ -132,6 +132,12 @@ def of_saved_model(path, lines, platforms, tensorflow):
     return Reader(f"TensorFlow {tensorflow}", str(path), lines, platform, environment, way_out)
 
 
+def of_onnx(path, lines, version):
+    """Return the reader of an ONNX file, on the CPU alone; as `of_file`, and onnxruntime's version."""
+    way_out = "give a fixed batch (--batch 1), use another onnxruntime, or leave --onnx away"
+    return Reader(f"onnxruntime {version}", str(path), lines, "cpu", dict(os.environ), way_out)
+
+
 def check(run, images, readers):
     """Compare what each reader says with what the run says.
 
