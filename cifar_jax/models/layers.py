@@ -221,12 +221,13 @@ class BatchNorm(nn.Module):
         if not train:
             running = mean.value, var.value
             return normalize(x, scale, bias, *running, self.epsilon, slope, choice.on_cpu())
-        axis = choice.statistics_axis()
+        devices = choice.sharing_devices()
         y, batch_mean, batch_var = batch_norm(
-            x, scale, bias, self.epsilon, slope, axis, choice.on_cpu()
+            x, scale, bias, self.epsilon, slope, devices, choice.on_cpu()
         )
         if not self.is_initializing():
-            count = x.size // x.shape[-1] * (1 if axis is None else jax.lax.axis_size(axis))
+            shares = jax.lax.axis_size(devices) if isinstance(devices, str) else 1
+            count = x.size // x.shape[-1] * shares
             unbiased = batch_var * (count / max(count - 1, 1))
             mean.value += self.momentum * (batch_mean - mean.value)
             var.value += self.momentum * (unbiased - var.value)
