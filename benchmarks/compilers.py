@@ -158,7 +158,9 @@ def figures(hlo):
         for line in lines:
             if kind_of(line) and kind_of(line) not in NO_LAUNCH:
                 name = re.search(r'op_name="([^"]*)"', line)
-                print(f"{cycles_of(line):>9} {kind_of(line):12} {shape_of(line):40} {name[1] if name else line[:60]}")
+                print(
+                    f"{cycles_of(line):>9} {kind_of(line):12} {shape_of(line):40} {name[1] if name else line[:60]}"
+                )
     return {
         "collectives": {
             kind: number
