@@ -184,16 +184,19 @@ class StackedSteps:
     def __init__(self, recipe, runs, mesh=None):
         self._recipe, self._runs, self.eval_batch_size = recipe, runs, recipe.eval_batch_size
         member = functools.partial(member_step, recipe)
-        self.train_step = jax.vmap(member, in_axes=(0, 0, None, 0, 0))
+        self._train_step = jax.vmap(member, in_axes=(0, 0, None, 0, 0))
         plan = functools.partial(member_plan, recipe)
         self.plan = jax.vmap(plan, in_axes=(0, None, 0, None))
         self.eval_step = jax.vmap(recipe.eval_step, in_axes=(0, 0, None, None))
         if mesh and mesh.size > 1:
             own, whole = PartitionSpec(mesh_lib.AXIS), PartitionSpec()
             shard_map = functools.partial(jax.shard_map, mesh=mesh, out_specs=own, check_vma=False)
-            self.train_step = shard_map(self.train_step, in_specs=(own, own, whole, own, own))
+            self._train_step = shard_map(self._train_step, in_specs=(own, own, whole, own, own))
             self.plan = shard_map(self.plan, in_specs=(own, whole, own, whole))
             self.eval_step = shard_map(self.eval_step, in_specs=(own, own, whole, whole))
+
+    def train_step(self, members, counted, data, orders, planned=None):
+        return self._train_step(members, counted, data, orders, planned)
 
     def no_metrics(self):
         return self._of_each(self._recipe.no_metrics())

@@ -1,8 +1,8 @@
 """Batch normalisation, with the ReLU or leaky ReLU that follows it, and its gradient written out.
 
 The written gradient remembers the input and two numbers a channel, where automatic differentiation
-remembers several arrays of the input's size. Statistics are of the whole batch, also where devices share it, which exchange
-numbers once for the layer and once for its gradient.
+remembers several arrays of the input's size. Statistics are of the whole batch, also where devices share it: they
+exchange numbers once for the layer and once for its gradient.
 """
 
 from functools import partial
