@@ -132,7 +132,8 @@ def computations(hlo):
 
 def kind_of(line):
     """The operation of a line of a computation, such as "fusion"."""
-    operation = re.search(r"= (?:\([^=]*?\)|\S+) ([a-z][\w\-]*)\(", line)
+    bare = re.sub(r"\{[^{}]*\}|/\*.*?\*/", "", line)  # without layouts and the numbers of a tuple's parts
+    operation = re.search(r"= (?:\(.*?\)|\S+) ([a-z][\w\-]*)\(", bare)
     return operation[1] if operation else ""
 
 

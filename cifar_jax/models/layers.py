@@ -221,13 +221,12 @@ class BatchNorm(nn.Module):
         if not train:
             running = mean.value, var.value
             return normalize(x, scale, bias, *running, self.epsilon, slope, choice.on_cpu())
-        devices = choice.sharing_devices()
+        axis, near = choice.statistics_axis(), None if choice.on_cpu() else mean.value
         y, batch_mean, batch_var = batch_norm(
-            x, scale, bias, self.epsilon, slope, devices, choice.on_cpu()
+            x, scale, bias, near, self.epsilon, slope, axis, choice.on_cpu()
         )
         if not self.is_initializing():
-            shares = jax.lax.axis_size(devices) if isinstance(devices, str) else 1
-            count = x.size // x.shape[-1] * shares
+            count = x.size // x.shape[-1] * (1 if axis is None else jax.lax.axis_size(axis))
             unbiased = batch_var * (count / max(count - 1, 1))
             mean.value += self.momentum * (batch_mean - mean.value)
             var.value += self.momentum * (unbiased - var.value)

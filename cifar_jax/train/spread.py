@@ -53,16 +53,9 @@ class Spread:
 
     def gradients(self, function):
         """Make a function of gradients.py for the whole batch, out of one for a device's share of the batch."""
-        if self.devices == 1:
+        if self.devices == 1 or (self.backend == "jit" and self.batch_norm == "global"):
             return function
         synchronized = self.batch_norm == "global"
-
-        def of_the_batch(*arguments):
-            with choice.statistics_over(self.mesh):
-                return function(*arguments)
-
-        if self.backend == "jit" and synchronized:
-            return of_the_batch
 
         def of_a_share(params, batch_stats, images, targets, key):
             # Dropout differs from device to device.

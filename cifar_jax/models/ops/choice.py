@@ -30,10 +30,10 @@ FEW_IMAGES, FEW_PIXELS = 16, 16
 MANY_CHANNELS = 64
 WINOGRAD_CHANNELS, WINOGRAD_PIXELS = 192, 2
 
-# How a program is traced: for a CPU (None: as the process's own platform), and the devices over whose shares of a batch
-# its statistics are taken, as of normalization.batch_norm (None: over what the program sees).
+# How a program is traced: for a CPU (None: as the process's own platform), and the named axis of devices over which
+# batch statistics are taken (None: over what the program sees).
 _cpu = contextvars.ContextVar("cpu", default=None)
-_sharing = contextvars.ContextVar("sharing", default=None)
+_statistics_axis = contextvars.ContextVar("statistics_axis", default=None)
 
 
 def on_cpu() -> bool:
@@ -46,9 +46,9 @@ def on_cpu() -> bool:
     return jax.default_backend() == "cpu" if chosen is None else chosen
 
 
-def sharing_devices():
-    """Return the devices that `statistics_over` names, None outside of it."""
-    return _sharing.get()
+def statistics_axis():
+    """Return the axis that `statistics_over` names, None outside of it."""
+    return _statistics_axis.get()
 
 
 def plain_formulations():
@@ -61,9 +61,9 @@ def cpu_formulations():
     return _set(_cpu, True)
 
 
-def statistics_over(devices):
-    """Take batch statistics inside over the devices that share a batch: a Mesh, or the name of their axis."""
-    return _set(_sharing, devices)
+def statistics_over(axis):
+    """Take batch statistics inside, in a program for one device's share, over all devices of a named axis."""
+    return _set(_statistics_axis, axis)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """Batch normalisation, with the ReLU or leaky ReLU that follows it, and its gradient written out.
 
 The written gradient remembers the input and two numbers a channel, where automatic differentiation
-remembers several arrays of the input's size. Statistics are of the whole batch, also where devices share it: they
-exchange numbers once for the layer and once for its gradient.
+remembers several arrays of the input's size. Sums are over the whole batch, also where it is sharded; in a
+program that is written for one device's share of it (shard_map, pmap), over that share or over a named axis of devices.
 """
 
 from functools import partial
@@ -10,9 +10,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.sharding import Mesh
 
-from cifar_jax.machine import mesh as mesh_lib
 from cifar_jax.models.ops import few_channels, reductions
 
 
@@ -52,47 +50,25 @@ def _sums(arrays, channels, folded):
     return tuple(jnp.sum(x, tuple(range(x.ndim - 1))) for x in arrays)
 
 
-def _moments(x, channels, devices, folded):
-    """Take each channel's mean and biased variance, [C] each; the arguments as of `batch_norm`, x of its shape or rows.
-
-    Devices take those of their share and exchange them: mean and square, exchanged, would cancel.
-    """
-
-    def of_share(x):
-        count = x.size // channels
-        mean = _sums([x], channels, folded)[0] / count
-        (centre,) = _along((mean,), x.shape[-1] // channels)
-        # E[x^2] - mean^2 would cancel
-        return mean, _sums([jnp.square(x - centre)], channels, folded)[0] / count
-
-    if devices is None:
-        return of_share(x)
-    if isinstance(devices, Mesh):
-        own = jnp.stack(jax.vmap(of_share)(_shares(x, devices)), axis=1)
-        each = lax.with_sharding_constraint(own, mesh_lib.replicated(devices))
-    else:
-        each = lax.all_gather(jnp.stack(of_share(x)), devices)
-    means, variances = each[:, 0], each[:, 1]
-    mean = jnp.mean(means, axis=0)
-    return mean, jnp.mean(variances + jnp.square(means - mean), axis=0)
+def _means(arrays, channels, axis, folded):
+    """Take means as `_sums` sums, and over a named axis of devices where there is one."""
+    count = arrays[0].size // channels
+    means = [total / count for total in _sums(arrays, channels, folded)]
+    return means if axis is None else lax.pmean(jnp.stack(means), axis)
 
 
-def _shares(x, mesh):
-    """Reshape [B, ...], shared out over the devices -> [devices, B / devices, ...], of which each has its own."""
-    shares = x.reshape(mesh.size, -1, *x.shape[1:])
-    return lax.with_sharding_constraint(shares, mesh_lib.over_devices(mesh))
-
-
-def _totals(arrays, channels, devices, folded):
-    """Sum each of the arrays for each channel over its own share or, of a Mesh, over all devices'."""
-    if not isinstance(devices, Mesh):
-        return _sums(arrays, channels, folded)
-
-    def of_share(*arrays):
-        return jnp.stack(_sums(arrays, channels, folded))
-
-    own = jax.vmap(of_share)(*(_shares(x, devices) for x in arrays))
-    return jnp.sum(own, axis=0)
+def _moments(x, near, channels, axis, folded):
+    """Take mean and biased variance, [C] each, of x of its own shape or as rows; the arguments as of `batch_norm`."""
+    width = x.shape[-1] // channels
+    if near is not None:
+        off = x - _along((near,), width)[0]
+        offset, square = _means([off, jnp.square(off)], channels, axis, folded)
+        return near + offset, jnp.maximum(square - jnp.square(offset), 0)
+    (mean,) = _means([x], channels, axis, folded)
+    (centre,) = _along((mean,), width)
+    # E[x^2] - mean^2 would cancel
+    (var,) = _means([jnp.square(x - centre)], channels, axis, folded)
+    return mean, var
 
 
 def _view(x, folded):
@@ -102,16 +78,18 @@ def _view(x, folded):
     return x, 1
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
-def batch_norm(x, scale, bias, epsilon, slope=None, devices=None, folded=False):
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7))
+def batch_norm(x, scale, bias, near, epsilon, slope=None, axis=None, folded=False):
     """Normalise x [..., C] by its own mean and biased variance over all axes but the last.
 
     Args:
+      near: [C], a guess of the mean such as the running one, or None. With it mean and variance are taken in one pass,
+        which accelerators' compilers put into the loop that makes x: of x - near, whose squares lose digits where the
+        mean is many deviations from it. Without it in two.
       slope: of `rectify`, which follows.
-      devices: that share the batch: a Mesh, where the program is written for the whole batch; the name of their
-        axis, where it is written for one device's share, of as many images as the others'. The gradient is then that
-        of the sum of all devices' losses: with respect to x all of it, to scale and bias this device's part of it.
-        None: what the program sees is the whole batch, or statistics are to be a device's own.
+      axis: name of an axis of devices that the batch is spread over, each of which calls this with an equal share. The
+        gradient is then that of the sum of all devices' losses: with respect to x all of it, to scale and bias this
+        device's part of it.
       folded: whether to take the CPU's formulations, `reductions.total` and `few_channels`.
 
     Returns:
@@ -120,16 +98,16 @@ def batch_norm(x, scale, bias, epsilon, slope=None, devices=None, folded=False):
     """
     channels = x.shape[-1]
     view, _ = _view(x, folded)
-    mean, var = _moments(view.astype(scale.dtype), channels, devices, folded)
+    mean, var = _moments(view.astype(scale.dtype), near, channels, axis, folded)
     return normalize(x, scale, bias, mean, var, epsilon, slope, folded), mean, var
 
 
-def _forward(x, scale, bias, epsilon, slope, devices, folded):
-    y, mean, var = batch_norm(x, scale, bias, epsilon, slope, devices, folded)
+def _forward(x, scale, bias, near, epsilon, slope, axis, folded):
+    y, mean, var = batch_norm(x, scale, bias, near, epsilon, slope, axis, folded)
     return (y, mean, var), (x, scale, bias, mean, var)
 
 
-def _backward(epsilon, slope, devices, folded, residuals, cotangents):
+def _backward(epsilon, slope, axis, folded, residuals, cotangents):
     """Return the gradients, with z = (x - mean) / std, N pixels and g the gradient of scale * z + bias:
 
     dbias = sum g;  dscale = sum g z;  dx = scale / std * (g - dbias / N - z dscale / N)
@@ -146,14 +124,14 @@ def _backward(epsilon, slope, devices, folded, residuals, cotangents):
         grad = jnp.where(above, grad, slope * grad if slope else 0)
     (centre,) = _along((mean,), width)
     centered = x.astype(scale.dtype) - centre
-    grad_bias, grad_scale = _totals([grad, grad * centered], channels, devices, folded)
+    grad_bias, grad_scale = _sums([grad, grad * centered], channels, folded)
     grad_scale *= inverse_std
     offset, slope = grad_bias / count, inverse_std * grad_scale / count
-    if isinstance(devices, str):
-        offset, slope = lax.pmean(jnp.stack([offset, slope]), devices)
+    if axis is not None:
+        offset, slope = lax.pmean(jnp.stack([offset, slope]), axis)
     gain, offset, slope = _along((scale * inverse_std, offset, slope), width)
     grad_x = gain * (grad - offset - centered * slope)
-    return grad_x.astype(x.dtype).reshape(shape), grad_scale, grad_bias
+    return grad_x.astype(x.dtype).reshape(shape), grad_scale, grad_bias, None
 
 
 batch_norm.defvjp(_forward, _backward)
