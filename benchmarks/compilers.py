@@ -89,7 +89,8 @@ def compiled_programs(config, devices):
         rows, labels = np.broadcast_to(np.uint8(0), (number, 3072)), np.zeros(number, np.int32)
         return on_devices(steps.Data(rows, labels, (32, 32, 3)))
 
-    with choice.plain_formulations():
+    platform = "gpu" if devices[0].platform in ("gpu", "cuda") else "tpu"
+    with choice.formulations_of(platform):
         recipe = setup.make_recipe(config, dataset, per_epoch)
         spread = spread_lib.Spread(mesh, config.parallel.backend, config.parallel.batch_norm)
         size = -(-recipe.eval_batch_size // mesh.size) * mesh.size
@@ -132,7 +133,9 @@ def computations(hlo):
 
 def kind_of(line):
     """The operation of a line of a computation, such as "fusion"."""
-    bare = re.sub(r"\{[^{}]*\}|/\*.*?\*/", "", line)  # without layouts and the numbers of a tuple's parts
+    bare = re.sub(
+        r"\{[^{}]*\}|/\*.*?\*/", "", line
+    )  # without layouts and the numbers of a tuple's parts
     operation = re.search(r"= (?:\(.*?\)|\S+) ([a-z][\w\-]*)\(", bare)
     return operation[1] if operation else ""
 

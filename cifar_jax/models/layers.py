@@ -37,7 +37,9 @@ def max_pool(x, window=2, stride=None, padding=0, ceil=False):
         beyond = [-(size + 2 * padding - window) % stride if ceil else 0 for size in x.shape[1:3]]
         sides = [(0, 0), *((padding, padding + extra) for extra in beyond), (0, 0)]
         x = jnp.pad(x, sides, constant_values=-jnp.inf)
-    return (sliced_max_pool if choice.on_cpu() else xla_max_pool)(x, window, stride)
+    if choice.on_cpu() or choice.on_gpu():
+        return sliced_max_pool(x, window, stride, folded=choice.on_cpu())
+    return xla_max_pool(x, window, stride)
 
 
 def avg_pool(x, window=2, stride=None, padding=0):

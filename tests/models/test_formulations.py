@@ -185,9 +185,11 @@ def max_pools(precision):
         functions = [
             lambda x, f=f, w=window, s=stride: f(x, w, s) for f in (sliced_max_pool, xla_max_pool)
         ]
+        on_gpu = partial(sliced_max_pool, window=window, stride=stride, folded=False)
         for shape in [(6, 7, 3), (5, 9, 3), (6, 7, 16)]:
             x, name = jnp.round(random(0, (2, *shape), precision)), f"{window}/{stride} of {shape}"
             cases[name] = Case(*functions, (x,))
+            cases[f"on a GPU, {name}"] = Case(on_gpu, functions[1], (x,))
             cases[f"two of {name}"] = Case(*map(jax.vmap, functions), (jnp.stack([x, -x]),))
     return cases
 

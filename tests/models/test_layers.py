@@ -84,7 +84,7 @@ def test_formulation_follows_the_platform(platform, monkeypatch):
 )
 def test_winograds_convolution_is_for_many_channels(shape, features, padding, dtype, chosen):
     x, kernel = jnp.zeros(shape, dtype), jnp.zeros((3, 3, shape[-1], features), dtype)
-    with choice.cpu_formulations():
+    with choice.formulations_of("cpu"):
         traced = str(jax.make_jaxpr(lambda x, k: choice.conv(x, k, 1, padding))(x, kernel))
     assert ("winograd_conv" in traced) == chosen
     assert ("conv_general_dilated" in traced) != chosen
