@@ -1,6 +1,7 @@
 """Every formulation against XLA's own operation: values and gradients, in float32 and float64, under vmap."""
 
 import contextlib
+import functools
 import itertools
 import subprocess
 import sys
@@ -185,7 +186,7 @@ def max_pools(precision):
         functions = [
             lambda x, f=f, w=window, s=stride: f(x, w, s) for f in (sliced_max_pool, xla_max_pool)
         ]
-        on_gpu = partial(sliced_max_pool, window=window, stride=stride, folded=False)
+        on_gpu = functools.partial(sliced_max_pool, window=window, stride=stride, folded=False)
         for shape in [(6, 7, 3), (5, 9, 3), (6, 7, 16)]:
             x, name = jnp.round(random(0, (2, *shape), precision)), f"{window}/{stride} of {shape}"
             cases[name] = Case(*functions, (x,))
