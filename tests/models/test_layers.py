@@ -56,7 +56,7 @@ def test_batch_norm_normalises_and_tracks(relu):
 
 @pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
 def test_formulation_follows_the_platform(platform, monkeypatch):
-    """Off the CPU no formulation but XLA's own is traced; on it, none of these is XLA's."""
+    """On the CPU none of these is XLA's own; on a GPU all but pooling are, elsewhere all."""
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
     x = jnp.zeros((1, 8, 8, 4))
     for size, stride, padding, groups in [(3, 1, 1, 4), (1, 1, 0, 1), (3, 2, 1, 1)]:
