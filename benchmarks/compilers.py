@@ -31,6 +31,7 @@ os.environ.setdefault("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1")
 
 IMAGES = 50_000
 CARDS = pathlib.Path(__file__).parent / "cards"
+SHOWN = False  # whether to print the operations of a step
 KINDS = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter"
 # Of a GPU's program: operations that take no launch of their own.
 NO_LAUNCH = {
@@ -88,7 +89,8 @@ def compiled_programs(config, devices):
         rows, labels = np.broadcast_to(np.uint8(0), (number, 3072)), np.zeros(number, np.int32)
         return on_devices(steps.Data(rows, labels, (32, 32, 3)))
 
-    with choice.plain_formulations():
+    platform = "gpu" if devices[0].platform in ("gpu", "cuda") else "tpu"
+    with choice.formulations_of(platform):
         recipe = setup.make_recipe(config, dataset, per_epoch)
         spread = spread_lib.Spread(mesh, config.parallel.backend, config.parallel.batch_norm)
         size = -(-recipe.eval_batch_size // mesh.size) * mesh.size
@@ -131,7 +133,10 @@ def computations(hlo):
 
 def kind_of(line):
     """The operation of a line of a computation, such as "fusion"."""
-    operation = re.search(r"= (?:\([^=]*?\)|\S+) ([a-z][\w\-]*)\(", line)
+    bare = re.sub(
+        r"\{[^{}]*\}|/\*.*?\*/", "", line
+    )  # without layouts and the numbers of a tuple's parts
+    operation = re.search(r"= (?:\(.*?\)|\S+) ([a-z][\w\-]*)\(", bare)
     return operation[1] if operation else ""
 
 
@@ -153,6 +158,13 @@ def figures(hlo):
     kinds = collections.Counter(map(kind_of, lines))
     inside = sum(map(cycles_of, lines))
     everything = sum(cycles_of(line) for each in parts.values() for line in each)
+    if SHOWN:
+        for line in lines:
+            if kind_of(line) and kind_of(line) not in NO_LAUNCH:
+                name = re.search(r'op_name="([^"]*)"', line)
+                print(
+                    f"{cycles_of(line):>9} {kind_of(line):12} {shape_of(line):40} {name[1] if name else line[:60]}"
+                )
     return {
         "collectives": {
             kind: number
@@ -163,6 +175,11 @@ def figures(hlo):
         "cycles": inside,
         "cycles_besides": everything - inside,
     }
+
+
+def shape_of(line):
+    """The type of what an operation gives, shortened."""
+    return re.sub(r"\{[^}]*\}", "", line.split(" = ", 1)[1])[:40].split(") ")[0]
 
 
 def cycles_of(line):
@@ -207,7 +224,10 @@ def main():
     parser.add_argument("--devices", default="v5e:2x2", help="such as v5e:1x1 or h100:1")
     parser.add_argument("--configs", default="basic_net.py", help="files of configs/, with commas")
     parser.add_argument("--dtype", help="in place of the config's")
+    parser.add_argument("--show", action="store_true", help="print the operations of a step")
     options = parser.parse_args()
+    global SHOWN
+    SHOWN = options.show
     for name in options.configs.split(","):
         row = measure(name, options.devices, options.dtype)
         print(json.dumps(row, indent=1), flush=True)

@@ -120,6 +120,7 @@ def test_a_step_sends_gradient_statistics_loss_and_accuracy(outcomes):
     # Loss and accuracy are a float each.
     expected = 4 * (step["params"] + step["statistics"] + 2)
     assert sum(each["bytes"] for each in step["collectives"]) == expected
+    assert len(step["collectives"]) == 3  # for the batch norm, for its gradient, and for all else
     assert step["params"] == 710 and step["statistics"] == 12
 
 

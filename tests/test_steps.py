@@ -13,6 +13,7 @@ from small_net import SIDE, SmallNet
 from cifar_jax import metrics
 from cifar_jax.machine.compilation import jit
 from cifar_jax.models import inference
+from cifar_jax.models.ops import choice
 from cifar_jax.train import augment, losses, mixing, optimizers, schedules, state, steps
 from cifar_jax.train.hyper import make_hyper
 
@@ -108,6 +109,21 @@ def test_a_call_of_six_steps_is_a_python_loop_over_the_step(changes):
         each, counted = step(each, counted, data, order)
     jax.tree.map(np.testing.assert_array_equal, (together, sums), (each, counted))
     assert int(together.step) == 6
+
+
+def test_steps_that_are_planned_ahead_are_the_same():
+    """As accelerators do them: what chance decides is drawn before the loop."""
+    recipe = make_recipe(**EVERYTHING)
+    flipped = dataclasses.replace(recipe.augmentation, flip_mode="alternating", rotation=10.0)
+    recipe, data = dataclasses.replace(recipe, augmentation=flipped), make_data()
+    with choice.plain_formulations():
+        ahead, step = steps.make_programs(recipe), jit(recipe.train_step)
+    each, counted = make_state(recipe), recipe.no_metrics()
+    order = steps.epoch_order(each.key, 0, IMAGES)
+    together, sums = ahead.train_steps(make_state(recipe), data, order, 4)
+    for _ in range(4):
+        each, counted = step(each, counted, data, order)
+    assert_close((together, sums), (each, counted), rtol=1e-5, atol=1e-6)
 
 
 def test_an_evaluation_is_a_python_loop_over_its_batches():

@@ -37,7 +37,9 @@ def max_pool(x, window=2, stride=None, padding=0, ceil=False):
         beyond = [-(size + 2 * padding - window) % stride if ceil else 0 for size in x.shape[1:3]]
         sides = [(0, 0), *((padding, padding + extra) for extra in beyond), (0, 0)]
         x = jnp.pad(x, sides, constant_values=-jnp.inf)
-    return (sliced_max_pool if choice.on_cpu() else xla_max_pool)(x, window, stride)
+    if choice.on_cpu() or choice.on_gpu():
+        return sliced_max_pool(x, window, stride, folded=choice.on_cpu())
+    return xla_max_pool(x, window, stride)
 
 
 def avg_pool(x, window=2, stride=None, padding=0):
@@ -221,9 +223,9 @@ class BatchNorm(nn.Module):
         if not train:
             running = mean.value, var.value
             return normalize(x, scale, bias, *running, self.epsilon, slope, choice.on_cpu())
-        axis = choice.statistics_axis()
+        axis, near = choice.statistics_axis(), None if choice.on_cpu() else mean.value
         y, batch_mean, batch_var = batch_norm(
-            x, scale, bias, self.epsilon, slope, axis, choice.on_cpu()
+            x, scale, bias, near, self.epsilon, slope, axis, choice.on_cpu()
         )
         if not self.is_initializing():
             count = x.size // x.shape[-1] * (1 if axis is None else jax.lax.axis_size(axis))

@@ -101,7 +101,7 @@ def keep(condition, new, old):
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-def member_step(recipe, member, counted, data, order):
+def member_step(recipe, member, counted, data, order, planned=None):
     """Do steps.train_step of a member, or nothing where it has stopped.
 
     A loss that is not finite ends the run at once: its later steps are not done.
@@ -111,9 +111,14 @@ def member_step(recipe, member, counted, data, order):
     Returns:
         (TrialState, TrainMetrics).
     """
-    stepped, summed = steps.train_step(recipe, member.state, counted, data, order)
+    stepped, summed = steps.train_step(recipe, member.state, counted, data, order, planned)
     diverged = jnp.minimum(member.diverged, summed.first_nonfinite.step)
     return keep(member.active, (TrialState(stepped, diverged), summed), (member, counted))
+
+
+def member_plan(recipe, member, data, order, ahead):
+    """Make steps.plan of a member."""
+    return steps.plan(recipe, member.state, data, order, ahead)
 
 
 def member_epoch(config, member, best, trained, evaluated, due, epoch):
@@ -179,13 +184,19 @@ class StackedSteps:
     def __init__(self, recipe, runs, mesh=None):
         self._recipe, self._runs, self.eval_batch_size = recipe, runs, recipe.eval_batch_size
         member = functools.partial(member_step, recipe)
-        self.train_step = jax.vmap(member, in_axes=(0, 0, None, 0))
+        self._train_step = jax.vmap(member, in_axes=(0, 0, None, 0, 0))
+        plan = functools.partial(member_plan, recipe)
+        self.plan = jax.vmap(plan, in_axes=(0, None, 0, None))
         self.eval_step = jax.vmap(recipe.eval_step, in_axes=(0, 0, None, None))
         if mesh and mesh.size > 1:
             own, whole = PartitionSpec(mesh_lib.AXIS), PartitionSpec()
             shard_map = functools.partial(jax.shard_map, mesh=mesh, out_specs=own, check_vma=False)
-            self.train_step = shard_map(self.train_step, in_specs=(own, own, whole, own))
+            self._train_step = shard_map(self._train_step, in_specs=(own, own, whole, own, own))
+            self.plan = shard_map(self.plan, in_specs=(own, whole, own, whole))
             self.eval_step = shard_map(self.eval_step, in_specs=(own, own, whole, whole))
+
+    def train_step(self, members, counted, data, orders, planned=None):
+        return self._train_step(members, counted, data, orders, planned)
 
     def no_metrics(self):
         return self._of_each(self._recipe.no_metrics())

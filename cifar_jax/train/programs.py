@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from cifar_jax.machine.compilation import jit
 from cifar_jax.models.ops import choice
@@ -23,8 +24,8 @@ def make_programs(functions, sharding=None, jit_step=None):
     """Make programs of pure functions, compiled at first use.
 
     Args:
-        functions: steps.Recipe, or what has the same methods: train_step and eval_step, with the metrics of no step
-            and the order that they begin with, and eval_batch_size.
+        functions: steps.Recipe, or what has the same methods: train_step and eval_step, with the plan, the metrics of
+            no step and the order that they begin with, and eval_batch_size.
         sharding: of everything that comes out: that of what goes in, or the second call would meet
             other shardings than the first and compile again.
         jit_step: what compiles the training steps, such as spread.pmap of a mesh; `jit` by default.
@@ -34,17 +35,24 @@ def make_programs(functions, sharding=None, jit_step=None):
     jit_here = functools.partial(jit, out_shardings=sharding) if sharding else jit
     # One program serves any number of steps on the CPU. A GPU's host would look after each step whether another one
     # follows, so there each number has a program.
-    numbered = () if choice.on_cpu() else (3,)
+    static = () if choice.on_cpu() else (3,)
 
-    @functools.partial(jit_step or jit_here, static_argnums=numbered, donate_argnums=(0,))
+    @functools.partial(jit_step or jit_here, static_argnums=static, donate_argnums=(0,))
     def train_steps(state, data, order, count):
-        def step(_, carry):
-            return functions.train_step(*carry, data, order)
+        plans = None
+        if static:
+            # A GPU launches a kernel for each number that a step draws: those of all steps are drawn at once.
+            plan = functools.partial(functions.plan, state, data, order)
+            plans = jax.vmap(plan)(jnp.arange(count))
+
+        def step(number, carry):
+            planned = jax.tree.map(lambda each: each[number], plans)
+            return functions.train_step(*carry, data, order, planned)
 
         return jax.lax.fori_loop(0, count, step, (state, functions.no_metrics()))
 
     def compile_steps(state, data, order, counts):
-        for count in counts if numbered else counts[:1]:
+        for count in counts if static else counts[:1]:
             train_steps.lower(state, data, order, count).compile()
 
     @jit_here

@@ -6,6 +6,7 @@ One `train_step` serves every platform, one device, a mesh and the runs of a swe
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +56,45 @@ def alternating_mask(key, indices, epoch):
     return augment.alternating_mask(jax.random.fold_in(key, FLIP), indices, epoch)
 
 
-def train_step(recipe, state, metrics, data, order):
+class Plan(NamedTuple):
+    """All of a step that is known before its images are: which they are, and what chance decides of them."""
+
+    indices: (
+        jax.Array
+    )  # int32 [B], the images' numbers in the training set; under pmap this device's share
+    drawn: dict  # [B, ...], of augment.draw
+    dropout_key: jax.Array
+
+
+def plan(recipe, state, data, order, ahead=0):
+    """Make the Plan of the step that is `ahead` steps after a TrainState's own, int []; order as of `train_step`."""
+    step, size = state.step + ahead, recipe.batch_size
+    steps_per_epoch = order.shape[0] // size
+    start = (step % steps_per_epoch) * size
+    indices = recipe.spread.local_shard(jax.lax.dynamic_slice_in_dim(order, start, size))
+    return plan_of_batch(recipe, state.key, step, step // steps_per_epoch, indices, data.shape)
+
+
+def plan_of_batch(recipe, key, step, epoch, indices, image_shape):
+    """Make the Plan of a batch that is chosen.
+
+    Args:
+        key: TrainState.key.
+        step, epoch: int32 [], from 0.
+        indices: of Plan.
+        image_shape: (H, W, C).
+    """
+    augmentation = recipe.augmentation
+    step_key = jax.random.fold_in(jax.random.fold_in(key, STEP), step)
+    augment_key, dropout_key = jax.random.split(step_key)
+    drawn = augment.draw(augment_key, recipe.batch_size, image_shape, augmentation)
+    drawn = jax.tree.map(recipe.spread.local_shard, drawn)
+    if augmentation.alternates:
+        drawn["mirrored"] = alternating_mask(key, indices, epoch)
+    return Plan(indices, drawn, dropout_key)
+
+
+def train_step(recipe, state, metrics, data, order, planned=None):
     """Do one step of stochastic gradient descent.
 
     The loss that is counted is the training loss, with all that belongs to it (smoothing, weights,
@@ -67,39 +106,31 @@ def train_step(recipe, state, metrics, data, order):
         metrics: TrainMetrics so far.
         data: Data, the whole training split.
         order: int32 [N], this epoch's permutation.
+        planned: Plan of this step, where it was made before.
     Returns:
         (TrainState, TrainMetrics) after the step.
     """
-    steps_per_epoch = order.shape[0] // recipe.batch_size
-    start = (state.step % steps_per_epoch) * recipe.batch_size
-    order = jax.lax.dynamic_slice_in_dim(order, start, recipe.batch_size)
-    indices = recipe.spread.local_shard(order)
-    images, labels = data.images(indices), data.labels[indices]
+    if planned is None:
+        planned = plan(recipe, state, data, order)
+    indices = planned.indices
     return train_on_batch(
-        recipe, state, metrics, images, labels, indices, state.step // steps_per_epoch
+        recipe, state, metrics, data.images(indices), data.labels[indices], planned
     )
 
 
-def train_on_batch(recipe, state, metrics, images, labels, indices, epoch):
+def train_on_batch(recipe, state, metrics, images, labels, planned):
     """Do `train_step` of a batch that is chosen: augment it, take its gradient, update the state.
 
     Args:
-        images: uint8 [B, H, W, C]; under pmap this device's share of them, the next two likewise.
+        images: uint8 [B, H, W, C]; under pmap this device's share of them, the next likewise.
         labels: int32 [B].
-        indices: int32 [B], the images' numbers in the training set.
-        epoch: int32 [], from 0.
+        planned: Plan.
     Returns:
         (TrainState, TrainMetrics).
     """
-    augmentation, spread = recipe.augmentation, recipe.spread
-    step_key = jax.random.fold_in(jax.random.fold_in(state.key, STEP), state.step)
-    augment_key, dropout_key = jax.random.split(step_key)
-    drawn = augment.draw(augment_key, recipe.batch_size, images.shape[1:], augmentation)
-    drawn = jax.tree.map(spread.local_shard, drawn)
-    if augmentation.alternates:
-        drawn["mirrored"] = alternating_mask(state.key, indices, epoch)
-    images = recipe.normalize(augment.apply_augmentation(images, drawn, augmentation))
-    targets = labels
+    spread = recipe.spread
+    images = augment.apply_augmentation(images, planned.drawn, recipe.augmentation)
+    images, targets = recipe.normalize(images), labels
     if recipe.mix:
         mix_key = jax.random.fold_in(jax.random.fold_in(state.key, MIX), state.step)
         images, targets = mixing.mix(mix_key, images, labels, recipe.num_classes, recipe.mix)
@@ -124,7 +155,7 @@ def train_on_batch(recipe, state, metrics, images, labels, indices, epoch):
     if recipe.accumulate_steps > 1:
         gradients_of = gradients.in_parts(gradients_of, recipe.accumulate_steps)
     gradient = spread.gradients(gradients_of)(
-        state.params, state.batch_stats, images, targets, dropout_key
+        state.params, state.batch_stats, images, targets, planned.dropout_key
     )
     optimizer = recipe.optimizer(state.hyper)
     direction, opt_state = optimizer.update(gradient.params, state.opt_state, state.params)
@@ -212,6 +243,7 @@ class Recipe(Inference):
     # The steps as methods: programs.make_programs asks these of a recipe, or of a sweep's StackedSteps.
     epoch_order = staticmethod(epoch_order)
     no_metrics = staticmethod(TrainMetrics.empty)
+    plan = plan
     train_step = train_step
     eval_step = eval_step
 

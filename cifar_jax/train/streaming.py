@@ -136,7 +136,10 @@ def make_programs(recipe, mesh, total_steps, threads):
 
     @functools.partial(jit, static_argnums=3, donate_argnums=(0, 1))
     def train_step(state, metrics, batch, per_epoch):
-        return steps.train_on_batch(recipe, state, metrics, *batch, state.step // per_epoch)
+        images, labels, indices = batch
+        epoch, shape = state.step // per_epoch, images.shape[1:]
+        planned = steps.plan_of_batch(recipe, state.key, state.step, epoch, indices, shape)
+        return steps.train_on_batch(recipe, state, metrics, images, labels, planned)
 
     @functools.partial(jit, donate_argnums=1)
     def eval_step(variables, metrics, batch):

@@ -57,7 +57,7 @@ def portable(run):
         return jax.lax.platform_dependent(
             run.variables,
             images,
-            cpu=traced(choice.cpu_formulations),
+            cpu=traced(lambda: choice.formulations_of("cpu")),
             default=traced(choice.plain_formulations),
         )
 

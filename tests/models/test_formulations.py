@@ -1,6 +1,7 @@
 """Every formulation against XLA's own operation: values and gradients, in float32 and float64, under vmap."""
 
 import contextlib
+import functools
 import itertools
 import subprocess
 import sys
@@ -185,9 +186,11 @@ def max_pools(precision):
         functions = [
             lambda x, f=f, w=window, s=stride: f(x, w, s) for f in (sliced_max_pool, xla_max_pool)
         ]
+        on_gpu = functools.partial(sliced_max_pool, window=window, stride=stride, folded=False)
         for shape in [(6, 7, 3), (5, 9, 3), (6, 7, 16)]:
             x, name = jnp.round(random(0, (2, *shape), precision)), f"{window}/{stride} of {shape}"
             cases[name] = Case(*functions, (x,))
+            cases[f"on a GPU, {name}"] = Case(on_gpu, functions[1], (x,))
             cases[f"two of {name}"] = Case(*map(jax.vmap, functions), (jnp.stack([x, -x]),))
     return cases
 
@@ -243,12 +246,14 @@ def batch_norms(shape, precision):
     x, scale, bias = (random(seed, size, precision) for seed, size in enumerate(sizes))
     scales, biases = jnp.stack([scale, -scale]), jnp.stack([bias, bias + 1])
     cases = {}
-    for slope, folded in itertools.product((None, 0.0, 0.01), (False, True)):
+    forms = {"folded": (None, True), "as it is": (None, False), "in one pass": (2 + bias, False)}
+    for slope, form in itertools.product((None, 0.0, 0.01), forms):
 
-        def ours(*args, slope=slope, folded=folded):
-            return batch_norm(*args, 1e-5, slope, None, folded)[0]
+        def ours(*args, slope=slope, form=form):
+            near, folded = forms[form]
+            return batch_norm(*args, near, 1e-5, slope, None, folded)[0]
 
-        name = f"slope {slope}, {'folded' if folded else 'as it is'}"
+        name = f"slope {slope}, {form}"
         functions = ours, plain_batch_norm(slope)
         cases[name] = Case(*functions, (3 + 2 * x, scale, bias))
         both = (jax.vmap(function, (None, 0, 0)) for function in functions)
@@ -263,7 +268,7 @@ def test_batch_norm(shape, precision):
 
 def test_normalize_by_the_batchs_own_statistics_is_batch_norm():
     x, scale, bias = (random(seed, s, "float32") for seed, s in ((0, (8, 6)), (1, 6), (2, 6)))
-    y, mean, var = batch_norm(x, scale, bias, 1e-5, 0.0)
+    y, mean, var = batch_norm(x, scale, bias, None, 1e-5, 0.0)
     np.testing.assert_allclose(mean, jnp.mean(x, 0), atol=1e-6)
     np.testing.assert_allclose(var, jnp.var(x, 0), atol=1e-6)
     np.testing.assert_array_equal(y, normalize(x, scale, bias, mean, var, 1e-5, 0.0))

@@ -1,6 +1,6 @@
 """The formulation that a layer is traced in: the CPU's own where the program is for a CPU, else XLA's.
 
-`plain_formulations`, `cpu_formulations` and `statistics_over` are context managers around the tracing.
+`plain_formulations`, `formulations_of` and `statistics_over` are context managers around the tracing.
 """
 
 import contextlib
@@ -30,9 +30,9 @@ FEW_IMAGES, FEW_PIXELS = 16, 16
 MANY_CHANNELS = 64
 WINOGRAD_CHANNELS, WINOGRAD_PIXELS = 192, 2
 
-# How a program is traced: for a CPU (None: as the process's own platform), and the named axis of devices over which
+# How a program is traced: for "cpu", "gpu" or "tpu" (None: the process's own), and the named axis of devices over which
 # batch statistics are taken (None: over what the program sees).
-_cpu = contextvars.ContextVar("cpu", default=None)
+_platform = contextvars.ContextVar("platform", default=None)
 _statistics_axis = contextvars.ContextVar("statistics_axis", default=None)
 
 
@@ -42,8 +42,16 @@ def on_cpu() -> bool:
     `lax.platform_dependent` would choose at lowering instead, but its gradient carries the residuals of
     every branch. A program put on the CPU of a machine with an accelerator is right either way.
     """
-    chosen = _cpu.get()
-    return jax.default_backend() == "cpu" if chosen is None else chosen
+    return _chosen() == "cpu"
+
+
+def on_gpu() -> bool:
+    """Return whether to trace what suits a GPU, where every operation is a kernel to launch."""
+    return _chosen() == "gpu"
+
+
+def _chosen():
+    return _platform.get() or jax.default_backend()
 
 
 def statistics_axis():
@@ -53,12 +61,12 @@ def statistics_axis():
 
 def plain_formulations():
     """Trace inside with XLA's own convolution and pooling: accelerators', whose operations can be counted."""
-    return _set(_cpu, False)
+    return formulations_of("plain")
 
 
-def cpu_formulations():
-    """Trace inside with the CPU's formulations, whatever the machine that traces."""
-    return _set(_cpu, True)
+def formulations_of(platform):
+    """Trace inside with the formulations of "cpu", "gpu" or "tpu", whatever the machine that traces."""
+    return _set(_platform, platform)
 
 
 def statistics_over(axis):

@@ -50,11 +50,25 @@ def _sums(arrays, channels, folded):
     return tuple(jnp.sum(x, tuple(range(x.ndim - 1))) for x in arrays)
 
 
-def _mean(x, channels, axis, folded):
-    """Take the mean as `_sums` the sum, and over a named axis of devices where there is one."""
-    (total,) = _sums([x], channels, folded)
-    mean = total / (x.size // channels)
-    return mean if axis is None else lax.pmean(mean, axis)
+def _means(arrays, channels, axis, folded):
+    """Take means as `_sums` sums, and over a named axis of devices where there is one."""
+    count = arrays[0].size // channels
+    means = [total / count for total in _sums(arrays, channels, folded)]
+    return means if axis is None else lax.pmean(jnp.stack(means), axis)
+
+
+def _moments(x, near, channels, axis, folded):
+    """Take mean and biased variance, [C] each, of x of its own shape or as rows; the arguments as of `batch_norm`."""
+    width = x.shape[-1] // channels
+    if near is not None:
+        off = x - _along((near,), width)[0]
+        offset, square = _means([off, jnp.square(off)], channels, axis, folded)
+        return near + offset, jnp.maximum(square - jnp.square(offset), 0)
+    (mean,) = _means([x], channels, axis, folded)
+    (centre,) = _along((mean,), width)
+    # E[x^2] - mean^2 would cancel
+    (var,) = _means([jnp.square(x - centre)], channels, axis, folded)
+    return mean, var
 
 
 def _view(x, folded):
@@ -64,11 +78,14 @@ def _view(x, folded):
     return x, 1
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
-def batch_norm(x, scale, bias, epsilon, slope=None, axis=None, folded=False):
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7))
+def batch_norm(x, scale, bias, near, epsilon, slope=None, axis=None, folded=False):
     """Normalise x [..., C] by its own mean and biased variance over all axes but the last.
 
     Args:
+      near: [C], a guess of the mean such as the running one, or None. With it mean and variance are taken in one pass,
+        which accelerators' compilers put into the loop that makes x: of x - near, whose squares lose digits where the
+        mean is many deviations from it. Without it in two.
       slope: of `rectify`, which follows.
       axis: name of an axis of devices that the batch is spread over, each of which calls this with an equal share. The
         gradient is then that of the sum of all devices' losses: with respect to x all of it, to scale and bias this
@@ -80,17 +97,13 @@ def batch_norm(x, scale, bias, epsilon, slope=None, axis=None, folded=False):
       for the running statistics.
     """
     channels = x.shape[-1]
-    view, width = _view(x, folded)
-    wide = view.astype(scale.dtype)
-    mean = _mean(wide, channels, axis, folded)
-    (centre,) = _along((mean,), width)
-    # E[x^2] - mean^2 would cancel
-    var = _mean(jnp.square(wide - centre), channels, axis, folded)
+    view, _ = _view(x, folded)
+    mean, var = _moments(view.astype(scale.dtype), near, channels, axis, folded)
     return normalize(x, scale, bias, mean, var, epsilon, slope, folded), mean, var
 
 
-def _forward(x, scale, bias, epsilon, slope, axis, folded):
-    y, mean, var = batch_norm(x, scale, bias, epsilon, slope, axis, folded)
+def _forward(x, scale, bias, near, epsilon, slope, axis, folded):
+    y, mean, var = batch_norm(x, scale, bias, near, epsilon, slope, axis, folded)
     return (y, mean, var), (x, scale, bias, mean, var)
 
 
@@ -115,10 +128,10 @@ def _backward(epsilon, slope, axis, folded, residuals, cotangents):
     grad_scale *= inverse_std
     offset, slope = grad_bias / count, inverse_std * grad_scale / count
     if axis is not None:
-        offset, slope = lax.pmean((offset, slope), axis)
+        offset, slope = lax.pmean(jnp.stack([offset, slope]), axis)
     gain, offset, slope = _along((scale * inverse_std, offset, slope), width)
     grad_x = gain * (grad - offset - centered * slope)
-    return grad_x.astype(x.dtype).reshape(shape), grad_scale, grad_bias
+    return grad_x.astype(x.dtype).reshape(shape), grad_scale, grad_bias, None
 
 
 batch_norm.defvjp(_forward, _backward)

@@ -21,29 +21,33 @@ def xla_max_pool(x, window, stride):
     return lax.reduce_window(x, -jnp.inf, lax.max, shape, strides, "VALID")
 
 
-def sliced_max_pool(x, window, stride):
+def sliced_max_pool(x, window, stride, folded=True):
     """Pool by the maximum of window x window strided slices.
 
-    XLA runs the gradient of its own pooling as plain loops on the CPU. Here it is elementwise
-    operations on whole arrays, given the place of each maximum.
+    XLA runs the gradient of its own pooling as plain loops on the CPU, and as three kernels on a GPU. Here it is
+    elementwise operations on whole arrays, given the place of each maximum.
+
+    Args:
+      folded: whether to take the CPU's formulations, `few_channels` and `materialize`.
     """
     height, width = (
         (size - window) // stride * stride + window  # What the squares cover.
         for size in x.shape[1:3]
     )
-    return _pool_whole(x[:, :height, :width], window, stride)
+    return _pool_whole(x[:, :height, :width], window, stride, folded)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _pool_whole(x, window, stride):
-    return _max_and_place(x, window, stride)[0]
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _pool_whole(x, window, stride, folded):
+    return _max_and_place(x, window, stride, folded)[0]
 
 
-def _max_and_place(x, window, stride):
+def _max_and_place(x, window, stride, folded):
     """Return of each square the maximum, and the number of its first place, row by row, as a float."""
-    if few_channels.has_few(x) and window == stride:
+    if folded and few_channels.has_few(x) and window == stride:
         return _staged_max_and_place(x, window)
-    return _sliced_max_and_place(x, window, stride)
+    maximum, place = _sliced_max_and_place(x, window, stride)
+    return maximum, materialize(place) if folded else place
 
 
 def _sliced_max_and_place(x, window, stride):
@@ -57,7 +61,7 @@ def _sliced_max_and_place(x, window, stride):
         else:
             place = jnp.where(candidate > maximum, jnp.float32(index), place)
             maximum = jnp.maximum(candidate, maximum)
-    return maximum, materialize(place)
+    return maximum, place
 
 
 def _staged_max_and_place(x, window):
@@ -83,7 +87,7 @@ def _staged_max_and_place(x, window):
     return tuple(each.reshape(batch, rows, columns, channels) for each in of_squares)
 
 
-def _backward(window, stride, place, grad):
+def _backward(window, stride, folded, place, grad):
     backward = _disjoint_backward if window == stride else _overlapping_backward
     return (backward(window, stride, place, grad),)
 
