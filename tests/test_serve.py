@@ -168,7 +168,7 @@ def test_in_a_browser(chromium, url, run, width, tmp_path):
     complaints = []
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     tab.goto(url)
-    tab.wait_for_function("'ready' in document.documentElement.dataset")
+    tab.wait_for_selector("html[data-ready]")
     tab.keyboard.press("Tab")
     assert tab.evaluate("document.activeElement.id") == "picture"
     tab.set_input_files("#picture", picture)
@@ -190,8 +190,6 @@ def test_in_a_browser(chromium, url, run, width, tmp_path):
     }"""
     for kind in ("drop", "paste"):
         tab.evaluate(drop_or_paste, kind)
-        tab.wait_for_function(
-            f"document.getElementById('status').textContent.startsWith('{kind}.png: ')"
-        )
+        tab.wait_for_selector(f"#status:has-text('{kind}.png: ')")
     assert complaints == []
     tab.close()
