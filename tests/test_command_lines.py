@@ -24,6 +24,7 @@ COMMANDS = {
     "ood": ((*RUN, "--ood", "noise"), "trained.open_run"),
     "report": (("unused", "--out", "report.html"), "trained.open_run"),
     "predict": ((*RUN, "picture.png"), "trained.open_model"),
+    "serve": ((*RUN, "--port", "0"), "trained.open_run"),
     "export": ((*RUN, "--out", "model.jaxexport"), "trained.open_model"),
     "weights": ((*RUN, "--target", "weights.npz"), "runs.reader.read_run"),
     "summary": ((), "models.names"),

@@ -45,7 +45,7 @@ def render(collected, images=IMAGES):
     names = [each.name for each in collected]
     html = _environment().get_template("page.html").render(
         policy=_policy(scripts),
-        style=Markup(_style()),
+        style=Markup(style_sheet()),
         scripts=scripts,
         title=" · ".join(names) + " – cifar_jax",
         heading=names[0] if len(names) == 1 else "Comparison of " + _listed(names),
@@ -108,7 +108,7 @@ def _text(name):
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _style():
+def style_sheet():
     """Return the style sheet with the colours of style.COLOURS."""
 
     def colours(values):
