@@ -65,7 +65,7 @@ SCHEMA = {
                              "another content makes another run, another name does not. Of a model for another "
                              "number of classes all is taken but the last layer, which begins anew.", path=True),
         "freeze": Field("", "Layers that stay as `weights` has them, batch statistics included: `backbone` = all but "
-                            "the last, or names as python -m cifar_jax.gradcam lists them, with commas; a block's "
+                            "the last, or names of cifar_jax.summary --model, with commas; a block's "
                             "name stands for all layers in it."),
     },
     "dataset": {
