@@ -165,13 +165,13 @@ def test_the_backbone_learns_at_its_own_rate():
     for path, step in whole.items():
         share = 1 if path[0] == "fc" else 0.5
         np.testing.assert_allclose(half[path], share * step, rtol=1e-3, atol=1e-7)
-        assert np.any(step)
+        assert np.any(step) or path == ("conv", "bias")  # which batch norm takes away
 
 
 @pytest.mark.parametrize(
     ("freeze", "said"),
     [
-        ("conv3", "small_net has no layer 'conv3'; did you mean `conv2`?"),
+        ("conv3", "small_net has no layer 'conv3'; did you mean `conv`?"),
         ("conv,bn,conv2,fc", "every layer of small_net would stay as it is"),
     ],
 )

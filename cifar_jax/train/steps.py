@@ -14,8 +14,9 @@ from flax import struct
 
 from cifar_jax.metrics import EvalMetrics, TrainMetrics
 from cifar_jax.models.inference import Inference
-from cifar_jax.train import augment, ema, fine_tuning, gradients, losses, mixing, programs
+from cifar_jax.train import augment, ema, gradients, losses, mixing, programs
 from cifar_jax.train import spread as spread_lib
+from cifar_jax.train.fine_tuning import FineTuning
 from cifar_jax.train.hyper import Hyperparameters
 from cifar_jax.train.state import FLIP, MIX, ORDER, STEP
 
@@ -206,7 +207,7 @@ class Recipe(Inference):
     mix: mixing.Mixing = mixing.Mixing()
     project: Callable | None = None  # of optimizers.projection
     ema_decay: float = 0.0  # 0 = no averages
-    fine_tuning: fine_tuning.FineTuning = fine_tuning.FineTuning()
+    fine_tuning: FineTuning = FineTuning()
     dropout_from_hyper: bool = False  # else the model's own attribute, a constant of the program
     accumulate_steps: int = 1  # parts of a batch, one after the other
     spread: spread_lib.Spread = spread_lib.Spread()
