@@ -41,6 +41,8 @@ def _companions(config):
     """Refuse values that mean nothing beside others."""
     if (config.dataset.name == "folder") != bool(config.dataset.path):
         yield "dataset.name=folder and dataset.path=PATH, the folder of class folders, go together"
+    if config.model.freeze and not config.model.weights:
+        yield f"model.freeze={config.model.freeze} keeps layers as model.weights has them: give that, too"
     stopping, optimizer = config.early_stopping, config.optimizer
     if config.augment.flip_mode != "random" and not config.augment.flip:
         yield f"augment.flip_mode={config.augment.flip_mode} goes with augment.flip=true"

@@ -62,7 +62,11 @@ SCHEMA = {
                             optional=True, choices=("relu", "leaky_relu")),
         "weights": Field("", "File to start from, .safetensors or .npz; see python -m cifar_jax.weights --help. "
                              "Empty = the model's own initialisation. A run that goes on needs it no more; "
-                             "another content makes another run, another name does not.", path=True),
+                             "another content makes another run, another name does not. Of a model for another "
+                             "number of classes all is taken but the last layer, which begins anew.", path=True),
+        "freeze": Field("", "Layers that stay as `weights` has them, batch statistics included: `backbone` = all but "
+                            "the last, or names of cifar_jax.summary --model, with commas; a block's "
+                            "name stands for all layers in it."),
     },
     "dataset": {
         "name": Field("cifar10", "`digits` (embedded), `folder` (your own pictures, in dataset.path) or any TFDS set "
@@ -123,6 +127,8 @@ SCHEMA = {
                              "(Jordan 2024; see configs/speedrun.py).",
                       choices=OPTIMIZERS),
         "learning_rate": Field(0.001, "Base learning rate; the schedule multiplies it.", low=0, high=1e30),
+        "backbone_factor": Field(1.0, "Learning rate of all layers but the last: learning_rate times this.", low=0,
+                                 high=1),
         "momentum": Field(0.0, "Momentum of sgd and rmsprop.", low=0, high=0.9999),
         "nesterov": Field(False, "sgd: Nesterov's momentum."),
         "weight_decay": Field(0.0, "Weight decay, for all parameters (airbench: but convolutions).", low=0, high=1e30),

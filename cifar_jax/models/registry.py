@@ -15,6 +15,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import flatten_dict
 
 from cifar_jax.errors import ConfigError
 from cifar_jax.models import airbench_net, torch_names
@@ -220,6 +221,14 @@ def _traced_shapes(name, num_classes, dtype, _in_64_bits):
     shapes = jax.eval_shape(create(name, num_classes, dtype).init, jax.random.key(0), images)
     leaves, treedef = jax.tree.flatten(shapes)
     return treedef, leaves
+
+
+def last_layers(name) -> tuple[str, ...]:
+    """Return the layers that depend on the number of classes, as names of modules joined by "/"."""
+    classes = lookup(name).num_classes
+    here, wider = (flatten_dict(shapes(name, n)["params"]) for n in (classes, classes + 1))
+    paths = [path for path in here if here[path].shape != wider[path].shape]
+    return tuple(dict.fromkeys("/".join(path[:-1]) for path in paths))
 
 
 def count_params(name, num_classes=None) -> int:

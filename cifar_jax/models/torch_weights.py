@@ -10,9 +10,10 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from cifar_jax.errors import ConfigError
-from cifar_jax.models.registry import lookup, shapes
+from cifar_jax.models.registry import last_layers, lookup, shapes
 from cifar_jax.models.torch_names import convention
 
 OURS = convention("cifar_jax")
@@ -37,7 +38,7 @@ COUNTERS = ("num_batches_tracked", "n_averaged")
 NUMBERS = (jnp.floating, jnp.integer, jnp.bool_)
 
 
-def from_torch(name, state_dict, num_classes=None):
+def from_torch(name, state_dict, num_classes=None, new_head=False):
     """Return the variables of a model with the weights of a PyTorch state dict.
 
     Args:
@@ -48,6 +49,7 @@ def from_torch(name, state_dict, num_classes=None):
         (`num_batches_tracked`, `n_averaged`, any single number) are passed over. Of a whole checkpoint,
         {"state_dict": ..., "epoch": ...}, the model's is taken.
       num_classes: of the last layer; None takes the entry's.
+      new_head: whether the last layer, where it is of another number of classes, is left out of what is returned.
     Returns:
       {"params": ..., "batch_stats": ...} of NumPy arrays, float32 (float64 stays): what `model.apply` takes.
       `batch_stats` is there for a model that has batch norm.
@@ -55,14 +57,17 @@ def from_torch(name, state_dict, num_classes=None):
       ConfigError: unknown model, or entries that are missing, unknown, of another shape or no numbers, each by
         its name; two entries of one name but for wrappers.
     """
-    return carry(name, shapes(name, num_classes), state_dict)
+    return carry(name, shapes(name, num_classes), state_dict, new_head)
 
 
-def carry(name, tree, state_dict):
+def carry(name, tree, state_dict, new_head=False):
     """Do as `from_torch` for variables of the shapes in `tree`, where the model is built with other widths."""
     arrays = _weights(state_dict)
     tables = (_table(tree, each) for each in _conventions(name))
     convention, table = max(tables, key=lambda table: len(table[1].keys() & arrays.keys()))
+    if new_head:
+        for key in _other_classes(name, table, arrays):
+            del table[key], arrays[key]
     wrong = _differences(table, arrays)
     if wrong:
         raise ConfigError(
@@ -73,7 +78,7 @@ def carry(name, tree, state_dict):
         path: _from_torch_layout(arrays[key], _flattened(name, path))
         for key, (path, _) in table.items()
     }
-    return jax.tree_util.tree_map_with_path(lambda path, _: leaves[_keys(path)], tree)
+    return unflatten_dict(leaves)
 
 
 def to_torch(name, variables, names=None):
@@ -161,7 +166,7 @@ def _differences(table, arrays):
     if unknown := [key for key in arrays if key not in table]:
         wrong.append(f"unknown: {', '.join(unknown)}")
     for key, (_, shape) in table.items():
-        wanted = _to_torch_layout(np.broadcast_to(np.int8(0), shape), None).shape
+        wanted = _torch_shape(shape)
         if key not in arrays:
             continue
         if arrays[key].shape != wanted:
@@ -169,6 +174,23 @@ def _differences(table, arrays):
         if not any(jnp.issubdtype(arrays[key].dtype, kind) for kind in NUMBERS):
             wrong.append(f"{key} is of type {arrays[key].dtype}, not of real numbers")
     return wrong
+
+
+def _other_classes(name, table, arrays):
+    """List the last layers' entries where all of them are there, of another number of classes and fit otherwise."""
+    last = last_layers(name)
+    keys = [key for key, (path, _) in table.items() if "/".join(path[1:-1]) in last]
+    shapes = {key: np.shape(arrays.get(key)) for key in keys}
+    wanted = {key: _torch_shape(table[key][1]) for key in keys}
+    counts = {shape[:1] for shape in shapes.values()}
+    fits = all(shapes[key][1:] == wanted[key][1:] for key in keys)
+    another = counts != {shape[:1] for shape in wanted.values()}
+    return keys if len(counts) == 1 and () not in counts and fits and another else []
+
+
+def _torch_shape(shape):
+    """Return the shape in PyTorch's layout of a leaf of such a shape."""
+    return _to_torch_layout(np.broadcast_to(np.int8(0), shape), None).shape
 
 
 def _flattened(name, path):

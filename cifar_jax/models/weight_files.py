@@ -59,8 +59,8 @@ def write(path, arrays):
             partial.write_bytes(save(ordered))
 
 
-def load(path, name, num_classes=None):
-    """Read the variables of a model from a file; see `models.from_torch`.
+def load(path, name, num_classes=None, new_head=False):
+    """Read the variables of a model from a file; for the arguments see `models.from_torch`.
 
     Raises:
         UserError: as `read` and `models.from_torch`, naming the file; or a value is NaN or infinite.
@@ -70,7 +70,7 @@ def load(path, name, num_classes=None):
         for key, array in arrays.items():
             if jnp.issubdtype(array.dtype, jnp.floating) and not np.isfinite(array).all():
                 raise UserError(f"{key} has values that are NaN or infinite")
-        return from_torch(name, arrays, num_classes)
+        return from_torch(name, arrays, num_classes, new_head)
     except UserError as error:
         raise type(error)(f"{path}: {error}") from error
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cifar_jax import config as config_lib
 from cifar_jax import data, models
@@ -15,6 +16,7 @@ from cifar_jax.machine import processes, runtime
 from cifar_jax.models import inference, weight_files
 from cifar_jax.train import (
     augment,
+    fine_tuning,
     hyper,
     losses,
     mixing,
@@ -210,6 +212,7 @@ def make_recipe(config, dataset, steps_per_epoch):
         eval_batch_size=min(config.eval_batch_size, max(dataset.sizes.values())),
         ema_decay=config.ema.decay,
         accumulate_steps=config.accumulate_steps,
+        fine_tuning=fine_tuning.of_config(config, classes),
     )
 
 
@@ -255,19 +258,28 @@ def state_options(config):
     }
 
 
-def initial_variables(setup):
+def initial_variables(setup, say=print):
     """Read what a run does not draw: the weights of config.model.weights, or what the model takes from the data.
 
+    Args:
+        say: is told in one line of layers that begin anew.
     Returns:
         dict, for `with_variables`; the same for all seeds.
     Raises:
         UserError: the file can't be read, or is of another model.
     """
-    name = setup.config.model.name
-    if setup.config.model.weights:
-        return weight_files.load(setup.config.model.weights, name, setup.recipe.num_classes)
+    model, classes = setup.config.model, setup.recipe.num_classes
+    if model.weights:
+        given = weight_files.load(model.weights, model.name, classes, new_head=True)
+        known = {"/".join(path[:-1]) for path in flatten_dict(given["params"])}
+        anew = [layer for layer in models.last_layers(model.name) if layer not in known]
+        if anew and processes.is_first():
+            say(
+                f"{model.weights} has another number of classes: {', '.join(anew)} begins anew, with {classes}"
+            )
+        return given
     few = setup.train.images(slice(models.registry.FROM_DATA))
-    return jax.jit(functools.partial(variables_from_data, setup.recipe, name))(few)
+    return jax.jit(functools.partial(variables_from_data, setup.recipe, model.name))(few)
 
 
 def variables_from_data(recipe, model_name, images):
@@ -280,5 +292,9 @@ def variables_from_data(recipe, model_name, images):
 
 
 def with_variables(start, given):
-    """Put the given `params` and `batch_stats` into a TrainState, layer by layer."""
-    return start.replace(**{name: getattr(start, name) | tree for name, tree in given.items()})
+    """Put the given `params` and `batch_stats` into a TrainState, array by array; what is not given stays."""
+
+    def merged(own, given):
+        return unflatten_dict(flatten_dict(own) | flatten_dict(given))
+
+    return start.replace(**{name: merged(getattr(start, name), given[name]) for name in given})

@@ -17,6 +17,7 @@ from cifar_jax.metrics import EvalMetrics, TrainMetrics
 from cifar_jax.models.inference import Inference
 from cifar_jax.train import augment, ema, gradients, losses, mixing, programs
 from cifar_jax.train import spread as spread_lib
+from cifar_jax.train.fine_tuning import FineTuning
 from cifar_jax.train.hyper import Hyperparameters
 from cifar_jax.train.state import FLIP, MIX, ORDER, STEP
 
@@ -141,13 +142,14 @@ def train_on_batch(recipe, state, metrics, images, labels, planned):
         model = model.clone(dropout=state.hyper.dropout)
 
     def loss_of(params, batch_stats, images, targets, key):
-        logits, updated = model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            images,
-            train=True,
-            rngs={"dropout": key},
-            mutable=["batch_stats"],
-        )
+        with recipe.fine_tuning.apply():
+            logits, updated = model.apply(
+                {"params": recipe.fine_tuning.hold(params), "batch_stats": batch_stats},
+                images,
+                train=True,
+                rngs={"dropout": key},
+                mutable=["batch_stats"],
+            )
         loss = recipe.loss(logits, targets, state.hyper.label_smoothing)
         return loss, (logits, updated.get("batch_stats", {}))
 
@@ -160,8 +162,8 @@ def train_on_batch(recipe, state, metrics, images, labels, planned):
     optimizer = recipe.optimizer(state.hyper)
     direction, opt_state = optimizer.update(gradient.params, state.opt_state, state.params)
     learning_rate = state.hyper.learning_rate * recipe.schedule(state.step) * state.plateau.scale
-    params = recipe.project(state.params) if recipe.project else state.params
-    params = jax.tree.map(lambda p, d: (p - learning_rate * d).astype(p.dtype), params, direction)
+    projected = recipe.project(state.params) if recipe.project else state.params
+    params = recipe.fine_tuning.update(state.params, projected, direction, learning_rate)
     metrics = metrics.merge(
         TrainMetrics.single_from_model_output(
             loss=gradient.loss,
@@ -236,6 +238,7 @@ class Recipe(Inference):
     mix: mixing.Mixing = mixing.Mixing()
     project: Callable | None = None  # of optimizers.projection
     ema_decay: float = 0.0  # 0 = no averages
+    fine_tuning: FineTuning = FineTuning()
     dropout_from_hyper: bool = False  # else the model's own attribute, a constant of the program
     accumulate_steps: int = 1  # parts of a batch, one after the other
     spread: spread_lib.Spread = spread_lib.Spread()
