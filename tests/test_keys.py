@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cifar_jax import models
+from cifar_jax.machine import compilation
 from cifar_jax.train import hyper, keys, optimizers, state
 
 DRAWS = {
@@ -57,7 +58,8 @@ def test_a_run_starts_from_the_parameters_that_its_model_draws(name):
     optimizer = optimizers.make_optimizer("sgd")
     start = state.create_state(model, optimizer, hyper.make_hyper(0.1), 5, shape)
     key = jax.random.fold_in(jax.random.PRNGKey(5), state.INIT)
-    expected = jax.jit(model.init)(key, jnp.zeros((1, *shape)))["params"]
+    # Deviations, of which airbench_net's head is made, round otherwise in a program that is optimised more.
+    expected = compilation.jit_once(model.init)(key, jnp.zeros((1, *shape)))["params"]
     jax.tree.map(np.testing.assert_array_equal, start.params, expected)
 
 
