@@ -45,7 +45,8 @@ def run(training, step, caught):
     setup, per_epoch = training.setup, training.setup.steps_per_epoch
     going, stop = step < setup.total_steps and training.goes_on(), False
     if going:
-        training.record.compile_seconds += compile_steps(setup, training.state)
+        order = setup.programs.epoch_order(training.state.key, 0, len(setup.train.labels))
+        training.record.compile_seconds += compile_steps(setup, training.state, order)
     while going and not stop:
         epoch = step // per_epoch
         order = setup.programs.epoch_order(training.state.key, epoch, len(setup.train.labels))
@@ -76,16 +77,18 @@ def interval_length(setup, step):
     return min(every - position % every, setup.steps_per_epoch - position)
 
 
-def compile_steps(setup, state):
+def compile_steps(setup, state, order):
     """Compile the training steps before the first interval, whose time is then its own.
 
+    Args:
+        setup: Setup.
+        state, order: of an epoch's first step, or their shapes.
     Returns:
         seconds.
     """
     started = time.perf_counter()
     every, per_epoch = setup.config.log_every_steps, setup.steps_per_epoch
     counts = {min(every, per_epoch), per_epoch % every} - {0}
-    order = setup.programs.epoch_order(state.key, 0, len(setup.train.labels))
     setup.programs.compile(state, setup.train, order, sorted(counts))
     return time.perf_counter() - started
 

@@ -13,9 +13,10 @@ from cifar_jax.machine import files, processes, runtime
 from cifar_jax.machine import mesh as mesh_lib
 from cifar_jax.runs import checkpoints, workdir, writers
 from cifar_jax.train import epochs, inputs, monitors, steps
+from cifar_jax.train import start as start_lib
 from cifar_jax.train.evaluation import diverged, evaluate, final_evaluation
 from cifar_jax.train.log import Log
-from cifar_jax.train.setup import Setup, build, initial_state
+from cifar_jax.train.setup import Setup, build
 from cifar_jax.train.state import TrainState
 
 
@@ -56,14 +57,16 @@ def train_and_evaluate(config, folder, console=None):
     weights_sha256 = inputs.weights_of([config], before)
     setup = dataclasses.replace(build(config, dataset), weights_sha256=weights_sha256)
     goes_on = inputs.goes_on_without(config.model.weights, before)
-    start = initial_state(setup, with_weights=not goes_on)
+    # A run that is there already may have come to its end, and then has nothing to compile.
+    make = start_lib.alone if before else start_lib.with_programs
+    start, compile_seconds = make(setup, with_weights=not goes_on)
     with workdir.claimed(folder) as folder:
         identity = folder, config, dataset.fingerprint, processes.is_first(), weights_sha256
         processes.in_turns(lambda: workdir.open_workdir(*identity))
-        return train_in(folder, setup, start, console, goes_on)
+        return train_in(folder, setup, start, console, goes_on, compile_seconds)
 
 
-def train_in(folder, setup, start, console, goes_on=False):
+def train_in(folder, setup, start, console, goes_on=False, compile_seconds=0.0):
     """Train in a workdir of one's own and write the summary.
 
     Args:
@@ -72,6 +75,7 @@ def train_in(folder, setup, start, console, goes_on=False):
         start: TrainState where there is no checkpoint.
         console: of train_and_evaluate.
         goes_on: whether `start` only has a state's shapes, and the run goes on from a checkpoint.
+        compile_seconds: spent on the training's programs so far.
     Returns:
         the summary.
     Raises:
@@ -80,7 +84,7 @@ def train_in(folder, setup, start, console, goes_on=False):
     config, dataset = setup.config, setup.dataset
     display = progress.Display(setup.total_steps, config.total_epochs, console)
     with checkpoints.opened(folder / "checkpoints", display.say) as manager, display:
-        train_state, record = start, Record()
+        train_state, record = start, Record(compile_seconds=compile_seconds)
         if checkpoint := checkpoints.restore_newest(manager, start, display.say):
             train_state, kept, about = checkpoint
             workdir.check_same(folder, about, about_run(setup))

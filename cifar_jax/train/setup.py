@@ -233,17 +233,19 @@ def initial_state(setup, with_weights=True):
     Raises:
         UserError: config.model.weights can't be read, or is of another model.
     """
-    start = state.create_state(
-        setup.recipe.model,
-        setup.recipe.optimizer,
-        hyper.from_config(setup.config),
-        setup.config.seed,
-        setup.train.shape,
-        **state_options(setup.config),
-    )
+    arguments, options = state_arguments(setup)
+    start = state.create_state(*arguments, **options)
     if with_weights:
         start = with_variables(start, initial_variables(setup))
     return mesh_lib.put(start, mesh_lib.replicated(setup.mesh))
+
+
+def state_arguments(setup):
+    """Return the arguments of state.create_state for a run: (tuple, dict)."""
+    recipe, config = setup.recipe, setup.config
+    numbers = hyper.from_config(config)
+    arguments = recipe.model, recipe.optimizer, numbers, config.seed, setup.train.shape
+    return arguments, state_options(config)
 
 
 def state_options(config):
