@@ -210,18 +210,16 @@ def _depthwise_backward(stride, padding, residuals, grad):
 
 def _depthwise_grad_kernel(grad, x, size, stride, padding):
     """Return dkernel[i, j, 0, c] = sum_bhw grad[b, h, w, c] x[b, h stride + i - padding, w stride + j - padding, c]"""
-    (_, rows, cols, _), wide = grad.shape, jnp.promote_types(x.dtype, jnp.float32)
+    (rows, cols), wide = grad.shape[1:3], jnp.promote_types(x.dtype, jnp.float32)
     x = lax.optimization_barrier(
         jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     )
-
-    def tap(i, j):
-        seen = lax.dynamic_slice_in_dim(x, j, (cols - 1) * stride + 1, 2)
-        seen = lax.dynamic_slice_in_dim(seen, i, (rows - 1) * stride + 1, 1)
-        return (seen[:, ::stride, ::stride] * grad).astype(wide)
-
-    sums = reductions.totals_of(tap, size)
-    return sums.reshape(size, size, 1, -1).astype(x.dtype)
+    taps = [
+        (_rows(_cols(x, j, cols, stride), i, rows, stride) * grad).astype(wide)
+        for i in range(size)
+        for j in range(size)
+    ]
+    return jnp.stack(reductions.totals(taps)).reshape(size, size, 1, -1).astype(x.dtype)
 
 
 depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)

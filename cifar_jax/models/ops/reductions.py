@@ -6,7 +6,6 @@ An image's sums come first: images are shared out to threads, and so short sums 
 
 import math
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -43,14 +42,6 @@ def totals(arrays):
     pixels = tuple(range(1, arrays[0].ndim - 1))
     of_images = lax.optimization_barrier(sums(arrays, pixels))
     return tuple(jnp.sum(x, axis=0) for x in of_images)
-
-
-def totals_of(tap, size):
-    """Sum tap(i, j), for i, j below `size`: [size * size, C]. As `totals`; in turn, by one program for all of them."""
-    places = [(i, j) for i in range(size) for j in range(size)]
-    if jax.eval_shape(tap, 0, 0).size > CACHED:
-        return jnp.stack(totals([tap(*place) for place in places]))
-    return lax.map(lambda place: total(tap(*place)), jnp.array(places))
 
 
 def sums(arrays, axes):
