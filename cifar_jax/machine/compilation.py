@@ -13,7 +13,7 @@ from cifar_jax.machine import huge_pages
 CPU_OPTIONS = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 }
-# For a program that runs once: resnet18_dw's initial state is compiled in 2.0 s of CPU time instead of 4.3 (jax 0.10.2).
+# For a program that runs once: resnet18_dw's initial state is compiled in 2.0 s of CPU time, not 4.3 (jax 0.10.2).
 ONCE_OPTIONS = {
     "xla_backend_optimization_level": 1,
     "xla_cpu_opt_preset": "CPU_OPT_PRESET_FAST_COMPILE",
