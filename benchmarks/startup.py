@@ -1,6 +1,8 @@
 """The rest of a user's minute: imports, the first step, evaluation, preparing and loading data, memory.
 
     python benchmarks/startup.py --data_dir ~/tensorflow_datasets --archive cifar-10-binary.tar.gz
+    git worktree add ../base 217357a
+    python benchmarks/startup.py --data_dir ~/tensorflow_datasets --cold resnet18_dw.py,wide_net.py:gap --base ../base
 
 Each row is measured `--rounds` times and shown as least, median and greatest, beside its goal. With --data_dir there is
 CIFAR-10, prepared; with --archive the official archive, which is prepared anew in a temporary folder on one core.
@@ -14,6 +16,9 @@ CIFAR-10, prepared; with --archive the official archive, which is prepared anew 
     prepare           seconds of CPU time to prepare CIFAR-10 from the archive
     load              seconds to load the prepared set, checksums included, in a process of its own
     memory            GiB at most of a training of configs/resnet18_dw.py (batch 128), over its first steps
+
+With --cold nothing but the seconds to the first step of these configs is measured, without a compilation cache; with
+--base the same of an earlier commit, in the folder --base, the two in turn.
 
 Appends to benchmarks/results/startup.jsonl.
 """
@@ -64,10 +69,16 @@ def import_seconds(module):
     )
 
 
-def start_training(folder, config, *overrides):
+def start_training(folder, config, *overrides, root=ROOT):
     command = [sys.executable, "-m", "cifar_jax.main", "--config", f"configs/{config}"]
     command += ["--workdir", str(folder), *overrides]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command,
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def wait_for_steps(folder, process, count):
@@ -87,14 +98,28 @@ def stop(process):
     return usage.ru_maxrss * 1024
 
 
-def first_step_seconds():
+def first_step_seconds(config="quickstart.py", *overrides, root=ROOT):
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        process = start_training(folder, "quickstart.py", "--config.log_every_steps=1")
+        overrides = ("--config.log_every_steps=1", *overrides)
+        process = start_training(folder, config, *overrides, root=root)
         wait_for_steps(pathlib.Path(folder), process, 1)
         seconds = time.perf_counter() - started
         stop(process)
     return seconds
+
+
+def cold_starts(configs, data_dir, base):
+    """{"first step of CONFIG, SIDE": a function that measures it}."""
+    overrides = ("--config.compilation_cache=off", f"--config.dataset.data_dir={data_dir}")
+    roots = {"s": ROOT} | ({"base, s": pathlib.Path(base).resolve()} if base else {})
+    return {
+        f"{config}, {side}": lambda config=config, root=root: first_step_seconds(
+            config, *overrides, root=root
+        )
+        for config in configs
+        for side, root in roots.items()
+    }
 
 
 def memory_gib(data_dir):
@@ -167,6 +192,8 @@ def main():
     )
     parser.add_argument("--archive", default="", help="cifar-10-binary.tar.gz")
     parser.add_argument("--data_dir", default="", help="folder with the prepared cifar10")
+    parser.add_argument("--cold", default="", help="configs, with commas")
+    parser.add_argument("--base", default="", help="folder of an earlier commit, for --cold")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     archive, data_dir = (
@@ -176,13 +203,19 @@ def main():
     hardware = python(
         "import json; from cifar_jax.machine import runtime; print(json.dumps(runtime.hardware()))"
     )
-    first_step_seconds()  # fills the compilation cache
+    if options.cold:
+        measured = cold_starts(options.cold.split(","), data_dir, options.base)
+    else:
+        first_step_seconds()  # fills the compilation cache
+        measured = measures(archive, data_dir)
     print(f"{hardware}\n{'':>24} {'least':>8} {'median':>8} {'most':>8}  goal")
-    rows = {}
-    for name, measure in measures(archive, data_dir).items():
-        rows[name] = [measure() for _ in range(options.rounds)]
-        three = (min(rows[name]), statistics.median(rows[name]), max(rows[name]))
-        print(f"{name:>24} {' '.join(f'{x:8.2f}' for x in three)}  {GOALS[name] or ''}", flush=True)
+    rows = {name: [] for name in measured}
+    for _ in range(options.rounds):
+        for name, measure in measured.items():
+            rows[name].append(measure())
+    for name, row in rows.items():
+        three = (min(row), statistics.median(row), max(row))
+        print(f"{name:>24} {' '.join(f'{x:8.2f}' for x in three)}  {GOALS.get(name) or ''}")
     row = {"date": datetime.date.today().isoformat(), "hardware": hardware, "measured": rows}
     with RESULTS.open("a") as file:
         file.write(json.dumps(row) + "\n")

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from cifar_jax.machine import compilation
-from cifar_jax.train import monitors
+from cifar_jax.train import keys, monitors
 from cifar_jax.train.hyper import Hyperparameters
 
 # A run's key is split by purpose, then by epoch or step: what is drawn depends on where the run
@@ -50,7 +50,7 @@ def initial_state(
         TrainState.
     """
     images = jnp.zeros((1, *image_shape))
-    variables = model.init(jax.random.fold_in(key, INIT), images, train=False)
+    variables = model.init(jax.random.fold_in(keys.fast(key), INIT), images, train=False)
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     # Copies: the training donates its state, so nothing may be in it twice, or be the caller's.
     copies = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats})

@@ -160,7 +160,9 @@ def _banded_conv(x, kernel, stride=1, padding=0, block=4):
     matrix = jnp.einsum("vwj,ijco->ivcwo", places.astype(x.dtype), kernel)
 
     x = _cols(x, -padding, (blocks - 1) * block * stride + seen)
-    x = _rows(x, -padding, height + 2 * padding)
+    # XLA writes what is padded to memory once. Without padding each slice would compute anew what x is computed of,
+    # such as an image's normalisation, so a row is added that none takes.
+    x = _rows(x, -padding, height + max(2 * padding, 1))
     x = x.reshape(*x.shape[:2], -1)  # Pixels and channels as one axis copy several times faster.
     patches = [
         _rows(_cols(x, b * block * stride * depth, seen * depth), i, rows, stride)
