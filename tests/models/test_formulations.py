@@ -23,6 +23,7 @@ from cifar_jax.models.attention import attend, blocked_attend
 from cifar_jax.models.ops import reductions
 from cifar_jax.models.ops.convolution import (
     banded_conv,
+    blocked_conv,
     depthwise_conv,
     patches_conv,
     plain_conv,
@@ -90,7 +91,9 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
     if kind == "pointwise":
         size, padding = 1, 0
     if kind == "winograd":
-        size, stride, padding = 3, 1, min(padding, 2)
+        size = 3 if size < 4 else 5
+    if kind in ("winograd", "blocked"):
+        stride, padding = 1, min(padding, size - 1)
     groups = 3 if kind in ("depthwise", "plain in groups") else 1
     features = {"depthwise": 3, "plain in groups": 6}.get(kind, 5)
     functions = {
@@ -101,6 +104,7 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
         "strided": lambda x, k: strided_conv(x, k, stride, padding),
         "banded": lambda x, k: banded_conv(x, k, stride, padding),
         "patches": lambda x, k: patches_conv(x, k, stride, padding),
+        "blocked": lambda x, k: blocked_conv(x, k, padding),
         "winograd": lambda x, k: winograd_conv(x, k, padding),
     }
     images = random(0, (batch, height, width, 3), precision)
@@ -119,6 +123,7 @@ KINDS = [
     "pointwise",
     "banded",
     "patches",
+    "blocked",
     "winograd",
 ]
 
@@ -126,7 +131,7 @@ KINDS = [
 def convolutions(kind, precision):
     """Of either stride: of two shapes, and under vmap over models."""
     cases = {}
-    for stride in (1,) if kind == "winograd" else (1, 2):
+    for stride in (1,) if kind in ("winograd", "blocked") else (1, 2):
         for height, width, batch in ((8, 6, 2), (5, 9, 1)):
             name = f"stride {stride}, {batch} images of {height}x{width}"
             cases[name] = conv_case(kind, 3, stride, 1, precision, batch, height, width)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from cifar_jax.models.ops.convolution import (
     banded_conv,
+    blocked_conv,
     depthwise_conv,
     patches_conv,
     plain_conv,
@@ -28,7 +29,8 @@ from cifar_jax.models.ops.winograd import winograd_conv
 FEW_CHANNELS = 12, 16
 FEW_IMAGES, FEW_PIXELS = 16, 16
 MANY_CHANNELS = 64
-WINOGRAD_CHANNELS, WINOGRAD_PIXELS = 192, 2
+WINOGRAD_CHANNELS, WINOGRAD_PIXELS = {3: 64, 5: 32}, 2
+MANY_PIXELS, FEW_COLOURS = 10_000, 64
 
 # How a program is traced: for a CPU (None: as the process's own platform), and the named axis of devices over which
 # batch statistics are taken (None: over what the program sees).
@@ -89,6 +91,9 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
             return jnp.concatenate([conv(x, k, stride, padding) for x, k in pairs], axis=-1)
         if groups == size == 1 and padding == 0:
             return pointwise_conv(x, kernel, stride)
+        keeps = stride == 1 and padding < size  # An output a pixel, or nearly.
+        if keeps and _has_few_channels(x, features):
+            return blocked_conv(x, kernel, padding)
         if depth <= FEW_CHANNELS[0] and features <= FEW_CHANNELS[1]:
             return banded_conv(x, kernel, stride, padding)
         if _is_small(x.shape, size):
@@ -96,7 +101,7 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
         x = materialize_once(x)
         if depth >= MANY_CHANNELS and stride > 1:
             return strided_conv(x, kernel, stride, padding)
-        if size == 3 and stride == 1 and padding <= 2 and _is_large(x, features):
+        if keeps and size in WINOGRAD_CHANNELS and _is_large(x, features, size):
             return winograd_conv(x, kernel, padding)
     convolve = plain_conv if on_cpu() else xla_conv
     return convolve(x, kernel, stride, padding, groups)
@@ -110,13 +115,24 @@ def _is_small(shape, size):
     return size > min(height, width) or (few and height * width <= FEW_PIXELS)
 
 
-def _is_large(x, features):
+def _has_few_channels(x, features):
+    """Return whether blocks of pixels pay: where banded_conv's patches would not stay in the cache."""
+    depth = x.shape[-1]
+    most = FEW_COLOURS if depth <= 4 else FEW_CHANNELS[1]
+    return depth <= FEW_CHANNELS[0] and features <= most and _pixels(x) >= MANY_PIXELS
+
+
+def _is_large(x, features, size):
     """Return whether Winograd's savings are more than what its transforms cost, of the kernel above all."""
-    *pixels, depth = x.shape
-    known = all(isinstance(n, int) for n in pixels)  # An export's batch isn't.
+    channels = x.shape[-1], features
     return (
-        min(depth, features) >= WINOGRAD_CHANNELS
-        and known
-        and math.prod(pixels) >= WINOGRAD_PIXELS * max(depth, features)
+        min(channels) >= WINOGRAD_CHANNELS[size]
+        and _pixels(x) >= WINOGRAD_PIXELS * max(channels)
         and jnp.finfo(x.dtype).bits >= 32  # Its sums would lose digits of a shorter one.
     )
+
+
+def _pixels(x):
+    """Return how many there are, 0 where an export's batch is no number."""
+    pixels = x.shape[:3]
+    return math.prod(pixels) if all(isinstance(n, int) for n in pixels) else 0
