@@ -50,7 +50,7 @@ def _convolve(x, kernel, padding):
     size, cols = len(kernel), x.shape[2] + 2 * padding - len(kernel) + 1
     _, of_kernel, to_output = _matrices(size)
     kernels = jnp.einsum("nj,ijco->nico", of_kernel.astype(kernel.dtype), kernel)
-    seen = _seen(x, size, padding, cols)
+    seen = _seen(_padded(x, size, padding, cols), size, cols)
     products = [
         xla_conv(place, taps[:, None], padding=(padding, 0))
         for place, taps in zip(seen, kernels, strict=True)
@@ -60,32 +60,37 @@ def _convolve(x, kernel, padding):
     return tiles.reshape(batch, rows, blocks * outputs, features)[:, :, :cols]
 
 
-def _seen(x, size, padding, cols):
+def _padded(x, size, padding, cols):
+    """Pad the rows of x to what all blocks of `cols` outputs see; XLA computes that once, for all readers."""
+    seen = -(-cols // OUTPUTS) * OUTPUTS + size - 1
+    config = [(0, 0, 0), (0, 0, 0), (padding, seen - padding - x.shape[2], 0), (0, 0, 0)]
+    return lax.pad(x, jnp.zeros((), x.dtype), config)
+
+
+def _seen(padded, size, cols):
     """Return B^T d of the blocks of `cols` outputs of a row: n arrays [B, H, blocks, C]."""
-    n = size + OUTPUTS - 1
-    blocks = -(-cols // OUTPUTS)
-    last = (blocks - 1) * OUTPUTS
-    config = [(0, 0, 0), (0, 0, 0), (padding, last + n - padding - x.shape[2], 0), (0, 0, 0)]
-    x = lax.pad(x, jnp.zeros((), x.dtype), config)
-    return _combined(_matrices(size)[0], [x[:, :, j : j + last + 1 : OUTPUTS] for j in range(n)])
+    starts = range(size + OUTPUTS - 1)
+    return _combined(_matrices(size)[0], [padded[:, :, j : j + cols : OUTPUTS] for j in starts])
 
 
 def _grad_kernel(grad, x, shape, padding):
     """Return the gradient by the kernel, of shape `shape`: G^T [(B^T d) * (A g)], summed over blocks, row by row."""
-    if min(shape[2:]) < GATHERED_CHANNELS:
-        return plain_grad_kernel(grad, x, shape, 1, padding)
     size, _, depth, features = shape
     rows, cols = grad.shape[1:3]
+    padded = _padded(x, size, padding, cols)
+    if min(depth, features) < GATHERED_CHANNELS:
+        padded = padded[:, :, : cols + size - 1]
+        return plain_grad_kernel(grad, padded, shape, 1, (padding, 0))
     _, of_kernel, to_output = _matrices(size)
     grad = jnp.pad(grad, ((0, 0), (0, 0), (0, -cols % OUTPUTS), (0, 0)))
     spread = _combined(to_output.T, [grad[:, :, j::OUTPUTS] for j in range(OUTPUTS)])
-    x = jnp.pad(x, ((0, 0), (padding, padding), (0, 0), (0, 0)))
+    padded = jnp.pad(padded, ((0, 0), (padding, padding), (0, 0), (0, 0)))
 
     def gathered(place, grad):
         moved = (place[:, i : i + rows].reshape(-1, depth) for i in range(size))
         return jnp.stack([each.T @ grad.reshape(-1, features) for each in moved])
 
-    places = map(gathered, _seen(x, size, padding, cols), spread)
+    places = map(gathered, _seen(padded, size, cols), spread)
     return jnp.einsum("nj,nico->ijco", of_kernel.astype(x.dtype), jnp.stack(list(places)))
 
 
