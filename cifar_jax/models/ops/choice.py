@@ -30,7 +30,7 @@ FEW_CHANNELS = 12, 16
 FEW_IMAGES, FEW_PIXELS = 16, 16
 MANY_CHANNELS = 64
 WINOGRAD_CHANNELS, WINOGRAD_PIXELS = {3: 64, 5: 32}, 2
-MANY_PIXELS, FEW_COLOURS = 10_000, 64
+MANY_PIXELS, FEW_COLOURS = 100_000, 64
 
 # How a program is traced: for a CPU (None: as the process's own platform), and the named axis of devices over which
 # batch statistics are taken (None: over what the program sees).
