@@ -29,7 +29,7 @@ from cifar_jax.models.ops.winograd import winograd_conv
 FEW_CHANNELS = 12, 16
 FEW_IMAGES, FEW_PIXELS = 16, 16
 MANY_CHANNELS = 64
-WINOGRAD_CHANNELS, WINOGRAD_PIXELS = {3: 64, 5: 32}, 2
+WINOGRAD_CHANNELS, WINOGRAD_PIXELS = {3: 64 * 128, 5: 32 * 32}, 2
 MANY_PIXELS, FEW_COLOURS = 100_000, 64
 
 # How a program is traced: for a CPU (None: as the process's own platform), and the named axis of devices over which
@@ -126,7 +126,7 @@ def _is_large(x, features, size):
     """Return whether Winograd's savings are more than what its transforms cost, of the kernel above all."""
     channels = x.shape[-1], features
     return (
-        min(channels) >= WINOGRAD_CHANNELS[size]
+        math.prod(channels) >= WINOGRAD_CHANNELS[size]
         and _pixels(x) >= WINOGRAD_PIXELS * max(channels)
         and jnp.finfo(x.dtype).bits >= 32  # Its sums would lose digits of a shorter one.
     )

@@ -1,9 +1,9 @@
 """Winograd's convolution of stride 1 along the rows of an image, F(4, K) of Lavin and Gray (2015), arXiv:1509.09308.
 
 4 neighbouring outputs of a row see n = K + 3 pixels d. A row g of the kernel takes n products of a pixel's channels
-for them instead of 4 K, in exchange for sums: A^T [(G g) * (B^T d)]. Down the columns the rows of the kernel add up as in
-any convolution, so each of the n places of * is a convolution by a kernel [K, 1], which XLA does. Both ways, F(4x4, KxK)
-takes fewer products yet, but was no faster here, and compiles ten times as long.
+for them instead of 4 K, in exchange for sums: A^T [(G g) * (B^T d)]. Down the columns the kernel's rows add up as in
+any convolution, so each of the n places of * is a convolution by a kernel [K, 1], which XLA does. Both ways,
+F(4x4, KxK) takes fewer products yet, but was no faster here, and compiles ten times as long.
 
 Both sides are values of polynomials (Toom and Cook): with V_k the matrix [1, p, ..., p^(k - 1)] of n - 1 points p, and
 a last row that is 1 in its last column, G = V_K, A = V_4, and B^T is the inverse of V_n, transposed.
@@ -48,7 +48,7 @@ def _combined(matrix, arrays):
 def _convolve(x, kernel, padding):
     size, cols = len(kernel), x.shape[2] + 2 * padding - len(kernel) + 1
     _, of_kernel, to_output = _matrices(size)
-    kernels = jnp.einsum("nj,ijco->nico", of_kernel.astype(kernel.dtype), kernel)
+    kernels = _combined(of_kernel, [kernel[:, j] for j in range(size)])
     seen = _seen(_padded(x, size, padding, cols), size, cols)
     products = [
         xla_conv(place, taps[:, None], padding=(padding, 0))
