@@ -20,7 +20,7 @@ from quick_jit import (
 from tiers import EXAMPLES, THOROUGH, tiered
 
 from cifar_jax.models.attention import attend, blocked_attend
-from cifar_jax.models.ops import reductions
+from cifar_jax.models.ops import reductions, winograd
 from cifar_jax.models.ops.convolution import (
     banded_conv,
     blocked_conv,
@@ -145,6 +145,15 @@ def convolutions(kind, precision):
 @pytest.mark.parametrize("kind", KINDS)
 def test_convolution(kind, precision):
     assert_equal(convolutions(kind, precision), precision)
+
+
+def test_winograd_with_the_kernels_gradient_its_own_way(precision, monkeypatch):
+    monkeypatch.setattr(winograd, "GATHERED_CHANNELS", 1)
+    cases = {
+        f"{size}x{size}": conv_case("winograd", size, 1, size // 2, precision, 2, 6, 5)
+        for size in (3, 5)
+    }
+    assert_equal(cases, precision)
 
 
 def test_plain_convolution_by_a_rectangle(precision):

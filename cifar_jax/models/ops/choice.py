@@ -24,8 +24,10 @@ from cifar_jax.models.ops.materialize import materialize_once
 from cifar_jax.models.ops.winograd import winograd_conv
 
 # Measured on two cores, value and both gradients together (docs/performance.md): up to so many channels in and out
-# banded_conv is faster than XLA's convolution, up to so many images of so many pixels patches_conv, and with strides
-# strided_conv from so many channels on, and winograd_conv from so many, in and out, and pixels for each of them.
+# banded_conv is faster than XLA's convolution, and from so many pixels of a batch on blocked_conv is (of an image's few
+# colours up to so many channels out), up to so many images of so many pixels patches_conv, and with strides
+# strided_conv from so many channels on. winograd_conv is, by the size of the kernel, from so many channels in times out
+# on, with so many pixels for each of them.
 FEW_CHANNELS = 12, 16
 FEW_IMAGES, FEW_PIXELS = 16, 16
 MANY_CHANNELS = 64
