@@ -93,19 +93,22 @@ def _convolve(x, kernel, padding, stride=1, apart=1, window_apart=1, groups=1):
     )
 
 
-def differentiable(convolve, grad_kernel):
+def differentiable(name, convolve, grad_kernel):
     """Make a convolution of stride 1 differentiable: its gradient by x is such a convolution, of the kernel flipped.
 
     Args:
+        name: by which a trace calls it.
         convolve: (x, kernel, padding) -> y; `padding` is below the kernel's size.
         grad_kernel: (gradient by y, x, shape of the kernel, padding) -> gradient by the kernel.
     Returns:
         (x, kernel, padding=0) -> y.
     """
 
-    @partial(jax.custom_vjp, nondiff_argnums=(2,))
     def conv(x, kernel, padding=0):
         return convolve(x, kernel, padding)
+
+    conv.__name__ = name
+    conv = jax.custom_vjp(conv, nondiff_argnums=(2,))
 
     def forward(x, kernel, padding):
         return conv(x, kernel, padding), (x, kernel)
@@ -231,7 +234,7 @@ def _blocked_grad_kernel(grad, x, shape, padding):
     return plain_grad_kernel(grad, x, shape, 1, padding)
 
 
-blocked_conv = differentiable(_blocked_conv, _blocked_grad_kernel)
+blocked_conv = differentiable("blocked_conv", _blocked_conv, _blocked_grad_kernel)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))

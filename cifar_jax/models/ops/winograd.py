@@ -93,4 +93,4 @@ def _grad_kernel(grad, x, shape, padding):
     return jnp.einsum("nj,nico->ijco", of_kernel.astype(x.dtype), jnp.stack(list(places)))
 
 
-winograd_conv = differentiable(_convolve, _grad_kernel)
+winograd_conv = differentiable("winograd_conv", _convolve, _grad_kernel)
