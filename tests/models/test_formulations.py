@@ -21,9 +21,10 @@ from quick_jit import (
 from tiers import EXAMPLES, THOROUGH, tiered
 
 from cifar_jax.models.attention import attend, blocked_attend
-from cifar_jax.models.ops import reductions
+from cifar_jax.models.ops import reductions, winograd
 from cifar_jax.models.ops.convolution import (
     banded_conv,
+    blocked_conv,
     depthwise_conv,
     patches_conv,
     plain_conv,
@@ -91,7 +92,9 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
     if kind == "pointwise":
         size, padding = 1, 0
     if kind == "winograd":
-        size, stride, padding = 3, 1, min(padding, 2)
+        size = 3 if size < 4 else 5
+    if kind in ("winograd", "blocked"):
+        stride, padding = 1, min(padding, size - 1)
     groups = 3 if kind in ("depthwise", "plain in groups") else 1
     features = {"depthwise": 3, "plain in groups": 6}.get(kind, 5)
     functions = {
@@ -102,6 +105,7 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
         "strided": lambda x, k: strided_conv(x, k, stride, padding),
         "banded": lambda x, k: banded_conv(x, k, stride, padding),
         "patches": lambda x, k: patches_conv(x, k, stride, padding),
+        "blocked": lambda x, k: blocked_conv(x, k, padding),
         "winograd": lambda x, k: winograd_conv(x, k, padding),
     }
     images = random(0, (batch, height, width, 3), precision)
@@ -120,6 +124,7 @@ KINDS = [
     "pointwise",
     "banded",
     "patches",
+    "blocked",
     "winograd",
 ]
 
@@ -127,7 +132,7 @@ KINDS = [
 def convolutions(kind, precision):
     """Of either stride: of two shapes, and under vmap over models."""
     cases = {}
-    for stride in (1,) if kind == "winograd" else (1, 2):
+    for stride in (1,) if kind in ("winograd", "blocked") else (1, 2):
         for height, width, batch in ((8, 6, 2), (5, 9, 1)):
             name = f"stride {stride}, {batch} images of {height}x{width}"
             cases[name] = conv_case(kind, 3, stride, 1, precision, batch, height, width)
@@ -141,6 +146,15 @@ def convolutions(kind, precision):
 @pytest.mark.parametrize("kind", KINDS)
 def test_convolution(kind, precision):
     assert_equal(convolutions(kind, precision), precision)
+
+
+def test_winograd_with_the_kernels_gradient_its_own_way(precision, monkeypatch):
+    monkeypatch.setattr(winograd, "GATHERED_CHANNELS", 1)
+    cases = {
+        f"{size}x{size}": conv_case("winograd", size, 1, size // 2, precision, 2, 6, 5)
+        for size in (3, 5)
+    }
+    assert_equal(cases, precision)
 
 
 def test_plain_convolution_by_a_rectangle(precision):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from cifar_jax.models.ops.convolution import (
     banded_conv,
+    blocked_conv,
     depthwise_conv,
     patches_conv,
     plain_conv,
@@ -23,12 +24,15 @@ from cifar_jax.models.ops.materialize import materialize_once
 from cifar_jax.models.ops.winograd import winograd_conv
 
 # Measured on two cores, value and both gradients together (docs/performance.md): up to so many channels in and out
-# banded_conv is faster than XLA's convolution, up to so many images of so many pixels patches_conv, and with strides
-# strided_conv from so many channels on, and winograd_conv from so many, in and out, and pixels for each of them.
+# banded_conv is faster than XLA's convolution, and from so many pixels of a batch on blocked_conv is (of an image's few
+# colours up to so many channels out), up to so many images of so many pixels patches_conv, and with strides
+# strided_conv from so many channels on. winograd_conv is, by the size of the kernel, from so many channels in times out
+# on, with so many pixels for each of them.
 FEW_CHANNELS = 12, 16
 FEW_IMAGES, FEW_PIXELS = 16, 16
 MANY_CHANNELS = 64
-WINOGRAD_CHANNELS, WINOGRAD_PIXELS = 192, 2
+WINOGRAD_CHANNELS, WINOGRAD_PIXELS = {3: 64 * 128, 5: 32 * 32}, 2
+MANY_PIXELS, FEW_COLOURS = 100_000, 64
 
 # How a program is traced: for "cpu", "gpu" or "tpu" (None: the process's own), and the named axis of devices over which
 # batch statistics are taken (None: over what the program sees).
@@ -97,6 +101,9 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
             return jnp.concatenate([conv(x, k, stride, padding) for x, k in pairs], axis=-1)
         if groups == size == 1 and padding == 0:
             return pointwise_conv(x, kernel, stride)
+        keeps = stride == 1 and padding < size  # An output a pixel, or nearly.
+        if keeps and _has_few_channels(x, features):
+            return blocked_conv(x, kernel, padding)
         if depth <= FEW_CHANNELS[0] and features <= FEW_CHANNELS[1]:
             return banded_conv(x, kernel, stride, padding)
         if _is_small(x.shape, size):
@@ -104,7 +111,7 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
         x = materialize_once(x)
         if depth >= MANY_CHANNELS and stride > 1:
             return strided_conv(x, kernel, stride, padding)
-        if size == 3 and stride == 1 and padding <= 2 and _is_large(x, features):
+        if keeps and size in WINOGRAD_CHANNELS and _is_large(x, features, size):
             return winograd_conv(x, kernel, padding)
     convolve = plain_conv if on_cpu() else xla_conv
     return convolve(x, kernel, stride, padding, groups)
@@ -118,13 +125,24 @@ def _is_small(shape, size):
     return size > min(height, width) or (few and height * width <= FEW_PIXELS)
 
 
-def _is_large(x, features):
+def _has_few_channels(x, features):
+    """Return whether blocks of pixels pay: where banded_conv's patches would not stay in the cache."""
+    depth = x.shape[-1]
+    most = FEW_COLOURS if depth <= 4 else FEW_CHANNELS[1]
+    return depth <= FEW_CHANNELS[0] and features <= most and _pixels(x) >= MANY_PIXELS
+
+
+def _is_large(x, features, size):
     """Return whether Winograd's savings are more than what its transforms cost, of the kernel above all."""
-    *pixels, depth = x.shape
-    known = all(isinstance(n, int) for n in pixels)  # An export's batch isn't.
+    channels = x.shape[-1], features
     return (
-        min(depth, features) >= WINOGRAD_CHANNELS
-        and known
-        and math.prod(pixels) >= WINOGRAD_PIXELS * max(depth, features)
+        math.prod(channels) >= WINOGRAD_CHANNELS[size]
+        and _pixels(x) >= WINOGRAD_PIXELS * max(channels)
         and jnp.finfo(x.dtype).bits >= 32  # Its sums would lose digits of a shorter one.
     )
+
+
+def _pixels(x):
+    """Return how many there are, 0 where an export's batch is no number."""
+    pixels = x.shape[:3]
+    return math.prod(pixels) if all(isinstance(n, int) for n in pixels) else 0

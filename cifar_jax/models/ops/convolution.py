@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 
 from cifar_jax.models.ops import reductions
+from cifar_jax.models.ops.materialize import materialize_once
 
 
 def xla_conv(x, kernel, stride=1, padding=0, groups=1):
@@ -41,7 +42,7 @@ def _plain_backward(stride, padding, groups, residuals, grad):
     x, kernel = residuals
     return (
         _plain_grad_input(grad, kernel, x.shape, stride, padding, groups),
-        _plain_grad_kernel(grad, x, kernel.shape, stride, padding, groups),
+        plain_grad_kernel(grad, x, kernel.shape, stride, padding, groups),
     )
 
 
@@ -62,12 +63,12 @@ def _plain_grad_input(grad, kernel, shape, stride, padding, groups):
     return _convolve(grad, flipped, margins, apart=stride, groups=groups)
 
 
-def _plain_grad_kernel(grad, x, shape, stride, padding, groups):
+def plain_grad_kernel(grad, x, shape, stride=1, padding=0, groups=1):
     """Return the gradient by the kernel, of shape `shape`: channels are the batch, and images what is summed over."""
     if groups > 1:
         parts = zip(jnp.split(grad, groups, -1), jnp.split(x, groups, -1), strict=True)
         one = (*shape[:3], shape[3] // groups)
-        each = [_plain_grad_kernel(g, part, one, stride, padding, 1) for g, part in parts]
+        each = [plain_grad_kernel(g, part, one, stride, padding, 1) for g, part in parts]
         return jnp.concatenate(each, axis=-1)
     margins = []
     for n, out, size, pad in zip(
@@ -90,6 +91,37 @@ def _convolve(x, kernel, padding, stride=1, apart=1, window_apart=1, groups=1):
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
     )
+
+
+def differentiable(name, convolve, grad_kernel):
+    """Make a convolution of stride 1 differentiable: its gradient by x is such a convolution, of the kernel flipped.
+
+    Args:
+        name: by which a trace calls it.
+        convolve: (x, kernel, padding) -> y; `padding` is below the kernel's size.
+        grad_kernel: (gradient by y, x, shape of the kernel, padding) -> gradient by the kernel.
+    Returns:
+        (x, kernel, padding=0) -> y.
+    """
+
+    def conv(x, kernel, padding=0):
+        return convolve(x, kernel, padding)
+
+    conv.__name__ = name
+    conv = jax.custom_vjp(conv, nondiff_argnums=(2,))
+
+    def forward(x, kernel, padding):
+        return conv(x, kernel, padding), (x, kernel)
+
+    def backward(padding, residuals, grad):
+        x, kernel = residuals
+        grad = materialize_once(grad)
+        flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+        grad_x = convolve(grad, flipped, len(kernel) - 1 - padding)
+        return grad_x, grad_kernel(grad, x, kernel.shape, padding)
+
+    conv.defvjp(forward, backward)
+    return conv
 
 
 def _pair(padding):
@@ -172,6 +204,37 @@ def _banded_conv(x, kernel, stride=1, padding=0, block=4):
     patches = jnp.concatenate(patches, axis=2).reshape(batch * rows * blocks, -1)
     y = patches @ matrix.reshape(patches.shape[1], block * features)
     return y.reshape(batch, rows, blocks * block, features)[:, :, :cols]
+
+
+def _blocked_conv(x, kernel, padding):
+    """Convolve with `block` neighbouring pixels of a row as one pixel of as many times the channels, by XLA's own.
+
+    The kernel becomes one of blocks: it holds the kernel once per pixel of a block, each time moved by one, between
+    zeros. XLA's convolution is slow with few channels, and needs no patches.
+    """
+    size, _, depth, features = kernel.shape
+    batch, height, width, _ = x.shape
+    block = 4 if min(depth, features) <= 4 else 2
+    cols = _out_size(width, size, 1, padding)
+    blocks, span = -(-cols // block), -(-(block + size - 1) // block)
+
+    pixel, tap = np.arange(block), np.arange(size)
+    places = np.arange(span * block)[:, None, None] == pixel[:, None] + tap
+    taps = jnp.einsum("vwj,ijco->ivcwo", places.astype(x.dtype), kernel)
+    taps = taps.reshape(size, span, block * depth, block * features)
+
+    after = (blocks + span - 1) * block - padding - width
+    config = [(0, 0, 0), (0, 0, 0), (padding * depth, after * depth, 0)]
+    x = lax.pad(x.reshape(batch, height, -1), jnp.zeros((), x.dtype), config)
+    y = xla_conv(x.reshape(batch, height, -1, block * depth), taps, padding=(padding, 0))
+    return y.reshape(batch, y.shape[1], blocks * block, features)[:, :, :cols]
+
+
+def _blocked_grad_kernel(grad, x, shape, padding):
+    return plain_grad_kernel(grad, x, shape, 1, padding)
+
+
+blocked_conv = differentiable("blocked_conv", _blocked_conv, _blocked_grad_kernel)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))

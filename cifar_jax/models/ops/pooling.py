@@ -9,6 +9,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from cifar_jax.models.ops import few_channels
@@ -30,20 +31,18 @@ def sliced_max_pool(x, window, stride, folded=True):
     Args:
       folded: whether to take the CPU's formulations, `few_channels` and `materialize`.
     """
-    height, width = (
-        (size - window) // stride * stride + window  # What the squares cover.
-        for size in x.shape[1:3]
-    )
-    return _pool_whole(x[:, :height, :width], window, stride, folded)
+    return _pool(x, window, stride, x.shape[1:3], folded)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def _pool_whole(x, window, stride, folded):
-    return _max_and_place(x, window, stride, folded)[0]
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
+def _pool(x, window, stride, size, folded):
+    return _max_and_place(x, window, stride, size, folded)[0]
 
 
-def _max_and_place(x, window, stride, folded):
+def _max_and_place(x, window, stride, size, folded):
     """Return of each square the maximum, and the number of its first place, row by row, as a float."""
+    height, width = ((n - window) // stride * stride + window for n in size)
+    x = x[:, :height, :width]  # what the squares cover
     if folded and few_channels.has_few(x) and window == stride:
         return _staged_max_and_place(x, window)
     maximum, place = _sliced_max_and_place(x, window, stride)
@@ -87,9 +86,12 @@ def _staged_max_and_place(x, window):
     return tuple(each.reshape(batch, rows, columns, channels) for each in of_squares)
 
 
-def _backward(window, stride, folded, place, grad):
+def _backward(window, stride, size, folded, place, grad):
     backward = _disjoint_backward if window == stride else _overlapping_backward
-    return (backward(window, stride, place, grad),)
+    spread = backward(window, stride, place, grad)
+    more = (max(n - m, 0) for n, m in zip(size, spread.shape[1:3], strict=True))
+    spread = jnp.pad(spread, ((0, 0), *((0, n) for n in more), (0, 0)))
+    return (spread[:, : size[0], : size[1]],)
 
 
 def _disjoint_backward(window, stride, place, grad):
@@ -101,17 +103,26 @@ def _disjoint_backward(window, stride, place, grad):
 
 
 def _overlapping_backward(window, stride, place, grad):
-    """Send the gradient back from every pixel of a square, at its place there; the squares' images add up."""
-    _, height, width, _ = grad.shape
-    gaps = stride - 1
-    zero = jnp.zeros((), grad.dtype)
+    """Send the gradient to each pixel from the squares that have their maximum there.
 
-    def sent(row, col):
-        chosen = jnp.where(place == row * window + col, grad, 0)
-        rows, cols = (row, window - 1 - row, gaps), (col, window - 1 - col, gaps)
-        return lax.pad(chosen, zero, ((0, 0, 0), rows, cols, (0, 0, 0)))
+    Pixel a stride + r of a row is pixel r + k stride of square a - k. So with the pixels as [a, r] along both sides few
+    moved copies of the squares, one for each k, are compared with where a pixel is in them.
+    """
+    batch, rows, cols, channels = grad.shape
+    more = -(-window // stride)  # squares that have a pixel, at most
 
-    return sum(sent(row, col) for row in range(window) for col in range(window))
+    def moved(x, down, right):
+        sides = ((0, 0), (down, more - 1 - down), (right, more - 1 - right), (0, 0))
+        return jnp.pad(x, sides)[:, :, None, :, None]
+
+    def sent(down, right):
+        row, col = (np.arange(stride) + each * stride for each in (down, right))
+        index = np.where((row[:, None] < window) & (col < window), row[:, None] * window + col, -1)
+        here = moved(place, down, right) == index.reshape(stride, 1, stride, 1).astype(place.dtype)
+        return jnp.where(here, moved(grad, down, right), 0)
+
+    spread = sum(sent(down, right) for down in range(more) for right in range(more))
+    return spread.reshape(batch, (rows + more - 1) * stride, (cols + more - 1) * stride, channels)
 
 
-_pool_whole.defvjp(_max_and_place, _backward)
+_pool.defvjp(_max_and_place, _backward)

@@ -1,123 +1,96 @@
-"""Winograd's 3x3 convolution of stride 1, F(2x2, 3x3) of Lavin and Gray (2015), arXiv:1509.09308, and its gradients.
+"""Winograd's convolution of stride 1 along the rows of an image, F(4, K) of Lavin and Gray (2015), arXiv:1509.09308.
 
-A tile, 2x2 neighbouring outputs, takes 16 products of a pixel's channels instead of 36, in exchange for sums. With d
-the 4x4 pixels that it sees and g the kernel it is A^T [(G g G^T) * (B^T d B)] A, where over all tiles and channels each
-of the 16 places of * is a matrix product. With many channels these are nearly all of the work.
+4 neighbouring outputs of a row see n = K + 3 pixels d. A row g of the kernel takes n products of a pixel's channels
+for them instead of 4 K, in exchange for sums: A^T [(G g) * (B^T d)]. Down the columns the kernel's rows add up as in
+any convolution, so each of the n places of * is a convolution by a kernel [K, 1], which XLA does. Both ways,
+F(4x4, KxK) takes fewer products yet, but was no faster here, and compiles ten times as long.
 
-            1  0 -1  0              1    0    0
-    B^T =   0  1  1  0      G =    1/2  1/2  1/2      A^T =   1  1  1  0
-            0 -1  1  0             1/2 -1/2  1/2              0  1 -1 -1
-            0  1  0 -1              0    0    1
-
-Below, what has such places, 4x4 or 2x2, is a list of rows, each a list of arrays [B, H' / 2, W' / 2, C] of all tiles.
+Both sides are values of polynomials (Toom and Cook): with V_k the matrix [1, p, ..., p^(k - 1)] of n - 1 points p, and
+a last row that is 1 in its last column, G = V_K, A = V_4, and B^T is the inverse of V_n, transposed.
 """
 
-from functools import partial
+import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from cifar_jax.models.ops.convolution import differentiable, plain_grad_kernel, xla_conv
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def winograd_conv(x, kernel, padding=0):
-    """Convolve 3x3 with stride 1, kernel [3, 3, Cin, Cout] and padding up to 2, as those of `convolution`.
-
-    The transforms' sums are rounded: in float32 to some 1e-6 of the largest output.
-    """
-    return _convolve(x, _of_kernel(kernel), padding, _times)
-
-
-def _forward(x, kernel, padding):
-    return winograd_conv(x, kernel, padding), (x, kernel)
+OUTPUTS = 4
+# By the kernel's size. Of pairs p and 1 / p these round least: in float32 to some 1e-6 of the largest output.
+POINTS = {
+    3: (0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)),
+    5: (0, 0.5, -0.5, 1, -1, 2, -2),
+}
+# From so many channels on, in and out, the kernel's gradient goes this way, too.
+GATHERED_CHANNELS = 128
 
 
-def _backward(padding, residuals, grad):
-    x, kernel = residuals
-    grad_x = _convolve(grad, _of_kernel(kernel[::-1, ::-1]), 2 - padding, _times_transposed)
-    _, height, width, _ = grad.shape
-    spread = _both(_of_output, _tiles(grad, 0, height, width, 2))
-    products = _each(_gathered, _seen(x, padding, height, width), spread)
-    return grad_x, _to_kernel(products)
+@functools.cache
+def _matrices(size):
+    """Return B^T [n, n], G [n, K] and A^T [4, n] of a kernel of K = `size`."""
+
+    def powers(count):
+        finite = np.vander(POINTS[size], count, increasing=True)
+        return np.vstack([finite, np.eye(1, count, count - 1)])
+
+    inverse = np.linalg.inv(powers(size + OUTPUTS - 1)).T
+    return np.where(abs(inverse) < 1e-12, 0, inverse), powers(size), powers(OUTPUTS).T
 
 
-winograd_conv.defvjp(_forward, _backward)
+def _combined(matrix, arrays):
+    """Return the sums of `arrays` by the rows of the matrix."""
+    rows = ([(n, x) for n, x in zip(row, arrays, strict=True) if n] for row in matrix)
+    return [sum(float(n) * x for n, x in row) for row in rows]
 
 
-def _convolve(x, kernel, padding, times):
-    height, width = (size + 2 * padding - 2 for size in x.shape[1:3])
-    products = _each(times, _seen(x, padding, height, width), kernel)
-    tiles = _both(_to_output, products)
-    tiles = jnp.stack([jnp.stack(row, axis=3) for row in tiles], axis=2)  # [B, H/2, 2, W/2, 2, C]
-    batch, rows, _, cols, _, features = tiles.shape
-    return tiles.reshape(batch, 2 * rows, 2 * cols, features)[:, :height, :width]
-
-
-KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])  # G
-BOTH = np.kron(KERNEL, KERNEL)  # along the rows and the columns at once, [16, 9]
-
-
-def _of_kernel(kernel):
-    """Return G g G^T, [3, 3, Cin, Cout] -> 4 rows of 4 [Cin, Cout]."""
-    return (BOTH.astype(kernel.dtype) @ kernel.reshape(9, -1)).reshape(4, 4, *kernel.shape[2:])
-
-
-def _to_kernel(places):
-    """Return G^T u G, the other way round."""
-    places = jnp.stack([jnp.stack(row) for row in places])
-    return (BOTH.T.astype(places.dtype) @ places.reshape(16, -1)).reshape(3, 3, *places.shape[2:])
-
-
-def _of_image(d):  # B^T
-    return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]
-
-
-def _of_output(y):  # A
-    return [y[0], y[0] + y[1], y[0] - y[1], -y[1]]
-
-
-def _to_output(m):  # A^T
-    return [m[0] + m[1] + m[2], m[1] - m[2] - m[3]]
-
-
-def _both(transform, places):
-    """Apply `transform` along the rows and the columns of places."""
-    columns = [transform(column) for column in zip(*places, strict=True)]
-    return [transform(row) for row in zip(*columns, strict=True)]
-
-
-def _each(function, a, b):
-    return [[function(x, y) for x, y in zip(*rows, strict=True)] for rows in zip(a, b, strict=True)]
-
-
-def _times(pixels, matrix):
-    return (pixels.reshape(-1, pixels.shape[-1]) @ matrix).reshape(*pixels.shape[:-1], -1)
-
-
-def _times_transposed(pixels, matrix):
-    return _times(pixels, matrix.T)
-
-
-def _gathered(pixels, grad):
-    return pixels.reshape(-1, pixels.shape[-1]).T @ grad.reshape(-1, grad.shape[-1])
-
-
-def _seen(x, padding, height, width):
-    """Return B^T d B of the tiles of height x width outputs."""
-    return _both(_of_image, _tiles(x, padding, height, width, 4))
-
-
-def _tiles(x, padding, height, width, size):
-    """Return the size x size pixels of the tiles of height x width outputs; the first is `padding` outside of x."""
-    rows, cols = -(-height // 2), -(-width // 2)
-    after = [
-        2 * n + size - 2 - padding - side
-        for n, side in zip((rows, cols), x.shape[1:3], strict=True)
+def _convolve(x, kernel, padding):
+    size, cols = len(kernel), x.shape[2] + 2 * padding - len(kernel) + 1
+    _, of_kernel, to_output = _matrices(size)
+    kernels = _combined(of_kernel, [kernel[:, j] for j in range(size)])
+    seen = _seen(_padded(x, size, padding, cols), size, cols)
+    products = [
+        xla_conv(place, taps[:, None], padding=(padding, 0))
+        for place, taps in zip(seen, kernels, strict=True)
     ]
-    config = [(0, 0, 0), *((padding, n, 0) for n in after), (0, 0, 0)]
-    x = lax.pad(x, jnp.zeros((), x.dtype), config)
-    return [
-        [x[:, i : i + 2 * rows - 1 : 2, j : j + 2 * cols - 1 : 2] for j in range(size)]
-        for i in range(size)
-    ]
+    tiles = jnp.stack(_combined(to_output, products), axis=3)  # [B, H', W' / 4, 4, Cout]
+    batch, rows, blocks, outputs, features = tiles.shape
+    return tiles.reshape(batch, rows, blocks * outputs, features)[:, :, :cols]
+
+
+def _padded(x, size, padding, cols):
+    """Pad the rows of x to what all blocks of `cols` outputs see; XLA computes that once, for all readers."""
+    seen = -(-cols // OUTPUTS) * OUTPUTS + size - 1
+    config = [(0, 0, 0), (0, 0, 0), (padding, seen - padding - x.shape[2], 0), (0, 0, 0)]
+    return lax.pad(x, jnp.zeros((), x.dtype), config)
+
+
+def _seen(padded, size, cols):
+    """Return B^T d of the blocks of `cols` outputs of a row: n arrays [B, H, blocks, C]."""
+    starts = range(size + OUTPUTS - 1)
+    return _combined(_matrices(size)[0], [padded[:, :, j : j + cols : OUTPUTS] for j in starts])
+
+
+def _grad_kernel(grad, x, shape, padding):
+    """Return the gradient by the kernel, of shape `shape`: G^T [(B^T d) * (A g)], summed over blocks, row by row."""
+    size, _, depth, features = shape
+    rows, cols = grad.shape[1:3]
+    padded = _padded(x, size, padding, cols)
+    if min(depth, features) < GATHERED_CHANNELS:
+        padded = padded[:, :, : cols + size - 1]
+        return plain_grad_kernel(grad, padded, shape, 1, (padding, 0))
+    _, of_kernel, to_output = _matrices(size)
+    grad = jnp.pad(grad, ((0, 0), (0, 0), (0, -cols % OUTPUTS), (0, 0)))
+    spread = _combined(to_output.T, [grad[:, :, j::OUTPUTS] for j in range(OUTPUTS)])
+    padded = jnp.pad(padded, ((0, 0), (padding, padding), (0, 0), (0, 0)))
+
+    def gathered(place, grad):
+        moved = (place[:, i : i + rows].reshape(-1, depth) for i in range(size))
+        return jnp.stack([each.T @ grad.reshape(-1, features) for each in moved])
+
+    places = map(gathered, _seen(padded, size, cols), spread)
+    return jnp.einsum("nj,nico->ijco", of_kernel.astype(x.dtype), jnp.stack(list(places)))
+
+
+winograd_conv = differentiable("winograd_conv", _convolve, _grad_kernel)
