@@ -133,20 +133,22 @@ def as_on_accelerators(*arguments):
 
 
 def sweep_as_on_accelerators():
-    """The last states of eight runs of one program, spread over the devices, and those of the fourth alone."""
-    with choice.formulations_of("tpu"):
-        many = stack.make_programs(RECIPE, ALL, DEVICES)
-        one = steps.make_programs(RECIPE, mesh_lib.replicated(ONE))
-        start, data = start_of(NET, ONE), make_data(ALL)
+    """Parameters after three steps in float32: of the fourth of eight runs spread over the devices, and of it alone."""
+    plain = {"model": SmallNet(ours=True), "dtype": jnp.float32}
+    recipe = steps.Recipe(**(vars(RECIPE) | plain))
+    with jax.enable_x64(False), choice.formulations_of("tpu"):
+        many = stack.make_programs(recipe, ALL, DEVICES)
+        one = steps.make_programs(recipe, mesh_lib.replicated(ONE))
+        start = first_state(recipe.model)
         keys = jnp.stack([jax.random.PRNGKey(n) for n in range(DEVICES)])
-        spread = jax.tree.map(lambda x: jnp.stack([x] * DEVICES), start).replace(key=keys)
-        members = stack.TrialState(spread, jnp.full(DEVICES, metrics.NEVER, jnp.int32))
+        states = jax.tree.map(lambda x: jnp.stack([x] * DEVICES), start).replace(key=keys)
+        members = stack.TrialState(states, jnp.full(DEVICES, metrics.NEVER, jnp.int32))
         members = jax.device_put(members, mesh_lib.over_devices(ALL))
-        orders = many.epoch_order(keys, 0, IMAGES)
-        members, _ = many.train_steps(members, data, orders, 3)
-        fourth = start.replace(key=keys[3])
+        orders = many.epoch_order(members.key, 0, IMAGES)
+        members, _ = many.train_steps(members, make_data(ALL), orders, 3)
+        fourth = jax.tree.map(jnp.copy, start).replace(key=jax.random.PRNGKey(3))
         fourth, _ = one.train_steps(fourth, make_data(ONE), np.asarray(orders)[3], 3)
-    return jax.tree.map(lambda x: np.asarray(x)[3], members.state), fourth
+    return jax.tree.map(lambda x: np.asarray(x)[3], members.state.params), fourth.params
 
 
 def loss_of(params, batch_stats, images, targets, key):

@@ -103,7 +103,8 @@ def test_the_same_numbers_in_all_other_ways(all_found, first, second):
 def test_a_run_of_a_sweep_that_is_planned_ahead_is_that_run_alone(all_found):
     leaves = all_found["ahead_sweep"]
     half = len(leaves) // 2
-    assert_same(leaves[:half], leaves[half:])
+    for together, alone in zip(leaves[:half], leaves[half:], strict=True):
+        np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.thorough
