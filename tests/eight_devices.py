@@ -29,9 +29,10 @@ from jax.sharding import Mesh
 from rich.console import Console
 from small_net import SIDE, SmallNet
 
-from cifar_jax import main, sweep, train
+from cifar_jax import main, metrics, sweep, train
 from cifar_jax.machine import mesh as mesh_lib
-from cifar_jax.sweep import driver
+from cifar_jax.models.ops import choice
+from cifar_jax.sweep import driver, stack
 from cifar_jax.train import augment, gradients, losses, optimizers, schedules, state, steps
 from cifar_jax.train import spread as spread_lib
 from cifar_jax.train.hyper import make_hyper
@@ -125,6 +126,31 @@ def trained(mesh, *spread, sharded=False, **changes):
     return start, sums.compute(), made.evaluate(start.variables, data)
 
 
+def as_on_accelerators(*arguments):
+    """`trained`, in the formulations of a TPU: draws are made before the loop, statistics in one pass."""
+    with choice.formulations_of("tpu"):
+        return trained(*arguments)
+
+
+def sweep_as_on_accelerators():
+    """Parameters after three steps in float32: of the fourth of eight runs spread over the devices, and of it alone."""
+    plain = {"model": SmallNet(ours=True), "dtype": jnp.float32}
+    recipe = steps.Recipe(**(vars(RECIPE) | plain))
+    with jax.enable_x64(False), choice.formulations_of("tpu"):
+        many = stack.make_programs(recipe, ALL, DEVICES)
+        one = steps.make_programs(recipe, mesh_lib.replicated(ONE))
+        start = first_state(recipe.model)
+        keys = jnp.stack([jax.random.PRNGKey(n) for n in range(DEVICES)])
+        states = jax.tree.map(lambda x: jnp.stack([x] * DEVICES), start).replace(key=keys)
+        members = stack.TrialState(states, jnp.full(DEVICES, metrics.NEVER, jnp.int32))
+        members = jax.device_put(members, mesh_lib.over_devices(ALL))
+        orders = many.epoch_order(members.key, 0, IMAGES)
+        members, _ = many.train_steps(members, make_data(ALL), orders, 3)
+        fourth = jax.tree.map(jnp.copy, start).replace(key=jax.random.PRNGKey(3))
+        fourth, _ = one.train_steps(fourth, make_data(ONE), np.asarray(orders)[3], 3)
+    return jax.tree.map(lambda x: np.asarray(x)[3], members.state.params), fourth.params
+
+
 def loss_of(params, batch_stats, images, targets, key):
     variables = {"params": params, "batch_stats": batch_stats}
     logits, updated = RECIPE.model.apply(variables, images, train=True, mutable=["batch_stats"])
@@ -161,6 +187,9 @@ STATES = {
     "eight": lambda: trained(ALL),
     "sharded": lambda: trained(ALL, sharded=True),
     "pmap": lambda: trained(ALL, "pmap"),
+    "ahead": lambda: as_on_accelerators(ALL),
+    "ahead_pmap": lambda: as_on_accelerators(ALL, "pmap"),
+    "ahead_sweep": sweep_as_on_accelerators,
     "per_device": lambda: trained(ALL, "jit", "per_device"),
     "per_device_pmap": lambda: trained(ALL, "pmap", "per_device"),
     "share_by_share": share_by_share,

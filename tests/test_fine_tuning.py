@@ -38,8 +38,8 @@ def file_of(name, classes, names=None):
     [
         ("basic_net", "cifar_jax", "fc3"),
         ("resnet10", "kuangliu", "fc"),
-        ("resnet10", "torchvision", "fc"),
-        ("vgg16_bn", "kuangliu", "fc"),
+        pytest.param("resnet10", "torchvision", "fc", marks=pytest.mark.thorough),
+        pytest.param("vgg16_bn", "kuangliu", "fc", marks=pytest.mark.thorough),
     ],
 )
 def test_all_is_taken_but_the_last_layer(name, names, head):
@@ -143,6 +143,7 @@ def test_a_frozen_batch_norm_normalises_by_its_running_statistics():
     np.testing.assert_allclose(counted.compute()["loss"], expected, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_the_backbone_learns_at_its_own_rate():
     """One step of plain SGD: half the way, and the last layer all of it."""
     plain = optimizers.make_optimizer("sgd")

@@ -28,6 +28,7 @@ ESSENTIAL = (
     *("communication", "sweep_communication"),
 )
 THOROUGH = (
+    *("ahead", "ahead_pmap", "ahead_sweep"),
     *("one", "pmap", "per_device", "per_device_pmap", "plain", "parts_of_eight", "parts_pmap"),
     *("run_plain", "run_sharded", "run_pmap", "sweep"),
 )
@@ -87,6 +88,8 @@ def test_the_same_numbers(outcomes, first, second):
     ("first", "second"),
     [
         ("one", "pmap"),
+        ("one", "ahead"),
+        ("one", "ahead_pmap"),
         ("per_device", "per_device_pmap"),
         ("plain", "parts_of_eight"),
         ("plain", "parts_pmap"),
@@ -94,6 +97,14 @@ def test_the_same_numbers(outcomes, first, second):
 )
 def test_the_same_numbers_in_all_other_ways(all_found, first, second):
     assert_same(all_found[second], all_found[first])
+
+
+@pytest.mark.thorough
+def test_a_run_of_a_sweep_that_is_planned_ahead_is_that_run_alone(all_found):
+    leaves = all_found["ahead_sweep"]
+    half = len(leaves) // 2
+    for together, alone in zip(leaves[:half], leaves[half:], strict=True):
+        np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.thorough

@@ -159,7 +159,7 @@ def chromium():
         browser.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.thorough)])
 def test_in_a_browser(chromium, url, run, width, tmp_path):
     picture, wrong = tmp_path / "seven.png", tmp_path / "words.txt"
     picture.write_bytes(png(trained.split(run, "test")[0][0]))

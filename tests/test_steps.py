@@ -111,6 +111,7 @@ def test_a_call_of_six_steps_is_a_python_loop_over_the_step(changes):
     assert int(together.step) == 6
 
 
+@pytest.mark.thorough
 def test_steps_that_are_planned_ahead_are_the_same():
     """As accelerators do them: what chance decides is drawn before the loop."""
     recipe = make_recipe(**EVERYTHING)
