@@ -29,7 +29,7 @@ function show(name, said) {
   document.getElementById("image").src = said.image;
   document.getElementById("map").src = said.map;
   unlike.hidden = !said.unlike;
-  unlike.textContent = `Unlike ${dataset}: its energy, ${said.energy.toFixed(2)}, is below ${Number(threshold).toFixed(2)}. The classes below mean little.`;
+  unlike.textContent = `Unlike ${dataset}: its energy, ${said.energy.toFixed(3)}, is below ${Number(threshold).toFixed(3)}. The classes below mean little.`;
 }
 
 function bar(each) {
