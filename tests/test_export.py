@@ -168,7 +168,7 @@ def test_each_platform_has_its_own_operations(exported):
     ("name", "dtype", "tolerance"),
     [
         ("modified_net_separable", "bfloat16", 0.02),
-        ("big_net_improved", "float32", 1e-6),
+        ("big_net_improved", "float32", 1e-5),  # any batch has no Winograd, which rounds otherwise
         ("attention_net", "float32", 1e-5),  # in other blocks
         ("airbench_net", "float32", 1e-6),
     ],
