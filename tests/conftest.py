@@ -133,6 +133,20 @@ def made_once(tmp_path_factory):
     return made_once
 
 
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser; without one on this machine its tests are skipped."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)  # fmt: skip
+    if path is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
 @pytest.fixture(scope="session")
 def workdir(made_once):
     """The folder of a run of basic_net on the digits, whose evaluation mirrors; tests leave it as it is."""

@@ -4,7 +4,6 @@ import concurrent.futures
 import contextlib
 import io
 import json
-import shutil
 import threading
 import urllib.error
 import urllib.request
@@ -144,19 +143,6 @@ def test_a_missing_package_is_one_line(capsys, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
     assert serve.main(["--workdir", "unused"]) == 2
     assert "pip install 'cifar_jax[serve]'" in capsys.readouterr().err
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)  # fmt: skip
-    if path is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.thorough)])
