@@ -173,6 +173,7 @@ def test_the_backbone_learns_at_its_own_rate():
     ("freeze", "said"),
     [
         ("conv3", "small_net has no layer 'conv3'; did you mean `conv`?"),
+        (" ,", "model.freeze=' ,' names no layer"),
         ("conv,bn,conv2,fc", "every layer of small_net would stay as it is"),
     ],
 )

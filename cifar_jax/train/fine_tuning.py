@@ -71,8 +71,8 @@ def of_config(config, num_classes):
     """Make the FineTuning of a checked config.
 
     Raises:
-        ConfigError: model.freeze names a layer that the model does not have, with the nearest that it has; or nothing
-            would be left to train.
+        ConfigError: model.freeze names no layer, or one that the model does not have, with the nearest that it has; or
+            nothing would be left to train.
     """
     name, freeze = config.model.name, config.model.freeze
     factor = config.optimizer.backbone_factor
@@ -90,6 +90,10 @@ def of_config(config, num_classes):
                 raise ConfigError(
                     f"model.freeze: {name} has no layer {each!r}; {nearest(each, known)}"
                 )
+    if freeze and not frozen:
+        raise ConfigError(
+            f"model.freeze={freeze!r} names no layer; give names, with commas between, or {BACKBONE}"
+        )
     tuning = FineTuning(frozen, head, factor)
     if not any(map(tuning.factor, layers)):
         raise ConfigError(f"model.freeze={freeze}: every layer of {name} would stay as it is")
