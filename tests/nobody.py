@@ -28,17 +28,35 @@ def run_as_nobody(name, *arguments, cwd, temporary, fork=True, **environment):
     Returns:
         CompletedProcess with text output.
     """
+    if fork:
+        command, given = _as_nobody(name, arguments, temporary, environment)
+        return forked.run(command, cwd, given, user=NUMBER)
+    process = start_as_nobody(name, *arguments, cwd=cwd, temporary=temporary, **environment)
+    stdout, stderr = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def start_as_nobody(name, *arguments, cwd, temporary, **environment):
+    """Starts what `run_as_nobody` runs, in a process of its own: Popen with text output."""
+    command, given = _as_nobody(name, arguments, temporary, environment)
+    return subprocess.Popen(
+        [*UNSHARE, *command],
+        cwd=cwd,
+        env=given,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _as_nobody(name, arguments, temporary, environment):
+    """(command, environment variables)."""
     if not possible():
         pytest.skip("user namespaces are not to be had here")
     given = {"PATH": os.environ["PATH"], "PYTHONPATH": ROOT, "TMPDIR": temporary}
     given |= {"CIFAR_JAX_TUNING": "off", "XLA_FLAGS": quick_flags(0)} | environment
-    given = {name: str(value) for name, value in given.items()}
     command = [sys.executable, "-m", f"cifar_jax.{name}", *map(str, arguments)]
-    if fork:
-        return forked.run(command, cwd, given, user=NUMBER)
-    return subprocess.run(
-        [*UNSHARE, *command], cwd=cwd, env=given, capture_output=True, text=True, timeout=300
-    )
+    return command, {key: str(value) for key, value in given.items()}
 
 
 UNSHARE = ("unshare", "--user", f"--map-user={NUMBER}")

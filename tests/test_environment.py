@@ -8,9 +8,11 @@ import os
 import pathlib
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import warnings
 
 import jax
@@ -18,7 +20,7 @@ import pytest
 import small_net
 from command_line import ROOT, SMALL, run_main
 from jax_variables import VARIABLES
-from nobody import NUMBER, run_as_nobody
+from nobody import NUMBER, run_as_nobody, start_as_nobody
 from PIL import Image
 from rich.console import Console
 from small_archives import Archives
@@ -538,7 +540,8 @@ def test_every_command_works_without_a_home(tmp_path, environment, workdir):
         "experiments": (),
         "reproduce": ("--list",),
     }  # fmt: skip
-    assert {name.partition(".")[0] for name in COMMANDS} - {"data"} == lines.keys()
+    elsewhere = {"data", "serve"}  # in the tests below
+    assert {name.partition(".")[0] for name in COMMANDS} - elsewhere == lines.keys()
     as_nobody = functools.partial(run_as_nobody, cwd=here, temporary=temporary, **environment)
     with read_only(run):
         for name in ("main", "evaluate", "summary") if environment else lines:
@@ -554,6 +557,21 @@ def test_every_command_works_without_a_home(tmp_path, environment, workdir):
     (folder,) = temporary.iterdir()
     assert folder.name == f"cifar_jax_{NUMBER}" and folder.stat().st_mode & 0o777 == 0o700
     assert list((here / "new" / "tensorboard").glob("events.*"))
+
+
+@pytest.mark.thorough
+def test_a_page_is_served_without_a_home(tmp_path, workdir):
+    pytest.importorskip("uvicorn")
+    arguments = ("--workdir", workdir, "--port", "0")
+    process = start_as_nobody("serve", *arguments, cwd=tmp_path, temporary=tmp_path)
+    try:
+        url = next(line for line in process.stdout if "is ready" in line).split()[0]
+        with urllib.request.urlopen(url, timeout=60) as page:
+            assert b"<html" in page.read()
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert "caches are in" in said and "Traceback" not in said, said
 
 
 @pytest.mark.thorough
