@@ -36,6 +36,7 @@ from cifar_jax.sweep import driver, stack
 from cifar_jax.train import augment, gradients, losses, optimizers, schedules, state, steps
 from cifar_jax.train import spread as spread_lib
 from cifar_jax.train.hyper import make_hyper
+from cifar_jax.train.resizing import Resizing
 
 STEPS, BATCH, IMAGES, DEVICES = 20, 16, 83, 8
 ONE, ALL = Mesh(jax.devices()[:1], (mesh_lib.AXIS,)), mesh_lib.data_mesh()
@@ -182,6 +183,7 @@ def shares_on_devices():
     return jax.jit(spread.gradients(gradients.at_once(loss_of)))(*a_batch(ALL))
 
 
+SMALL_FIRST = Resizing((6, SIDE), 10)
 STATES = {
     "one": lambda: trained(ONE),
     "eight": lambda: trained(ALL),
@@ -192,6 +194,9 @@ STATES = {
     "ahead_sweep": sweep_as_on_accelerators,
     "per_device": lambda: trained(ALL, "jit", "per_device"),
     "per_device_pmap": lambda: trained(ALL, "pmap", "per_device"),
+    "small_first": lambda: trained(ONE, resizing=SMALL_FIRST),
+    "small_first_of_eight": lambda: trained(ALL, resizing=SMALL_FIRST),
+    "small_first_pmap": lambda: trained(ALL, "pmap", resizing=SMALL_FIRST),
     "share_by_share": share_by_share,
     "shares_on_devices": shares_on_devices,
     "plain": lambda: trained(ONE, model=PLAIN),

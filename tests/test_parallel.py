@@ -30,6 +30,7 @@ ESSENTIAL = (
 THOROUGH = (
     *("ahead", "ahead_pmap", "ahead_sweep"),
     *("one", "pmap", "per_device", "per_device_pmap", "plain", "parts_of_eight", "parts_pmap"),
+    *("small_first", "small_first_of_eight", "small_first_pmap"),
     *("run_plain", "run_sharded", "run_pmap", "sweep"),
 )
 
@@ -93,6 +94,8 @@ def test_the_same_numbers(outcomes, first, second):
         ("per_device", "per_device_pmap"),
         ("plain", "parts_of_eight"),
         ("plain", "parts_pmap"),
+        ("small_first", "small_first_of_eight"),
+        ("small_first", "small_first_pmap"),
     ],
 )
 def test_the_same_numbers_in_all_other_ways(all_found, first, second):

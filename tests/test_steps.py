@@ -16,6 +16,7 @@ from cifar_jax.models import inference
 from cifar_jax.models.ops import choice
 from cifar_jax.train import augment, losses, mixing, optimizers, schedules, state, steps
 from cifar_jax.train.hyper import make_hyper
+from cifar_jax.train.resizing import Resizing
 
 IMAGES, CLASSES = 50, 10
 
@@ -69,6 +70,7 @@ EVERYTHING = {
     "loss": losses.make_loss("cross_entropy", label_smoothing=True),
     "mix": mixing.Mixing(0.3, 1.0),
     "ema_decay": 0.9,
+    "resizing": Resizing((6, SIDE), 3),
 }
 
 

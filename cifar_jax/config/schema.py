@@ -105,6 +105,9 @@ SCHEMA = {
                            choices=("random", "alternating")),
         "rotation": Field(0.0, "Greatest angle, in degrees, of a random rotation; 0 = none.", low=0, high=180),
         "cutout": Field(0, "Side of the square that is cut out (DeVries and Taylor 2017); 0 = none.", low=0, high=64),
+        "image_sizes": Field((), "Progressive resizing: pixels of a side that the images of each epoch are brought to "
+                                 "after all else, such as (16, 24, 32), the last from then on; () = none.",
+                             element=int, low=8, high=256),
         "mixup_alpha": Field(0.0, "Alpha of mixup (Zhang et al. 2018); 0 = off. Training accuracy then counts the "
                                   "label of the greater share.", low=0, high=100),
         "cutmix_alpha": Field(0.0, "Alpha of CutMix (Yun et al. 2019); 0 = off. With mixup too, each batch gets one "

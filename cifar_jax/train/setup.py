@@ -23,6 +23,7 @@ from cifar_jax.train import (
     monitors,
     optimizers,
     programs,
+    resizing,
     schedules,
     state,
     steps,
@@ -68,6 +69,12 @@ def build(config, dataset, make_programs=None, dropout_from_hyper=False):
     """
     images, labels = dataset.split("train")
     models.check_images(config.model.name, images.shape[1:])
+    for side in config.augment.image_sizes:
+        if not models.takes(config.model.name, (side, side, images.shape[-1])):
+            raise ConfigError(
+                f"augment.image_sizes={config.augment.image_sizes}: model {config.model.name!r} does not take images "
+                f"of {side} x {side}"
+            )
     train_indices, validation_indices = dataset.divide(
         labels, config.dataset.validation_fraction, config.dataset.split_seed
     )
@@ -174,6 +181,7 @@ def make_recipe(config, dataset, steps_per_epoch):
     optimizer, schedule = config.optimizer, config.schedule
     finished = inference.of_run(config, dataset)
     alphas = {field.name: config.augment[field.name] for field in dataclasses.fields(mixing.Mixing)}
+    others = *alphas, "image_sizes"
     return steps.Recipe(
         **vars(finished),
         optimizer=optimizers.make_optimizer(
@@ -204,7 +212,7 @@ def make_recipe(config, dataset, steps_per_epoch):
             gamma=config.loss.gamma,
         ),
         augmentation=augment.Augmentation(
-            **{name: value for name, value in config.augment.items() if name not in alphas},
+            **{name: value for name, value in config.augment.items() if name not in others},
             cutout_fill=tuple(round(255 * each) for each in finished.mean),
         ),
         mix=mixing.Mixing(**alphas),
@@ -213,6 +221,7 @@ def make_recipe(config, dataset, steps_per_epoch):
         ema_decay=config.ema.decay,
         accumulate_steps=config.accumulate_steps,
         fine_tuning=fine_tuning.of_config(config, classes),
+        resizing=resizing.Resizing(config.augment.image_sizes, steps_per_epoch),
     )
 
 

@@ -19,6 +19,7 @@ from cifar_jax.train import augment, ema, gradients, losses, mixing, programs
 from cifar_jax.train import spread as spread_lib
 from cifar_jax.train.fine_tuning import FineTuning
 from cifar_jax.train.hyper import Hyperparameters
+from cifar_jax.train.resizing import Resizing
 from cifar_jax.train.state import FLIP, MIX, ORDER, STEP
 
 
@@ -156,8 +157,14 @@ def train_on_batch(recipe, state, metrics, images, labels, planned):
     gradients_of = gradients.at_once(loss_of)
     if recipe.accumulate_steps > 1:
         gradients_of = gradients.in_parts(gradients_of, recipe.accumulate_steps)
-    gradient = spread.gradients(gradients_of)(
-        state.params, state.batch_stats, images, targets, planned.dropout_key
+    gradients_of = spread.gradients(gradients_of)
+
+    def gradients_by(images, params, batch_stats, targets, key):
+        return gradients_of(params, batch_stats, images, targets, key)
+
+    variables = state.params, state.batch_stats
+    gradient = recipe.resizing.apply(
+        gradients_by, state.step, images, *variables, targets, planned.dropout_key
     )
     optimizer = recipe.optimizer(state.hyper)
     direction, opt_state = optimizer.update(gradient.params, state.opt_state, state.params)
@@ -239,6 +246,7 @@ class Recipe(Inference):
     project: Callable | None = None  # of optimizers.projection
     ema_decay: float = 0.0  # 0 = no averages
     fine_tuning: FineTuning = FineTuning()
+    resizing: Resizing = Resizing()
     dropout_from_hyper: bool = False  # else the model's own attribute, a constant of the program
     accumulate_steps: int = 1  # parts of a batch, one after the other
     spread: spread_lib.Spread = spread_lib.Spread()
