@@ -1,10 +1,11 @@
 """Shows a page to try a trained model in, in the browser of this machine:
 
-  python -m cifar_jax.serve --workdir runs/resnet18
+  python -m cifar_jax.serve                          the model in the box
+  python -m cifar_jax.serve --workdir runs/resnet18  that of a run
 
 A picture that is dropped, pasted or chosen there is answered with the three likeliest classes, Grad-CAM of the
 first, and whether it is like the run's data set at all: its energy is compared with that of the validation images,
-for which the data set has to be there. Pictures are read as `python -m cifar_jax.predict` reads them, by this
+for which a run's data set has to be there. Pictures are read as `python -m cifar_jax.predict` reads them, by this
 program alone, and not kept; other machines can't reach the page. Ctrl-C ends it. Needs the extra `serve`.
 """
 
@@ -40,7 +41,7 @@ def listen(port):
 
 def _parse(argv):
     parser = flags.make_parser("serve", __doc__)
-    flags.add_run_arguments(parser, "--workdir", "--checkpoint", "--data_dir")
+    flags.add_model_arguments(parser, "--checkpoint", "--data_dir")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="8000; 0 = a free one")
     return parser.parse_args(argv)
 
@@ -49,12 +50,18 @@ def _open(arguments):
     """Open the run with its data set where that is there: (Trained, Limit or None)."""
     from cifar_jax import trained
     from cifar_jax.analysis.serving import answering
+    from cifar_jax.models import box
 
+    workdir = trained.named_or_best(arguments.workdir)
+    if box.is_named(workdir):
+        run = trained.open_model(workdir, arguments.checkpoint)
+        print(f"note: {box.introduction(run.card)}")
+        return run, run.limit
     try:
-        run = trained.open_run(arguments.workdir, arguments.checkpoint, arguments.data_dir)
+        run = trained.open_run(workdir, arguments.checkpoint, arguments.data_dir)
         return run, answering.find_limit(run)
     except UserError as error:
-        run = trained.open_model(arguments.workdir, arguments.checkpoint)
+        run = trained.open_model(workdir, arguments.checkpoint)
         print(f"note: no word on whether a picture is like {run.dataset.name}: {error}")
         return run, None
 

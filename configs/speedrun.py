@@ -14,7 +14,7 @@ Its rates are those of a loss that is summed over the batch, so with another `ba
 as before. The whitening is made from the first 5,000 images of the training set.
 """
 
-from cifar_jax.config import default, variant_of
+from cifar_jax.config import default
 
 
 def get_config():

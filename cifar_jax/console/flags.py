@@ -60,6 +60,16 @@ def add_run_arguments(parser, *names):
         parser.add_argument(name, **RUN_ARGUMENTS[name])
 
 
+def add_model_arguments(parser, *names):
+    """Add --workdir, which may be left out for the model in the box, and more of RUN_ARGUMENTS to a parser."""
+    parser.add_argument(
+        "--workdir",
+        metavar="FOLDER",
+        help="of a run, or pretrained:NAME (default: the best model that comes with the package)",
+    )
+    add_run_arguments(parser, *names)
+
+
 def read_flags(argv, define=None):
     """Read --config, --workdir and the flags of a command's own.
 

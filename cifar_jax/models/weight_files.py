@@ -11,11 +11,12 @@ from safetensors.numpy import save
 
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files
+from cifar_jax.models import box
 from cifar_jax.models.torch_weights import from_torch
 
 
 def read(path):
-    """Read the arrays of a .safetensors or .npz file.
+    """Read the arrays of a .safetensors or .npz file, or of "pretrained:NAME".
 
     Returns:
         name -> NumPy array.
@@ -93,6 +94,8 @@ def digest(path):
 
 
 def _checked_kind(path):
+    if box.is_named(path):
+        return box.file_of(path)
     path = pathlib.Path(path).expanduser()
     if path.suffix in (".pt", ".pth", ".bin", ".pkl", ".ckpt"):
         raise UserError(

@@ -4,5 +4,5 @@ from cifar_jax import lazy_face
 
 __getattr__ = lazy_face(
     __name__,
-    opening="Trained check_finite eval_batch_size logits logits_step open_model open_run split",
+    opening="Trained check_finite eval_batch_size logits logits_step named_or_best open_model open_run split",
 )

@@ -13,10 +13,11 @@ from cifar_jax import config as config_lib
 from cifar_jax import data, models
 from cifar_jax.errors import ConfigError, UserError
 from cifar_jax.machine import compilation
-from cifar_jax.models import inference
+from cifar_jax.models import box, inference
 from cifar_jax.models.inference import Inference
 from cifar_jax.runs import reader
 from cifar_jax.trained import batches
+from cifar_jax.trained.likeness import Limit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Trained:
     variables: Any  # of the model: the moving averages where the run had them
     checkpoint: str  # what was asked for: "best", "last" or a step
     step: int
+    card: dict | None = None  # of a model in the box
 
     @property
     def image_shape(self):
@@ -37,12 +39,30 @@ class Trained:
         size = self.config.dataset.image_size
         return size, size, 3
 
+    @property
+    def limit(self):
+        """The likeness.Limit of a model in the box, else None."""
+        return Limit(**self.card["limit"]) if self.card else None
+
+
+def named_or_best(workdir):
+    """Return the folder of a run as given, or "pretrained:NAME" of the best model in the box where None is.
+
+    Raises:
+        UserError: None, and the box is empty.
+    """
+    if workdir is not None:
+        return workdir
+    if not (names := box.names()):
+        raise UserError("no model comes with this package: give a run with --workdir FOLDER")
+    return f"{box.PREFIX}{names[0]}"
+
 
 def open_run(workdir, checkpoint=None, data_dir=None):
     """Read a checkpoint and the data set of its run.
 
     Args:
-        workdir: folder of the run.
+        workdir: folder of the run, or "pretrained:NAME" for a model in the box.
         checkpoint: "best", "last" or a step; None for what the config's `selection` names.
         data_dir: where the data set is now, or the folder of class folders; None for the place that the config names.
     Returns:
@@ -93,6 +113,8 @@ def _shapes(tree):
 
 def _read(workdir, checkpoint):
     """Read a checkpoint as it lies on disk: (config, `about`, data.Dataset -> Trained)."""
+    if box.is_named(workdir):
+        return _read_pretrained(workdir, checkpoint)
     workdir = pathlib.Path(workdir).expanduser()
     chosen = "best" if checkpoint is None else checkpoint
     variables, about, step = reader.read_run(workdir, chosen)
@@ -117,6 +139,21 @@ def _read(workdir, checkpoint):
         return Trained(workdir, config, dataset, model, variables, str(chosen), step)
 
     return config, about, with_data
+
+
+def _read_pretrained(name, checkpoint):
+    """Do `_read` of a model in the box; what is found out about it goes to a folder pretrained_NAME here."""
+    if checkpoint is not None:
+        raise UserError(f"{name} has one set of weights: leave out --checkpoint")
+    model = models.pretrained(str(name))
+    card, config = model.card, config_lib.of_record(model.card["config"])
+    workdir = pathlib.Path(f"pretrained_{model.name}")
+
+    def with_data(dataset):
+        given = model.inference, model.variables, card["checkpoint"], card["step"], card
+        return Trained(workdir, config, dataset, *given)
+
+    return config, card, with_data
 
 
 def split(trained, name):

@@ -8,6 +8,7 @@ from scipy import special
 
 from cifar_jax import trained
 from cifar_jax.data import image_files
+from cifar_jax.trained.likeness import energy
 
 # Images a step. The least size that holds all files is taken, so that a program is compiled for three
 # sizes at most, and found in the cache the next time.
@@ -20,13 +21,15 @@ class Answer:
 
     file: str
     predictions: tuple[tuple[str, float], ...] = ()  # (class, confidence), the surest first
+    unlike: bool | None = None  # the images that the model knows; None: not known
     error: str | None = None
 
     def as_json(self):
         if self.error is not None:
             return {"file": self.file, "error": self.error}
         listed = [{"class": name, "confidence": sure} for name, sure in self.predictions]
-        return {"file": self.file, "predictions": listed}
+        known = {} if self.unlike is None else {"unlike": self.unlike}
+        return {"file": self.file, "predictions": listed, **known}
 
 
 def predict(run, paths, top=3, note=lambda line: None):
@@ -68,15 +71,20 @@ def _picture(file, size):
 def _answers(run, pictures, size, top):
     """Yield the Answers to what `_picture` gives, at most `size` of them."""
     images = [picture for _, picture in pictures if isinstance(picture, np.ndarray)]
-    confidences = iter(())
+    judged = iter(())
     if images:
         padded = np.stack(images + images[:1] * (size - len(images)))
         logits = trained.logits(run, padded, size)[: len(images)]
         trained.check_finite(run, logits)
-        confidences = iter(special.softmax(logits.astype(np.float64), axis=1))
+        unlike = [None] * len(logits)
+        if run.limit is not None:
+            unlike = (energy(logits) < run.limit.threshold).tolist()
+        confidences = special.softmax(logits.astype(np.float64), axis=1)
+        judged = zip(confidences, unlike, strict=True)
     for file, picture in pictures:
         if isinstance(picture, np.ndarray):
-            yield Answer(file, surest(next(confidences), run.dataset.class_names, top))
+            confidence, odd = next(judged)
+            yield Answer(file, surest(confidence, run.dataset.class_names, top), odd)
         else:
             yield Answer(file, error=picture.why)
 

@@ -6,12 +6,12 @@ Each returns float [N]; greater = more in-distribution.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
 from sklearn.covariance import LedoitWolf
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 from cifar_jax.analysis import scores
+from cifar_jax.trained.likeness import energy
 
 NEIGHBOURS = 50  # what Sun et al. take for CIFAR-10
 
@@ -43,20 +43,6 @@ def max_softmax(logits):
     Networks, 2017, https://arxiv.org/abs/1610.02136
     """
     return scores.probabilities(logits).max(axis=1)
-
-
-def energy(logits, temperature=1.0):
-    """Return minus the free energy, T log sum_c exp(logit_c / T).
-
-    Args:
-        logits: float [N, C].
-        temperature: T > 0.
-    Returns:
-        float [N].
-
-    Liu et al., Energy-based Out-of-distribution Detection, 2020, https://arxiv.org/abs/2010.03759
-    """
-    return temperature * logsumexp(np.asarray(logits, float) / temperature, axis=1)
 
 
 def max_logit(logits):

@@ -8,21 +8,10 @@ import numpy as np
 from cifar_jax import trained
 from cifar_jax.analysis import explain, gradcam, overlays, scores
 from cifar_jax.analysis.ood import COUNT
-from cifar_jax.analysis.ood.scores import energy
 from cifar_jax.analysis.report.pictures import data_uri
 from cifar_jax.data import image_files
-from cifar_jax.trained import prediction
-
-ACCEPTED = 0.95  # share of the validation images that a threshold lets pass
-
-
-@dataclasses.dataclass(frozen=True)
-class Limit:
-    """The energy below which a picture is taken for unlike the data set, and how often that is wrong."""
-
-    threshold: float
-    false_alarms: float  # share of the test images that are below it
-    test_images: int
+from cifar_jax.trained import likeness, prediction
+from cifar_jax.trained.likeness import Limit, energy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +34,7 @@ def make_model(run, limit=None):
 
 
 def find_limit(run, most=COUNT):
-    """Choose the energy that ACCEPTED of the first `most` validation images reach, and count false alarms.
+    """Choose a limit by the first `most` validation images, and count false alarms among as many test images.
 
     Args:
         run: trained.Trained of open_run, with a validation split.
@@ -57,12 +46,12 @@ def find_limit(run, most=COUNT):
 
     Liu et al., Energy-based Out-of-distribution Detection, 2020, https://arxiv.org/abs/2010.03759
     """
-    held_out, test = (
-        energy(trained.logits(run, trained.split(run, name)[0][:most]))
-        for name in ("validation", "test")
+    return likeness.choose_limit(
+        *(
+            energy(trained.logits(run, trained.split(run, name)[0][:most]))
+            for name in ("validation", "test")
+        )
     )
-    threshold = float(np.quantile(held_out, 1 - ACCEPTED))
-    return Limit(threshold, float(np.mean(test < threshold)), len(test))
 
 
 def read(model, path):
