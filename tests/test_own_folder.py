@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import pytest
 from command_line import run_main, run_module
@@ -67,3 +68,56 @@ def test_a_sweep(folder, small_config, tmp_path):
     console = Console(file=io.StringIO())
     rows = driver.train_sweep(sweep, 1, tmp_path / "sweep", console=console)
     assert len(rows) == 2 and all(0 <= row["selected_test_accuracy"] <= 1 for row in rows)
+
+
+@pytest.fixture(scope="module")
+def three(folder, tmp_path_factory):
+    """The folders of three of the classes."""
+    root = tmp_path_factory.mktemp("three")
+    for name in ("two", "four", "nine"):
+        shutil.copytree(folder / name, root / name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def of_ten_digits(workdir, tmp_path_factory):
+    """A file of the weights of a basic_net that knows ten digits."""
+    file = tmp_path_factory.mktemp("weights") / "digits.safetensors"
+    done = run_module("weights", "--workdir", workdir, "--target", file)
+    assert done.returncode == 0, done.stderr
+    return file
+
+
+ANEW = "has another number of classes: fc3 begins anew, with 3"
+
+
+@pytest.mark.thorough
+def test_a_model_of_ten_digits_learns_three_classes(three, of_ten_digits, tmp_path):
+    own = f"--config.dataset.path={three}", f"--config.dataset.data_dir={tmp_path / 'data'}"
+    options = "--config.total_epochs=4", "--config.batch_size=16", "--config.tensorboard=false"
+    weights = f"--config.model.weights={of_ten_digits}", "--config.model.freeze=backbone"
+    run = tmp_path / "run"
+    arguments = "--config.dataset.name=folder", *own, *options, "--config.model.name=basic_net"
+    done = run_main(run, *arguments, *weights)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(ANEW) == 1
+    assert json.loads((run / "summary.json").read_text())["test_accuracy"] > 0.8  # chance is 0.33
+    for name, *rest in (("evaluate", "--no-speed"), ("predict", three / "nine" / "0.png")):
+        done = run_module(name, "--workdir", run, *rest)
+        assert done.returncode == 0 and "nine" in done.stdout, (name, done.stderr)
+
+
+@pytest.mark.thorough
+def test_a_sweep_fine_tunes(three, of_ten_digits, small_config, tmp_path, capsys):
+    small_config.dataset.update(
+        {"name": "folder", "path": str(three), "data_dir": str(tmp_path / "data")}
+    )
+    small_config.model.update(
+        {"name": "basic_net", "weights": str(of_ten_digits), "freeze": "backbone"}
+    )
+    small_config.update({"batch_size": 16, "total_epochs": 3})
+    sweep = Sweep(small_config, grid({"optimizer.learning_rate": [0.0, 0.003]}), "lr_0.003")
+    console = Console(file=io.StringIO())
+    untrained, trained = driver.train_sweep(sweep, 1, tmp_path / "sweep", console=console)
+    assert ANEW in capsys.readouterr().out
+    assert trained["selected_test_accuracy"] > max(0.7, untrained["selected_test_accuracy"])
