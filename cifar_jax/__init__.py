@@ -12,15 +12,18 @@ def lazy_face(package, **modules):
 
     Args:
         package: `__name__` of the package.
-        modules: module of the package -> names, with blanks between.
+        modules: module of the package -> names, with blanks between. One with a dot is of another package.
     """
     homes = {name: module for module, names in modules.items() for name in names.split()}
 
+    def imported(module):
+        return importlib.import_module(module if "." in module else f"{package}.{module}")
+
     def __getattr__(name):
         if name in modules:
-            return importlib.import_module(f"{package}.{name}")
+            return imported(name)
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+        return getattr(imported(homes[name]), name)
 
     return __getattr__

@@ -169,6 +169,18 @@ def _needed(path):
     return None
 
 
+def upright(image):
+    """Return a `PIL.Image.Image` as it is meant: turned as its EXIF says, on white, of mode RGB."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "La":  # which becomes nothing else
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
 def _decode(path):
     """Decode a file into a `PIL.Image.Image` of mode RGB."""
     with Image.open(path, formats=_known()) as image:
@@ -186,14 +198,7 @@ def _decode(path):
             return _upper_bits(ImageOps.exif_transpose(image), tags)
         if image.format == "PNG":
             _scale_transparency(image)
-        image = ImageOps.exif_transpose(image)
-        if image.mode == "La":  # which becomes nothing else
-            image = image.convert("LA")
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            return Image.alpha_composite(white, image).convert("RGB")
-        return image.convert("RGB")
+        return upright(image)
 
 
 def _upper_bits(image, tags):

@@ -33,6 +33,13 @@ class Trained:
     step: int
     card: dict | None = None  # of a model in the box
 
+    def __repr__(self):
+        # The arrays' own would be fifty thousand characters.
+        facts = (
+            f"{self.config.model.name}, {self.checkpoint}, step {self.step:,}, {self.dataset.name}"
+        )
+        return f"<Trained {self.workdir}: {facts}>"
+
     @property
     def image_shape(self):
         """(H, W, C) of the model's images."""
