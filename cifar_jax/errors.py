@@ -2,14 +2,18 @@
 
 import difflib
 
+MOST_LISTED = 8  # names in a message
+
 
 class UserError(Exception):
     """Something the user can mend. The message says what was wrong and what to do.
 
-    `exit_code` is what the process returns: 2 for configs, data and the command line.
+    `exit_code` is what the process returns: 2 for configs, data and the command line. `opening` is what its line on
+    stderr begins with.
     """
 
     exit_code = 2
+    opening = "error: "
 
 
 class DataError(UserError):
@@ -44,12 +48,17 @@ def one_line(error, most=None):
 
 
 def nearest(name, names):
-    """Write "did you mean `x`?" for the nearest of `names`, or list all where none is near."""
-    names = list(names)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or [
+    """Write "did you mean `x`?" for the nearest name; where none is near list all, or the three nearest of many."""
+    names = [str(each) for each in names]
+    near = (
+        difflib.get_close_matches(name, names, n=1, cutoff=0.85)
         # `learning_rate` for `optimizer.learning_rate`: the right field in the wrong section.
-        known
-        for known in names
-        if known.split(".")[-1] == name.split(".")[-1]
-    ]
-    return f"did you mean `{near[0]}`?" if near else "known: " + ", ".join(names)
+        or [known for known in names if known.split(".")[-1] == name.split(".")[-1]]
+        or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    )
+    if near:
+        return f"did you mean `{near[0]}`?"
+    if len(names) <= MOST_LISTED:
+        return "known: " + ", ".join(names)
+    three = ", ".join(difflib.get_close_matches(name, names, n=3, cutoff=0.0))
+    return f"there are {len(names)}, the nearest are {three}"

@@ -8,6 +8,7 @@
 --config.NAME=VALUE      changes a field of it; the fields are listed below.
 --workdir FOLDER         takes config.json, checkpoints/, metrics.jsonl, summary.json and TensorBoard
                          events. Started again with the same config, the run goes on where it stopped.
+--verbose                says what was set for speed (docs/performance.md).
 
 Several processes, on one host or many, train as one run; see docs/clusters.md. Slurm's srun, Open MPI's
 mpirun and GKE's TPU pods need no flag. Else:
@@ -41,12 +42,12 @@ def parse(argv):
 
 
 def read(argv):
-    """Read what `parse` returns, and this process's place among others as of places.place."""
+    """Read what `parse` returns, this process's place among others as of places.place, and whether to say more."""
     from cifar_jax import config as config_lib
 
     given, rest = flags.read_flags(argv, places.define_flags)
     config = flags.override(config_lib.load(given.config), rest, list(given))
-    return config, given.workdir, places.place(given, os.environ)
+    return config, given.workdir, places.place(given, os.environ), given.verbose
 
 
 def main(argv):
@@ -58,7 +59,9 @@ def main(argv):
         print(f"{__doc__}\nModels: {', '.join(models.names())}.\n")
         print(f"Fields of a config, with their defaults:\n{config_lib.describe()}")
         return
-    config, workdir, place = read(argv)
+    config, workdir, place, verbose = read(argv)
+    if verbose:
+        print(huge_pages.remark(os.environ))
     with joining.joined(place):
         from cifar_jax import train
 

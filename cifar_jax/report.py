@@ -24,7 +24,9 @@ def parse(argv):
     parser = flags.make_parser("report", __doc__)
     parser.add_argument("workdirs", metavar="WORKDIR", nargs="+", help="of a run")
     parser.add_argument(
-        "--out", metavar="FILE", default="report.html", help="the page; report.html"
+        "--out",
+        metavar="FILE",
+        help="the page; report.html in the run's folder, of several runs in this one",
     )
     flags.add_run_arguments(parser, "--split", "--checkpoint", "--data_dir")
     parser.add_argument(
@@ -41,7 +43,8 @@ def write_report(arguments):
     """
     from cifar_jax.analysis import comparison
 
-    path = pathlib.Path(arguments.out).expanduser()
+    one = arguments.workdirs[0] if len(arguments.workdirs) == 1 else ""
+    path = pathlib.Path(arguments.out or pathlib.Path(one, "report.html")).expanduser()
     if not 0 <= arguments.images <= MOST_IMAGES:
         raise UserError(f"--images is 0 to {MOST_IMAGES:,}, not {arguments.images}")
     if path.is_dir():
@@ -61,7 +64,7 @@ def write_report(arguments):
     html = page.render(collected, arguments.images)
     with files.refusals(path, "; choose another --out"), files.replacing(path) as partial:
         partial.write_bytes(html)
-    print(f"Report: {path} ({len(html) / 1e6:.2f} MB, opens without network)")
+    print(f"Report: {path.resolve()} ({len(html) / 1e6:.2f} MB, opens without network)")
     return path
 
 

@@ -93,10 +93,16 @@ def test_the_process_is_the_same_but_for_the_setting():
 
 @pytest.mark.thorough
 @pytest.mark.skipif(not huge_pages.machine_has_use(), reason="a machine that has no use for it")
-def test_a_training_says_so_in_one_line(tmp_path):
+def test_a_training_says_so_in_one_line_if_asked(tmp_path):
     quick = ("--config.total_epochs=1", "--config.tensorboard=False")
-    done = subprocess.run(
-        command(tmp_path / "run", *quick), env=untuned(), cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("GLIBC_TUNABLES=glibc.malloc.hugetlb=1 (CIFAR_JAX_TUNING=off") == 1
+    for asked in ((), ("--verbose",)):
+        done = subprocess.run(
+            command(tmp_path / "run", *quick, *asked),
+            env=untuned(),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        said = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1 (CIFAR_JAX_TUNING=off: without)\n"
+        assert done.stdout.count(said) == len(asked)

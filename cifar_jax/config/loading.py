@@ -11,7 +11,7 @@ import textwrap
 import ml_collections
 from ml_collections import config_dict
 
-from cifar_jax.config import paths, rules
+from cifar_jax.config import paths, rules, words
 from cifar_jax.config.schema import SCHEMA, Field, fields
 from cifar_jax.errors import ConfigError, nearest, one_line
 
@@ -107,7 +107,9 @@ def check_name(name):
         )
     sections = {field.rsplit(".", 1)[0] for field in known if "." in field}
     if name not in known and name not in sections:
-        raise ConfigError(f"config has no field `{name}`; {nearest(name, known)}")
+        meant = words.field_meant(name)
+        hint = f"did you mean `{meant}`?" if meant else nearest(name, known)
+        raise ConfigError(f"config has no field `{name}`; {hint}")
 
 
 def check(config):

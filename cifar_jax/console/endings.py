@@ -72,7 +72,7 @@ def _exit_code(main, arguments, interrupted):
         return main(*arguments) or 0
     except UserError as error:
         lines = map(printable, str(error).split("\n"))
-        print("error:", "\n".join(lines), file=sys.stderr)
+        print(error.opening + "\n".join(lines), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         raise

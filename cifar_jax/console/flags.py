@@ -7,7 +7,7 @@ import argparse
 import contextlib
 import re
 
-from cifar_jax.config import paths
+from cifar_jax.config import paths, words
 from cifar_jax.console import endings
 from cifar_jax.errors import ConfigError, nearest, one_line
 
@@ -96,6 +96,7 @@ def read_flags(argv, define=None):
     own = flags.FlagValues()
     flags.DEFINE_string("config", None, "Config file.", flag_values=own)
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=own)
+    flags.DEFINE_boolean("verbose", False, "Say what was set for speed.", flag_values=own)
     if define:
         define(own)
     with _refusals(list(own)):
@@ -146,9 +147,9 @@ def _refusals(known):
     try:
         yield
     except flags.UnrecognizedFlagError as error:
-        raise ConfigError(
-            f"unknown flag --{error.flagname}; {nearest(error.flagname, known)}"
-        ) from error
+        meant = words.flag_meant(error.flagname)
+        hint = f"did you mean `{meant}`?" if meant else nearest(error.flagname, known)
+        raise ConfigError(f"unknown flag --{error.flagname}; {hint}") from error
     except flags.Error as error:
         raise ConfigError(one_line(error)) from error
     except StopIteration as error:

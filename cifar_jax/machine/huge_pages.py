@@ -68,6 +68,8 @@ def machine_has_use(root="/"):
 
 
 def remark(environment):
-    """Say what was set, for a line of the log; empty where nothing was."""
+    """Say in a line what was set."""
     setting = environment.get(SWITCH, "")
-    return f"{TUNABLES}={setting} ({SWITCH}=off: without)" if "=" in setting else ""
+    if "=" not in setting:
+        return f"{TUNABLES} is as it was"
+    return f"{TUNABLES}={setting} ({SWITCH}=off: without)"

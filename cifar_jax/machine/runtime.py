@@ -106,6 +106,8 @@ def available_bytes():
 class Interrupted(UserError):
     """SIGTERM or Ctrl-C, after everything was saved; the exit code is the shell's 128 + signal."""
 
+    opening = ""  # the user's wish, no error
+
     def __init__(self, message, number):
         super().__init__(message)
         self.exit_code = 128 + number

@@ -64,6 +64,8 @@ def main(argv):
         print(__doc__)
         return
     sweep, given = parse(argv)
+    if given.verbose:
+        print(huge_pages.remark(os.environ))
     with joining.joined(places.place(given, os.environ)):
         from cifar_jax.sweep import driver
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 
 import jax
 from rich.console import Console
@@ -11,7 +10,7 @@ from cifar_jax import data, models
 from cifar_jax.analysis import style
 from cifar_jax.config import jax_settings
 from cifar_jax.errors import ConfigError
-from cifar_jax.machine import files, huge_pages, processes, runtime
+from cifar_jax.machine import files, processes, runtime
 from cifar_jax.models import weight_files
 from cifar_jax.runs import checkpoints, workdir, writers
 from cifar_jax.sweep import cells, figures, groups, loop, memory, results, summary
@@ -83,8 +82,6 @@ def train_in(folder, sweep, runs, dataset, new_about, turns, say):
         f"{', '.join(str(len(group.runs)) for group in planned)} runs; {dataset.name}; "
         f"{runtime.hardware()}"
     )
-    if remark := huge_pages.remark(os.environ):
-        say(remark)
     epoch_rows, finished = [], []
     try:
         with runtime.catch_signals() as caught:

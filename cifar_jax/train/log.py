@@ -1,13 +1,11 @@
 """Sends what happens in a run to metrics.jsonl, to TensorBoard and to the terminal."""
 
-import os
-
 import jax
 import numpy as np
 from clu import parameter_overview
 
 from cifar_jax.config import flatten
-from cifar_jax.machine import huge_pages, runtime
+from cifar_jax.machine import runtime
 from cifar_jax.runs import writers
 from cifar_jax.train import augment, steps
 from cifar_jax.train.setup import remark_on_data
@@ -36,8 +34,6 @@ class Log:
             f"{len(setup.train.labels):,} training, {validation:,} validation, "
             f"{setup.dataset.sizes['test']:,} test images; {runtime.hardware()}"
         )
-        if remark := huge_pages.remark(os.environ):
-            self._display.say(remark)
         if remark := remark_on_data(setup.config, setup.dataset):
             self._display.say(remark)
         if on_test:
