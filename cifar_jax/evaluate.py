@@ -1,4 +1,4 @@
-"""Evaluates a trained model on a split, in tables, figures and files:
+"""Evaluates a trained model on a split: the answer on the screen, all tables with --full, figures and files:
 
   python -m cifar_jax.evaluate --workdir runs/modified_net
   python -m cifar_jax.evaluate --workdir runs/modified_net --split validation --checkpoint last --no-speed
@@ -24,6 +24,7 @@ def parse(argv):
     task.add_argument("--compare", metavar="FOLDER", nargs="+", help="of two runs or more")
     flags.add_run_arguments(parser, "--split", "--checkpoint", "--data_dir")
     parser.add_argument("--out", metavar="FOLDER", help="for the results; of --compare: comparison")
+    parser.add_argument("--full", action="store_true", help="print all tables")
     parser.add_argument("--no-speed", action="store_true", help="measure no latency")
     parser.add_argument("--no-figures", action="store_true", help="draw none")
     shown = "draw the example images at random; by default the most confident ones are shown"
@@ -58,12 +59,15 @@ def evaluate_run(arguments, console):
     say(f"{run.workdir}: checkpoint {run.checkpoint}, step {run.step:,}")
     if evaluation["optimistic"]:
         say(f"Better than on new images: {evaluation['optimistic']}.")
-    for table in tables.of_evaluation(evaluation):
+    console.print(tables.to_rich(tables.answer(evaluation)))
+    for table in tables.of_evaluation(evaluation) if arguments.full else ():
         console.print()
         console.print(tables.to_rich(table))
-    if pairs := tables.confused_pairs(evaluation):
+    if arguments.full and (pairs := tables.confused_pairs(evaluation)):
         say("\nMost confused")
         say("\n".join(f"  {pair}" for pair in pairs))
+    if not arguments.full:
+        say("\nClasses, confusion matrix, calibration and cost: --full")
     say(f"\nResults: {written}")
     return out
 

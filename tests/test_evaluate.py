@@ -31,7 +31,18 @@ def read(folder):
 def test_a_run_is_evaluated(runs, capsys):
     folder, _, summary = runs
     assert evaluate.main(["--workdir", str(folder)]) == 0
-    assert "test images of digits" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "test images of digits" in said and "Confusion matrix" not in said
+    assert len(said.splitlines()) <= 24  # of a screen
+    for words in (
+        "accuracy",
+        "95 % interval",
+        "best class",
+        "worst class",
+        "most confused",
+        "taken for",
+    ):
+        assert words in said
     out = folder / "evaluation" / "test_best"
     evaluation, predictions = read(out)
     chosen = summary["checkpoints"]["best"]["test"]
@@ -61,10 +72,11 @@ def test_a_run_is_evaluated(runs, capsys):
     assert not [path for path in out.iterdir() if "partial" in path.name]
 
 
-def test_the_sums_of_evaluation_json_agree(runs, tmp_path):
+def test_the_sums_of_evaluation_json_agree(runs, tmp_path, capsys):
     folder = str(runs[0])
     options = ("--split", "validation", "--no-speed", "--no-figures", "--out", str(tmp_path))
-    assert evaluate.main(["--workdir", folder, *options]) == 0
+    assert evaluate.main(["--workdir", folder, "--full", *options]) == 0
+    assert "Confusion matrix" in capsys.readouterr().out
     evaluation, predictions = read(tmp_path)
     confusion = np.array(evaluation["confusion"])
     assert confusion.sum() == evaluation["images"] == 143

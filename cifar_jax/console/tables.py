@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 FEW_CLASSES = 12  # of so many there is room for all, and for a confusion matrix with its numbers
 WORST = 10  # classes shown of more
+MOST_CONFUSED = 3  # pairs in the answer
 
 
 class Table(NamedTuple):
@@ -77,6 +78,34 @@ def confidence(probability):
     return "> 99.9 %" if probability > 0.9995 else percent(probability, 1)
 
 
+def answer(evaluation):
+    """Tabulate what is asked first of an evaluation, as of result.evaluate: how often it is right, and where not."""
+    classes = [each for each in evaluation["per_class"] if each["images"]]
+    by_accuracy = sorted(classes, key=lambda each: -each["accuracy"])
+    interval = percent_range(evaluation["accuracy_interval"])
+    rows = [
+        ("accuracy", f"{percent(evaluation['accuracy'])}, 95 % interval {interval} %"),
+        *(
+            (f"{which} class", f"{each['name']}: {percent(each['accuracy'], 1)}")
+            for which, each in zip(
+                ("best", "worst"), (by_accuracy[0], by_accuracy[-1]), strict=True
+            )
+        ),
+        *(("most confused", pair) for pair in confused_pairs(evaluation)[:MOST_CONFUSED]),
+        ("calibration error", percent(evaluation["calibration"]["error"])),
+    ]
+    for each in evaluation["speed"] or ():
+        rows.append(
+            (f"speed, batch of {each['batch']}", f"{each['images_per_second']:,.0f} images/s")
+        )
+    return Table(_heading(evaluation), ("", ""), rows, left=(0, 1))
+
+
+def _heading(evaluation):
+    name = evaluation["dataset"]["name"]
+    return f"{evaluation['images']:,} {evaluation['split']} images of {name}"
+
+
 def of_evaluation(evaluation):
     """List all tables of an evaluation, as of result.evaluate."""
     names = evaluation["dataset"]["class_names"]
@@ -99,11 +128,7 @@ def _overall(evaluation):
         rows.append((f"precision / recall / F1, {mean}", f"{text} %"))
     rows.append(("calibration error (15 bins)", percent(evaluation["calibration"]["error"])))
     rows.append(("mean confidence", percent(evaluation["calibration"]["confidence"])))
-    return Table(
-        f"{evaluation['images']:,} {evaluation['split']} images of {evaluation['dataset']['name']}",
-        ("", ""),
-        rows,
-    )
+    return Table(_heading(evaluation), ("", ""), rows)
 
 
 def _shown_classes(per_class):
