@@ -66,9 +66,7 @@ def evaluate_run(arguments, console):
     if arguments.full and (pairs := tables.confused_pairs(evaluation)):
         say("\nMost confused")
         say("\n".join(f"  {pair}" for pair in pairs))
-    if not arguments.full:
-        say("\nClasses, confusion matrix, calibration and cost: --full")
-    say(f"\nResults: {written}")
+    say(f"\nResults: {written}{'' if arguments.full else '; all tables: --full'}")
     return out
 
 

@@ -169,7 +169,8 @@ def _one_checked(name, value, field, kind):
         paths.local(value)
     if new := RENAMED_VALUES.get((name, value)):
         raise ConfigError(f"config.{name} = {value!r} is now called {new!r}")
-    if field.choices and value not in field.choices:
+    prefixed = field.prefix and value.startswith(field.prefix)
+    if field.choices and value not in field.choices and not prefixed:
         raise ConfigError(f"config.{name} = {value!r}: {nearest(value, field.choices)}")
     if kind is float and not abs(value) < float("inf"):
         raise ConfigError(f"config.{name} = {value!r} is not a finite number")

@@ -2,7 +2,7 @@
 
 import itertools
 
-from cifar_jax.config import registries
+from cifar_jax.config import options, registries
 from cifar_jax.errors import ConfigError
 
 # The only optimizers to which optimizer.momentum belongs; the others have moments of their own.
@@ -48,6 +48,9 @@ def _companions(config):
         yield f"augment.flip_mode={config.augment.flip_mode} goes with augment.flip=true"
     if stopping.min_delta and not stopping.patience:
         yield "early_stopping.min_delta goes with an early_stopping.patience above 0"
+    options.parse(optimizer.options)
+    if optimizer.weight_decay_for != "all" and not optimizer.weight_decay:
+        yield f"optimizer.weight_decay_for={optimizer.weight_decay_for} goes with an optimizer.weight_decay above 0"
     if optimizer.momentum and optimizer.name not in WITH_MOMENTUM:
         yield f"optimizer.momentum belongs to {' and '.join(WITH_MOMENTUM)}; {optimizer.name} has its own"
     if optimizer.nesterov and (optimizer.name != "sgd" or not optimizer.momentum):

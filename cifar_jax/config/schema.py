@@ -27,6 +27,7 @@ class Field:
     element: type = None
     affects_result: bool = True  # False: a run may be continued with another value
     path: bool = False  # of a file or folder, so no URL
+    prefix: str = ""  # what begins so is taken beside the choices
 
     def __post_init__(self):
         if self.kind is None:
@@ -127,14 +128,22 @@ SCHEMA = {
     "optimizer": {
         "name": Field("sgd", "With PyTorch's defaults; lion and muon with Optax's. `airbench`: Muon for convolutions, "
                              "whose kernels keep their norm, SGD for the rest, each at the rate it has there "
-                             "(Jordan 2024; see configs/speedrun.py).",
-                      choices=OPTIMIZERS),
+                             "(Jordan 2024; see configs/speedrun.py). `optax:NAME`: any of Optax and its contrib, such "
+                             "as optax:adabelief, with Optax's defaults but no weight decay of its own.",
+                      choices=OPTIMIZERS, prefix="optax:"),
+        "options": Field("", "Numbers of the optimizer that have no field, such as `b1=0.95,eps=1e-6`: adam, adamw, "
+                             "adan, lion, rmsprop, adagrad and optax:NAME, by Optax's names."),
+        "clip_norm": Field(0.0, "Greatest norm of the gradient of all parameters together, which is scaled down to it; "
+                                "0 = off.", low=0),
         "learning_rate": Field(0.001, "Base learning rate; the schedule multiplies it.", low=0, high=1e30),
         "backbone_factor": Field(1.0, "Learning rate of all layers but the last: learning_rate times this.", low=0,
                                  high=1),
         "momentum": Field(0.0, "Momentum of sgd and rmsprop.", low=0, high=0.9999),
         "nesterov": Field(False, "sgd: Nesterov's momentum."),
         "weight_decay": Field(0.0, "Weight decay, for all parameters (airbench: but convolutions).", low=0, high=1e30),
+        "weight_decay_for": Field("all", "`kernels`: only what has two axes or more decays; no biases, no norms' "
+                                         "scales.",
+                                  choices=("all", "kernels")),
         "weight_decay_mode": Field("auto", "`l2`: added to the gradient before momentum and scaling; `decoupled`: "
                                            "learning rate * weight_decay * parameter is subtracted; `auto`: as the "
                                            "optimizer's authors do, l2 for sgd, adam, rmsprop, adagrad and airbench.",

@@ -16,11 +16,7 @@ WORKING = 2
 def state_bytes(config, num_classes):
     """Count the bytes that one run keeps: TrainState, best variables, gradients and update."""
     model = models.create(config.model.name, num_classes, activation=config.model.activation)
-    optimizer = optimizers.make_optimizer(
-        config.optimizer.name,
-        momentum=config.optimizer.momentum > 0,
-        weight_decay=config.optimizer.weight_decay > 0,
-    )
+    optimizer = optimizers.of_config(config)
     shape = image_shape(config)
 
     def initial(key):

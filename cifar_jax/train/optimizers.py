@@ -5,6 +5,8 @@ schedule times plateau, is applied to it by the training step. PyTorch multiplie
 as well (SGD's momentum buffer does not contain it), so the order is the same.
 """
 
+import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,13 +16,17 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
+from cifar_jax.config import options as config_options
+from cifar_jax.errors import ConfigError, nearest
+from cifar_jax.train import optax_optimizers
+
 
 class Entry(NamedTuple):
     """One optimizer."""
 
-    # An optax.GradientTransformation; of one that takes momentum, a function to it of the momentum (None: off) and of
-    # whether it is Nesterov's.
-    direction: optax.GradientTransformation | Callable
+    # -> optax.GradientTransformation, of the options that it names; of one that takes momentum, of the momentum (None:
+    # off) and of whether it is Nesterov's.
+    direction: Callable
     mode: str = "l2"  # of weight decay, where `weight_decay_mode="auto"`
     takes_momentum: bool = False  # optimizer.momentum; the others have moments of their own
     # batch size -> what is done to the gradient before weight decay; None: nothing.
@@ -57,13 +63,22 @@ def _trace(momentum, nesterov):
     return optax.identity() if momentum is None else optax.trace(momentum, nesterov)
 
 
-def _rmsprop(momentum, nesterov):
+def _rmsprop(momentum, nesterov, decay=0.99, eps=1e-8):
     return optax.chain(
-        optax.scale_by_rms(decay=0.99, eps=1e-8, eps_in_sqrt=False), _trace(momentum, False)
+        optax.scale_by_rms(decay=decay, eps=eps, eps_in_sqrt=False), _trace(momentum, False)
     )
 
 
-ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
+def _adam(b1=0.9, b2=0.999, eps=1e-8):
+    return optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
+
+
+def _lion(b1=0.9, b2=0.99):
+    return optax.scale_by_lion(b1=b1, b2=b2)
+
+
+def _adan(b1=0.98, b2=0.92, b3=0.99, eps=1e-8):
+    return optax.scale_by_adan(b1=b1, b2=b2, b3=b3, eps=eps)
 
 
 def _dimensions(updates):
@@ -86,7 +101,7 @@ def _muon():
         contrib.scale_by_muon(weight_dimension_numbers=_dimensions), optax.stateless(scale_by_shape)
     )
     return optax.partition(
-        {"muon": muon, "adam": ADAM},
+        {"muon": muon, "adam": _adam()},
         lambda params: jax.tree.map(lambda x: "muon" if x.ndim > 1 else "adam", params),
     )
 
@@ -145,15 +160,15 @@ def _airbench_project(params):
 
 OPTIMIZERS = {
     "sgd": Entry(_trace, takes_momentum=True),
-    "adam": Entry(ADAM),
-    "adamw": Entry(ADAM, mode="decoupled"),
+    "adam": Entry(_adam),
+    "adamw": Entry(_adam, mode="decoupled"),
     "rmsprop": Entry(_rmsprop, takes_momentum=True),
-    "adagrad": Entry(scale_by_adagrad()),
-    "lion": Entry(optax.scale_by_lion(b1=0.9, b2=0.99), mode="decoupled"),
-    "muon": Entry(_muon(), mode="decoupled"),
-    "adan": Entry(optax.scale_by_adan(b1=0.98, b2=0.92, b3=0.99, eps=1e-8), mode="decoupled"),
+    "adagrad": Entry(scale_by_adagrad),
+    "lion": Entry(_lion, mode="decoupled"),
+    "muon": Entry(_muon, mode="decoupled"),
+    "adan": Entry(_adan, mode="decoupled"),
     "airbench": Entry(
-        _airbench(), scale=_airbench_scale, decayed=_airbench_decayed, project=_airbench_project
+        _airbench, scale=_airbench_scale, decayed=_airbench_decayed, project=_airbench_project
     ),
 }
 
@@ -165,6 +180,9 @@ def make_optimizer(
     nesterov=False,
     weight_decay=False,
     weight_decay_mode="auto",
+    weight_decay_for="all",
+    clip_norm=0.0,
+    options=None,
     batch_size=1,
 ):
     """Make the direction of descent, before the learning rate.
@@ -197,40 +215,86 @@ def make_optimizer(
             (but airbench's convolutions).
         weight_decay_mode: "l2" adds decay * params to the gradient first, as PyTorch's SGD, Adam, RMSprop and
             Adagrad; "decoupled" adds it to the direction, so that learning rate * decay * params is
-            subtracted, as AdamW; "auto": decoupled for adamw, lion, muon and adan, else l2.
+            subtracted, as AdamW; "auto": decoupled for adamw, lion, muon, adan and Optax's, else l2.
+        weight_decay_for: "all" parameters, or "kernels", those of two axes or more.
+        clip_norm: greatest norm of the gradient of all parameters together; 0 for any.
+        options: {name: value} of the optimizer's own numbers.
         batch_size: of airbench, for its sums; the gradients given are means.
     Returns:
         Hyperparameters -> optax.GradientTransformation; its numbers may be tracers.
     Raises:
         ValueError: unknown name or mode, or momentum for an optimizer that has its own.
+        ConfigError: an option that the optimizer does not have; of Optax's, as optax_optimizers.direction.
     """
-    if name not in OPTIMIZERS:
+    options = options or {}
+    if optax_optimizers.is_named(name):
+        made = optax_optimizers.direction(name, options)
+        entry, options = Entry(lambda: made, mode="decoupled"), {}
+    elif name not in OPTIMIZERS:
         raise ValueError(f"unknown optimizer {name!r}")
-    entry = OPTIMIZERS[name]
+    else:
+        entry = OPTIMIZERS[name]
+        _check_options(name, entry, options)
     mode = entry.mode if weight_decay_mode == "auto" else weight_decay_mode
     if mode not in ("l2", "decoupled"):
         raise ValueError(f"unknown weight_decay_mode {mode!r}")
     if momentum and not entry.takes_momentum:
         raise ValueError(f"{name} has its own momentum")
 
+    decayed = entry.decayed
+    if weight_decay_for == "kernels":
+        decayed = functools.partial(_kernels_of, entry.decayed)
+
     def optimizer(hyper):
-        parts = [entry.direction]
-        if entry.takes_momentum:
-            parts = [entry.direction(hyper.momentum if momentum else None, nesterov)]
+        momenta = (hyper.momentum if momentum else None, nesterov) if entry.takes_momentum else ()
+        parts = [entry.direction(*momenta, **options)]
         if weight_decay:
-            decayed = optax.add_decayed_weights(hyper.weight_decay, entry.decayed)
-            parts.insert(0 if mode == "l2" else 1, decayed)
+            decay = optax.add_decayed_weights(hyper.weight_decay, decayed)
+            parts.insert(0 if mode == "l2" else 1, decay)
         if entry.scale:
             parts.insert(0, entry.scale(batch_size))
+        if clip_norm:
+            parts.insert(0, optax.clip_by_global_norm(clip_norm))
         return optax.chain(*parts) if len(parts) > 1 else parts[0]
 
     return optimizer
+
+
+def _kernels_of(decayed, params):
+    """Return which of those that `decayed` names, None for all, have two axes or more."""
+    own = decayed(params) if decayed else jax.tree.map(lambda x: True, params)
+    return jax.tree.map(lambda x, own: own and x.ndim > 1, params, own)
+
+
+def of_config(config):
+    """Make the optimizer of a checked config; its numbers are those of hyper.from_config. See `make_optimizer`."""
+    optimizer = config.optimizer
+    return make_optimizer(
+        optimizer.name,
+        momentum=optimizer.momentum > 0,
+        nesterov=optimizer.nesterov,
+        weight_decay=optimizer.weight_decay > 0,
+        weight_decay_mode=optimizer.weight_decay_mode,
+        weight_decay_for=optimizer.weight_decay_for,
+        clip_norm=optimizer.clip_norm,
+        options=config_options.parse(optimizer.options),
+        batch_size=config.batch_size,
+    )
+
+
+def _check_options(name, entry, options):
+    """Raise ConfigError for an option that the optimizer does not have."""
+    takes = list(inspect.signature(entry.direction).parameters)[2 * entry.takes_momentum :]
+    for each in options:
+        if each not in takes:
+            has = nearest(each, takes) if takes else "it has none"
+            raise ConfigError(f"optimizer {name} has no option {each!r}; {has}")
 
 
 def projection(name):
     """Return what is done to the parameters just before each update: params -> params, or None for nothing.
 
     Args:
-        name: of OPTIMIZERS.
+        name: of OPTIMIZERS, or of Optax.
     """
-    return OPTIMIZERS[name].project
+    return OPTIMIZERS[name].project if name in OPTIMIZERS else None

@@ -178,21 +178,14 @@ def make_recipe(config, dataset, steps_per_epoch):
         raise ConfigError(
             f"loss.class_weights has {len(weights)} values; {dataset.name} has {classes} classes"
         )
-    optimizer, schedule = config.optimizer, config.schedule
+    schedule = config.schedule
     finished = inference.of_run(config, dataset)
     alphas = {field.name: config.augment[field.name] for field in dataclasses.fields(mixing.Mixing)}
     others = *alphas, "image_sizes"
     return steps.Recipe(
         **vars(finished),
-        optimizer=optimizers.make_optimizer(
-            optimizer.name,
-            momentum=optimizer.momentum > 0,
-            nesterov=optimizer.nesterov,
-            weight_decay=optimizer.weight_decay > 0,
-            weight_decay_mode=optimizer.weight_decay_mode,
-            batch_size=config.batch_size,
-        ),
-        project=optimizers.projection(optimizer.name),
+        optimizer=optimizers.of_config(config),
+        project=optimizers.projection(config.optimizer.name),
         schedule=schedules.make_schedule(
             schedule.name,
             schedules.Plan(
