@@ -9,6 +9,10 @@ from cifar_jax.errors import ConfigError
 WITH_MOMENTUM = registries.names("train/optimizers.py", "OPTIMIZERS", having="takes_momentum")
 
 
+# Schedules whose rate at a step does not depend on how many follow, so that a run may be given more epochs.
+OPEN_ENDED = ("constant", "step", "multistep", "plateau")
+
+
 def check_consistency(config):
     """Raise ConfigError for the first contradiction in a config whose values are each in order."""
     for contradictions in (_validation, _companions, _schedule, _parallel):

@@ -6,6 +6,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cifar_jax.config import rules
 from cifar_jax.console.endings import printable
 from cifar_jax.console.tables import Table, to_rich
 
@@ -138,9 +139,9 @@ def next_commands(folder, config, summary):
     if config.tensorboard:
         lines.append(f"Curves:       tensorboard --logdir {shlex.quote(str(folder))}/tensorboard")
     if not summary["stopped_early"]:
+        elsewhere = "" if config.schedule.name in rules.OPEN_ENDED else "a new --workdir and "
         lines.append(
-            "More epochs:  the same command with a new --workdir and "
-            f"--config.total_epochs={2 * config.total_epochs}"
+            f"More epochs:  the same command with {elsewhere}--config.total_epochs={2 * config.total_epochs}"
         )
     if config.dataset.name == "digits":
         train = "python -m cifar_jax.main --config configs/basic_net.py --workdir runs/basic_net"

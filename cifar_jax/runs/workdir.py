@@ -8,7 +8,7 @@ import pathlib
 import platform
 
 from cifar_jax import config as config_lib
-from cifar_jax.config import paths
+from cifar_jax.config import paths, rules
 from cifar_jax.errors import ConfigError, StorageError, UserError
 from cifar_jax.machine import files, processes, runtime
 
@@ -159,7 +159,8 @@ def open_folder(folder, name, new_about, check):
         folder: of `claimed`.
         name: of the file.
         new_about: JSON-able dict, what the file is to say.
-        check: (folder, old_about, new_about); raises ConfigError where they differ in what matters.
+        check: (folder, old_about, new_about) -> whether the file is to be written anew; raises ConfigError where they
+            differ in what matters.
     Raises:
         ConfigError: of `check`.
         UserError: the folder can't be written, or the file can't be read.
@@ -167,9 +168,7 @@ def open_folder(folder, name, new_about, check):
     path = folder / name
     with _usable(folder):
         try:
-            if path.exists():
-                check(folder, json.loads(path.read_text()), new_about)
-            else:
+            if not path.exists() or check(folder, json.loads(path.read_text()), new_about):
                 files.write_json(path, new_about)
         except ValueError as error:
             raise UserError(
@@ -178,25 +177,37 @@ def open_folder(folder, name, new_about, check):
 
 
 def check_same(folder, old_about, new_about):
-    """Refuse to continue a run with another config or other data.
+    """Refuse to continue a run with another config or other data; more epochs are none, where the schedule allows them.
 
     Args:
         folder: the workdir, for the message.
         old_about: what `about` said when the run began.
         new_about: what it says now.
+    Returns:
+        whether there are more epochs.
     Raises:
         ConfigError: naming the fields.
         ValueError: `old_about` is nothing that `about` says.
     """
     if not isinstance(old_about, dict) or not isinstance(old_about.get("config"), dict):
         raise ValueError("not what a run writes")
-    if changes := differing(old_about, new_about, old_about["config"], new_about["config"]):
+    changes = differing(old_about, new_about, old_about["config"], new_about["config"])
+    longer = [name for name, *_ in changes] == ["total_epochs"] and changes[0][1] < changes[0][2]
+    schedule = new_about["config"]["schedule"]["name"]
+    if changes and not (longer and schedule in rules.OPEN_ENDED):
         lines = "\n".join(f"  {name}: {old!r} there, {new!r} now" for name, old, new in changes)
+        why = ""
+        if longer:
+            why = (
+                f"With schedule.name={schedule} the learning rate of every step depends on the number of epochs; with "
+                f"{', '.join(rules.OPEN_ENDED)} it does not.\n"
+            )
         raise ConfigError(
-            f"{folder} holds a run with another config:\n{lines}\n"
+            f"{folder} holds a run with another config:\n{lines}\n{why}"
             "Choose another --workdir, or give the same values to continue that run."
         )
     check_same_data(folder, old_about, new_about, new_about["config"]["dataset"]["name"])
+    return longer
 
 
 def check_same_data(folder, old_about, new_about, name):
