@@ -12,18 +12,29 @@ What differs:
 
 Its rates are those of a loss that is summed over the batch, so with another `batch_size` each image counts as much
 as before. The whitening is made from the first 5,000 images of the training set.
+
+Variants: gpu (the default), and cpu, whose images grow from 16 to 32 pixels while it trains, in float32: not run yet as
+it stands. docs/performance.md has what was tried on two cores.
 """
 
-from cifar_jax.config import default
+from cifar_jax.config import default, variant_of
+
+# variant: epochs, batch, type, sides of the images by epoch
+VARIANTS = {
+    "gpu": (8, 2000, "bfloat16", ()),
+    "cpu": (10, 1000, "float32", (16, 16, 16, 20, 20, 24, 24, 28, 32, 32)),
+}
 
 
-def get_config():
+def get_config(variant="gpu"):
+    epochs, batch, dtype, sides = variant_of(VARIANTS, variant)
     config = default()
     config.model.name = "airbench_net"
-    config.total_epochs = 8
-    config.batch_size = 2000
-    config.eval_batch_size = 2000
-    config.dtype = "bfloat16"
+    config.total_epochs = epochs
+    config.batch_size = batch
+    config.eval_batch_size = batch
+    config.dtype = dtype
+    config.augment.image_sizes = sides
     config.dataset.validation_fraction = 0.0
     config.selection = "last"
     config.augment.crop_padding = 2
@@ -39,5 +50,5 @@ def get_config():
     config.evaluation.flip = True
     config.evaluation.translate = 1
     config.log_every_steps = 25
-    config.checkpoint.every_epochs = 8
+    config.checkpoint.every_epochs = epochs
     return config

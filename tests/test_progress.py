@@ -1,8 +1,10 @@
 """What is printed at the end of a run."""
 
+import datetime
 import io
 import json
 
+import pytest
 from rich.console import Console
 
 from cifar_jax.console import progress
@@ -16,3 +18,21 @@ def test_names_of_classes_are_printed_as_they_are(workdir):
     progress.print_summary(console, summary, names)
     said = console.file.getvalue()
     assert "[/x]" in said and "[red]" in said and "\x1b[2J" not in said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7800, "2 h 10 min"), (200_000, "2 d 7 h")],
+)
+def test_lengths_of_time(seconds, words):
+    assert progress.duration(seconds) == words
+
+
+def test_how_long_it_will_take():
+    now = datetime.datetime(2026, 11, 29, 22, 0)
+    said = progress.estimate(0.5, 3600, 120, now)
+    assert (
+        said == "about 1 min 0 s an epoch, 30 min 0 s in all, until 22:30 (evaluations not counted)"
+    )
+    assert "until Mon 01:00" in progress.estimate(0.5, 21_600, 120, now)
+    assert progress.estimate(0.5, 100, 20, now) == ""

@@ -102,3 +102,11 @@ def test_a_size_out_of_bounds_is_refused():
     config.augment.image_sizes = (16, 4)
     with pytest.raises(ConfigError, match=r"augment\.image_sizes"):
         config_lib.check(config)
+
+
+def test_the_speed_run_of_the_cpu_has_a_size_for_each_epoch():
+    config = config_lib.load(f"{ROOT / 'configs/speedrun.py'}:cpu")
+    assert len(config.augment.image_sizes) == config.total_epochs
+    assert config.augment.image_sizes[-1] == config.dataset.image_size
+    config.update({"batch_size": 16, "eval_batch_size": 10})
+    assert build(config, few_images(40, 10)).recipe.resizing.steps_per_epoch == 2

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cifar_jax import config as config_lib
 from cifar_jax import data, train
+from cifar_jax.console import progress
 from cifar_jax.errors import ConfigError
 from cifar_jax.machine import runtime
 from cifar_jax.train import loop
@@ -189,3 +190,14 @@ def test_normalization(small_config, name, expected):
     images = np.array([0, 255], np.uint8).reshape(1, 1, 2, 1) * np.ones(3, np.uint8)
     pixel = recipe.normalize(images)[0, 0, :, 0]
     np.testing.assert_allclose(pixel, expected(digits.mean[0]), rtol=1e-6)
+
+
+def test_it_is_said_what_differs_and_once_how_long_it_will_take(
+    small_config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(progress, "WORTH_SAYING", 0.0)
+    small_config.total_epochs = 2
+    _, said = run(config_lib.check(small_config), tmp_path / "run")
+    assert said.count("in all, until") == 1
+    (line,) = (each for each in said.splitlines() if each.startswith("not as by default"))
+    assert "total_epochs=2" in line and "batch_size=64" in line and "seed" not in line

@@ -7,6 +7,6 @@ from cifar_jax import lazy_face
 
 __getattr__ = lazy_face(
     __name__,
-    loading="call check check_name default describe differing flatten load of_record variant_of",
+    loading="call changes check check_name default describe differing flatten load of_record variant_of",
     schema="fields",
 )

@@ -213,6 +213,11 @@ def _by_todays_names(config):
     return flat
 
 
+def changes(config):
+    """List the fields that decide the result and are not at their default, such as ["batch_size=64"]."""
+    return [f"{name}={new}" for name, _, new in differing({}, config)]
+
+
 def describe():
     """Describe every field with its default and meaning, for `--help`."""
     lines = []

@@ -1,5 +1,6 @@
 """The display of a training: a progress bar on a terminal, plain lines elsewhere, a table at the end."""
 
+import datetime
 import shlex
 import time
 
@@ -10,7 +11,41 @@ from cifar_jax.config import rules
 from cifar_jax.console.endings import printable
 from cifar_jax.console.tables import Table, to_rich
 
+WORTH_SAYING = 60.0  # seconds of a training whose length is estimated
 PLAIN_SECONDS = 10.0  # least time between two lines within an epoch
+
+
+def duration(seconds):
+    """Write a length of time in its two greatest units, such as "2 h 10 min"."""
+    seconds = round(seconds)
+    for name, size, smaller, part in (
+        ("d", 86400, "h", 3600),
+        ("h", 3600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if seconds >= size:
+            return f"{seconds // size} {name} {seconds % size // part} {smaller}"
+    return f"{seconds} s"
+
+
+def estimate(step_seconds, steps, epoch_steps, now):
+    """Say how long the steps to come will take, evaluations not counted; "" where that is soon over.
+
+    Args:
+        step_seconds: of a step.
+        steps: to come.
+        epoch_steps: of an epoch.
+        now: datetime.
+    """
+    left = step_seconds * steps
+    if left < WORTH_SAYING:
+        return ""
+    end = now + datetime.timedelta(seconds=left)
+    day = f"{end:%a %H:%M}" if end.date() != now.date() else f"{end:%H:%M}"
+    return (
+        f"about {duration(step_seconds * epoch_steps)} an epoch, {duration(left)} in all, until {day} (evaluations not "
+        "counted)"
+    )
 
 
 class Display:

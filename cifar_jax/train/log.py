@@ -1,10 +1,14 @@
 """Sends what happens in a run to metrics.jsonl, to TensorBoard and to the terminal."""
 
+import datetime
+
 import jax
 import numpy as np
 from clu import parameter_overview
 
+from cifar_jax import config as config_lib
 from cifar_jax.config import flatten
+from cifar_jax.console import progress
 from cifar_jax.machine import runtime
 from cifar_jax.runs import writers
 from cifar_jax.train import augment, steps
@@ -34,6 +38,8 @@ class Log:
             f"{len(setup.train.labels):,} training, {validation:,} validation, "
             f"{setup.dataset.sizes['test']:,} test images; {runtime.hardware()}"
         )
+        if changes := config_lib.changes(setup.config):
+            self._display.say(f"not as by default: {', '.join(changes)}")
         if remark := remark_on_data(setup.config, setup.dataset):
             self._display.say(remark)
         if on_test:
@@ -52,6 +58,12 @@ class Log:
         self._lines.write({"step": step, "epoch": epoch, "split": "train", **values})
         self._events.write_scalars(step, {f"train/{name}": value for name, value in values.items()})
         self._display.interval(step, epoch, **values)
+
+    def estimate(self, step_seconds, steps, epoch_steps):
+        """Say how long `steps` more will take, where that is worth a line."""
+        now = datetime.datetime.now()
+        if said := progress.estimate(step_seconds, steps, epoch_steps, now):
+            self._display.say(said)
 
     def epoch(self, epoch, step, trained, validation, seconds):
         self._lines.write({"step": step, "epoch": epoch, "split": "train_epoch", **trained})

@@ -123,6 +123,7 @@ class RunTraining(epochs.Training):
     score: float | None = (
         None  # of the last epoch: greater is better; None without a validation split
     )
+    estimated: bool = False  # whether it was said how long it will take
 
     def goes_on(self):
         return not int(self.state.early_stopping.reason)
@@ -147,6 +148,11 @@ class RunTraining(epochs.Training):
         record.epoch_accuracy += values["accuracy"] * count
         values["images_per_second"] = count * setup.config.batch_size / seconds
         self.log.interval(step + count, step // setup.steps_per_epoch + 1, values)
+        # Steps of images that grow take longer and longer.
+        if not self.estimated and not setup.config.augment.image_sizes:
+            left = setup.total_steps - step - count
+            self.log.estimate(seconds / count, left, setup.steps_per_epoch)
+            self.estimated = True
 
     def check(self, step):
         # The last loss was finite, the update that followed it need not be.
