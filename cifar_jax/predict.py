@@ -27,8 +27,8 @@ from cifar_jax.console import endings, flags, tables
 from cifar_jax.errors import UserError
 
 
-def table(answers, top, unlike):
-    """Tabulate the answers that are predictions; `unlike` is said of those that are."""
+def table(answers, top):
+    """Tabulate the answers that are predictions."""
     columns, rows = ["file"], []
     marked = any(answer.unlike for answer in answers)
     for rank in range(top):
@@ -38,7 +38,7 @@ def table(answers, top, unlike):
         for name, sure in answer.predictions:
             cells += [name, f"{100 * sure:.1f} %"]
         if marked:
-            cells.append(unlike if answer.unlike else "")
+            cells.append("unlike" if answer.unlike else "")
         rows.append(tuple(map(endings.printable, cells)))
     left = (0, *range(1, len(columns), 2))
     if marked:
@@ -103,7 +103,7 @@ def _run(arguments):
     if arguments.json:
         print(json.dumps([answer.as_json() for answer in in_the_end], indent=1, allow_nan=False))
     elif in_the_end:
-        console.print(tables.to_rich(table(in_the_end, top, unlike)))
+        console.print(tables.to_rich(table(in_the_end, top)))
     return int(failed)
 
 
