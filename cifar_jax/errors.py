@@ -2,7 +2,7 @@
 
 import difflib
 
-MOST_LISTED = 8  # names in a message
+MOST_LISTED = 12  # names in a message
 
 
 class UserError(Exception):

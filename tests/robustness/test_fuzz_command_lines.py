@@ -22,14 +22,16 @@ FLAG = None  # one without a value
 
 # Command line -> {argument: sound values}; "" is what has no name.
 ARGUMENTS = {
-    "main": {"--config": st.just(CONFIG), "--workdir": st.just(WORKDIR), "--config.seed": NUMBER},
+    "main": {
+        "--config": st.just(CONFIG), "--workdir": st.just(WORKDIR), "--config.seed": NUMBER, "--verbose": FLAG,
+    },
     "sweep.__main__": {
         "--config": st.just(SWEEP), "--workdir": st.just(WORKDIR), "--runs": NUMBER, "--memory_gb": NUMBER,
         "--config.seed": NUMBER,
     },
     "evaluate": {
         "--workdir": st.just(WORKDIR), "--split": SPLIT, "--checkpoint": WHICH, "--data_dir": st.just("data"),
-        "--out": st.just(OUT), "--no-speed": FLAG, "--no-figures": FLAG, "--seed": NUMBER,
+        "--out": st.just(OUT), "--full": FLAG, "--no-speed": FLAG, "--no-figures": FLAG, "--seed": NUMBER,
     },
     "evaluate --compare": {
         "--compare": st.just(WORKDIR), "": st.just("runs/second"), "--split": SPLIT, "--out": st.just(OUT),
@@ -46,8 +48,8 @@ ARGUMENTS = {
     },
     "report": {"": st.just(WORKDIR), "--out": st.just("r.html"), "--split": SPLIT, "--images": NUMBER},
     "predict": {
-        "--workdir": st.just(WORKDIR), "": st.just("picture.png"), "--checkpoint": WHICH, "--top": NUMBER,
-        "--json": FLAG,
+        "--workdir": st.sampled_from([WORKDIR, "pretrained:speedrun"]), "": st.just("picture.png"),
+        "--checkpoint": WHICH, "--top": NUMBER, "--json": FLAG,
     },
     "export": {
         "--workdir": st.just(WORKDIR), "--out": st.just("model.jaxexport"), "--checkpoint": WHICH,
