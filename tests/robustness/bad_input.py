@@ -178,7 +178,7 @@ CASES = [
     override("a name that there is not", "optimizer.name=sdg"),
     override("a model that there is not", "model.name=basicnet"),
     override("an optimizer that Optax has not", "optimizer.name=optax:adabelive"),
-    override("an optimizer that can't stand under a schedule", "optimizer.name=optax:lbfgs"),
+    override("an optimizer that can't stand under a schedule", "optimizer.name=optax:schedule_free_sgd"),
     override("an option that the optimizer has not", "optimizer.options=b9=1"),
     override("options of another form", "optimizer.options=b1"),
     override("images too small for the model", "model.name=airbench_net", "augment.image_sizes=(8,)"),
