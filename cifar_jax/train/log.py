@@ -1,4 +1,4 @@
-"""Sends what happens in a run to metrics.jsonl, to TensorBoard and to the terminal."""
+"""Sends what happens in a run to metrics.jsonl, to TensorBoard, to the terminal and to callbacks."""
 
 import datetime
 
@@ -22,15 +22,28 @@ class Log:
         lines: writers.JsonLines.
         events: writers.TensorBoard.
         display: progress.Display.
+        callbacks: callbacks.Callbacks.
     """
 
-    def __init__(self, lines, events, display):
+    def __init__(self, lines, events, display, callbacks):
         self._lines, self._events, self._display = lines, events, display
+        self.callbacks = callbacks
 
-    def start(self, setup, train_state):
+    def start(self, folder, setup, train_state):
         """Say what is about to be trained; on a fresh run show it in TensorBoard too."""
         params = train_state.params
         count = sum(leaf.size for leaf in jax.tree.leaves(params))
+        run = {
+            "config": setup.config.to_dict(),
+            "workdir": str(folder),
+            "step": int(train_state.step),
+            "total_steps": setup.total_steps,
+            "steps_per_epoch": setup.steps_per_epoch,
+            "parameters": count,
+            "dataset": setup.dataset.name,
+            "class_names": list(map(str, setup.dataset.class_names)),
+        }
+        self.callbacks.tell("start", run)
         on_test = setup.config.selection == "test"
         validation = 0 if on_test or not setup.validation else len(setup.validation.labels)
         self._display.say(
@@ -58,6 +71,7 @@ class Log:
         self._lines.write({"step": step, "epoch": epoch, "split": "train", **values})
         self._events.write_scalars(step, {f"train/{name}": value for name, value in values.items()})
         self._display.interval(step, epoch, **values)
+        self.callbacks.tell("interval", step, epoch, dict(values))
 
     def estimate(self, step_seconds, steps, epoch_steps):
         """Say how long `steps` more will take, where that is worth a line."""
@@ -72,6 +86,7 @@ class Log:
             values = {f"validation/{name}": validation[name] for name in ("loss", "accuracy")}
             self._events.write_scalars(step, values)
         self._display.epoch(epoch, trained, validation, seconds)
+        self.callbacks.tell("epoch", epoch, step, dict(trained), validation and dict(validation))
 
     def stopped_early(self, epoch, reason):
         self._display.stopped_early(epoch, reason)

@@ -12,6 +12,7 @@ from cifar_jax.console import progress
 from cifar_jax.machine import files, processes, runtime
 from cifar_jax.machine import mesh as mesh_lib
 from cifar_jax.runs import checkpoints, workdir, writers
+from cifar_jax.train import callbacks as callback_lib
 from cifar_jax.train import epochs, inputs, monitors, steps
 from cifar_jax.train.evaluation import diverged, evaluate, final_evaluation
 from cifar_jax.train.log import Log
@@ -33,13 +34,14 @@ class Record:
 
 
 @jax_settings.pinned()
-def train_and_evaluate(config, folder, console=None):
+def train_and_evaluate(config, folder, console=None, callbacks=()):
     """Train what a config describes, from the start or from where the workdir stands.
 
     Args:
         config: ConfigDict, as of config.default().
         folder: the workdir.
         console: rich.console.Console to print on.
+        callbacks: list of callbacks.Callback, told of the run's events in the first process.
     Returns:
         the summary, as in summary.json.
     Raises:
@@ -60,16 +62,25 @@ def train_and_evaluate(config, folder, console=None):
     with workdir.claimed(folder) as folder:
         identity = folder, config, dataset.fingerprint, processes.is_first(), weights_sha256
         processes.in_turns(lambda: workdir.open_workdir(*identity))
-        return train_in(folder, setup, start, console, goes_on)
+        told = callback_lib.Callbacks(callbacks if processes.is_first() else ())
+        try:
+            summary = train_in(folder, setup, start, told, console, goes_on)
+            told.tell("end", summary)
+            told.raise_failed("its end, saved")
+        except BaseException as error:
+            told.tell("failure", error)
+            raise
+    return summary
 
 
-def train_in(folder, setup, start, console, goes_on=False):
+def train_in(folder, setup, start, told, console, goes_on=False):
     """Train in a workdir of one's own and write the summary.
 
     Args:
         folder: of workdir.claimed, with its config.json.
         setup: Setup.
         start: TrainState where there is no checkpoint.
+        told: callbacks.Callbacks.
         console: of train_and_evaluate.
         goes_on: whether `start` only has a state's shapes, and the run goes on from a checkpoint.
     Returns:
@@ -95,12 +106,13 @@ def train_in(folder, setup, start, console, goes_on=False):
             lines = writers.JsonLines(folder / "metrics.jsonl", int(train_state.step))
         if processes.is_first() and config.tensorboard:
             events = writers.TensorBoard(folder / "tensorboard", display.say, int(train_state.step))
-        log = Log(lines, events, display)
+        log = Log(lines, events, display, told)
         training = RunTraining(setup, train_state, record, manager, log)
         try:
-            log.start(setup, train_state)
-            with runtime.catch_signals() as caught:
-                train(training, caught)
+            log.start(folder, setup, train_state)
+            told.raise_failed("its start")
+            with runtime.catch_signals() as told.caught:
+                train(training, told.caught)
             summary = final_evaluation(setup, training.state, training.record, manager, log)
         finally:
             log.close()
@@ -202,4 +214,5 @@ def train(training, caught):
     if reason and step < setup.total_steps:
         why = monitors.stopping_reason(reason, setup.config.early_stopping)
         training.log.stopped_early(step // setup.steps_per_epoch, why)
+    training.log.callbacks.raise_failed(f"step {step:,}, saved")
     epochs.raise_if_stopped(caught, f"step {step:,}")
