@@ -42,6 +42,14 @@ def estimate(values, level=0.95):
     return Estimate(n, mean, std, mean - half, mean + half)
 
 
+def estimate_percent(values):
+    """Do `estimate` of numbers of 0 to 100, an interval of which ends there, too."""
+    whole = estimate(values)
+    if whole.low is None:
+        return whole
+    return whole._replace(low=max(whole.low, 0.0), high=min(whole.high, 100.0))
+
+
 class Comparison(NamedTuple):
     """A paired difference: its estimate and the p value of the two-sided t test that it is 0."""
 

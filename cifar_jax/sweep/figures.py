@@ -88,7 +88,7 @@ def bars(accuracies, reported):
         runs += [{"i": i, "accuracy": each} for each in accuracies[cell]]
         given += [{"i": i, "accuracy": reported[cell]}] if reported[cell] is not None else []
         if accuracies[cell]:
-            mean = statistics.estimate(accuracies[cell])
+            mean = statistics.estimate_percent(accuracies[cell])
             ends = {"low": mean.low, "high": mean.high} if mean.n > 1 else {}
             means.append({"i": i, "accuracy": mean.mean} | ends)
     if not means:

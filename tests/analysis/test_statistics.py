@@ -31,6 +31,14 @@ def test_one_value_has_no_interval():
         statistics.estimate([])
 
 
+def test_an_interval_in_per_cent_ends_where_per_cent_do():
+    assert statistics.estimate_percent([50.0, 60.0])[3:] == (0.0, 100.0)
+    assert statistics.estimate_percent([70.0, 70.5, 71.0]) == statistics.estimate(
+        [70.0, 70.5, 71.0]
+    )
+    assert statistics.estimate_percent([3.0]) == statistics.estimate([3.0])
+
+
 def test_the_comparison_is_the_paired_t_test():
     comparison, expected = statistics.compare(A, B), stats.ttest_rel(A, B)
     assert comparison.p == pytest.approx(expected.pvalue)

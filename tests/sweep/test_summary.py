@@ -27,10 +27,18 @@ def test_the_summary_says_means_intervals_and_comparisons():
     text = summary.markdown(Sweep(default(), cells, "base"), reported, rows, ["On some machine."])
     # t(2) = 4.302653: 71 +- 4.302653 / sqrt(3).
     assert "| base (baseline) | 71.00 | 1.00 | 68.52 to 73.48 | 3 | 0 | 71.2 |" in text
-    assert "| partly | 55.00 | 7.07 | -8.53 to 118.53 | 2 | 1 | 65.21 |" in text
+    assert "| partly | 55.00 | 7.07 | 0.00 to 100.00 | 2 | 1 | 65.21 |" in text
     assert "| better | +5.00 | +2.52 to +7.48 | 3 | 0.0131 | 0.0261 |" in text
     assert "| partly | -16.50 |" in text and "Holm for 2 comparisons" in text
-    assert text.rstrip().endswith("On some machine.")
+    best = "Best of 3 cells: better, 76.00 % (95 % interval 73.52 to 78.48). It was chosen by these"
+    assert best in text and text.rstrip().endswith("On some machine.")
+
+
+def test_one_cell_is_not_the_best_of_any():
+    rows = [row("base", seed, 0.7) for seed in range(2)]
+    assert "Best of" not in summary.markdown(
+        Sweep(default(), {"base": {}}, "base"), {"base": None}, rows, []
+    )
 
 
 def epoch(cell, seed, number, value):
