@@ -41,7 +41,7 @@ def test_every_command(folder, tmp_path):
     picture = folder / "seven" / "0.png"
     report = "--out", tmp_path / "report.html"
     for name, *arguments in (
-        ("evaluate", "--workdir", run),
+        ("evaluate", "--workdir", run, "--full"),
         ("predict", "--workdir", run, picture),
         ("gradcam", "--workdir", run, "--images", picture, "--out", tmp_path / "cam"),
         ("ood", "--workdir", run, "--ood", "noise", "--out", tmp_path / "ood"),
