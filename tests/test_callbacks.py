@@ -69,7 +69,7 @@ def test_all_is_told_in_order_and_is_what_metrics_jsonl_has(config, tmp_path):
     assert noted.events[-1][1] == summary
 
 
-@pytest.mark.parametrize("event", ["interval", "epoch"])
+@pytest.mark.parametrize("event", ["interval", pytest.param("epoch", marks=pytest.mark.thorough)])
 def test_one_that_fails_ends_the_run_saved_and_it_goes_on(config, tmp_path, event):
     noted, other = Noting(fails=event), Noting()
     with pytest.raises(UserError, match=f"Noting failed in {event} .ValueError: no room.*saved"):
@@ -82,6 +82,7 @@ def test_one_that_fails_ends_the_run_saved_and_it_goes_on(config, tmp_path, even
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
+@pytest.mark.thorough
 def test_one_that_fails_at_the_start_trains_nothing(config, tmp_path):
     noted = Noting(fails="start")
     with pytest.raises(UserError, match="failed in start"):
@@ -90,12 +91,14 @@ def test_one_that_fails_at_the_start_trains_nothing(config, tmp_path):
     assert not rows(tmp_path / "run", "train")
 
 
+@pytest.mark.thorough
 def test_one_that_fails_at_the_end_leaves_a_finished_run(config, tmp_path):
     with pytest.raises(UserError, match="failed in end .*its end, saved"):
         train.train_and_evaluate(config, tmp_path / "run", callbacks=[Noting(fails="end")])
     assert (tmp_path / "run/summary.json").is_file()
 
 
+@pytest.mark.thorough
 def test_a_failure_of_the_run_is_told(config, tmp_path):
     config.schedule.name = "cosine"
     train.train_and_evaluate(config, tmp_path / "run")

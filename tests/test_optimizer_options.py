@@ -52,12 +52,12 @@ def assert_close(one, other, **tolerance):
     ("name", "make", "given"),
     [
         ("adabelief", optax.adabelief, {"b1": 0.8}),
-        ("radam", optax.radam, {}),
-        ("novograd", optax.novograd, {"eps": 1e-3}),
-        ("yogi", optax.yogi, {}),
+        pytest.param("radam", optax.radam, {}, marks=pytest.mark.thorough),
+        pytest.param("novograd", optax.novograd, {"eps": 1e-3}, marks=pytest.mark.thorough),
+        pytest.param("yogi", optax.yogi, {}, marks=pytest.mark.thorough),
         ("sgd", optax.sgd, {"momentum": 0.9, "nesterov": True}),
         ("adamw", optax.adamw, {"weight_decay": 0.1}),
-        ("ademamix", contrib.ademamix, {}),
+        pytest.param("ademamix", contrib.ademamix, {}, marks=pytest.mark.thorough),
     ],
 )
 def test_an_optimizer_of_optax_under_our_schedule_is_that_with_its_own(name, make, given):
@@ -71,6 +71,7 @@ def test_weight_decay_is_ours_and_decoupled():
     assert_close(ours("optax:adamw"), theirs(optax.adamw, weight_decay=0.0), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_every_one_that_optax_has_is_taken_or_refused_in_a_line():
     taken = []
     for name in optax_optimizers.known():
@@ -118,6 +119,7 @@ def test_the_norm_is_clipped_before_anything_else():
         assert_close(direction, jax.tree.map(lambda x, f=factor: f * x, given), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_runs_of_several_rates_in_one_program():
     made = optimizers.make_optimizer("optax:adabelief", clip_norm=1.0)
 

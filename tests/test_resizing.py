@@ -61,7 +61,9 @@ def a_step(recipe, number):
     return jit(recipe.train_step)(state, recipe.no_metrics(), data, order)
 
 
-@pytest.mark.parametrize("number", [0, PER_EPOCH - 1, PER_EPOCH])
+@pytest.mark.parametrize(
+    "number", [pytest.param(0, marks=pytest.mark.thorough), PER_EPOCH - 1, PER_EPOCH]
+)
 def test_a_step_is_that_of_a_recipe_of_such_images(number):
     resized = a_step(make_recipe(resizing=Resizing((6, SIDE), PER_EPOCH)), number)
     alike, other = PLAIN, Smaller(**vars(PLAIN))
