@@ -176,6 +176,7 @@ def test_decay_for_kernels_needs_a_decay():
         config_lib.check(config)
 
 
+@pytest.mark.thorough
 def test_a_run_with_all_of_it_goes_on_as_the_uninterrupted_one(small_config, tmp_path):
     small_config.optimizer.update(
         {"name": "optax:adabelief", "options": "b1=0.8", "clip_norm": 1.0, "learning_rate": 0.01}

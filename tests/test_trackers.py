@@ -27,6 +27,7 @@ def config(small_config):
     return config_lib.check(small_config)
 
 
+@pytest.mark.thorough
 def test_the_first_one(config, tmp_path, capsys):
     summary = train.train_and_evaluate(config, tmp_path / "run", callbacks=[callback("Printing")()])
     printed = capsys.readouterr().out
