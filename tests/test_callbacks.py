@@ -11,7 +11,8 @@ from cifar_jax import config as config_lib
 from cifar_jax import train
 from cifar_jax.errors import ConfigError, UserError
 from cifar_jax.runs import reader
-from cifar_jax.train import Callback
+from cifar_jax.train import Callback, epochs
+from cifar_jax.train.callbacks import STOP
 
 EVENTS = ("start", "interval", "epoch", "end", "failure")
 
@@ -111,3 +112,8 @@ def test_a_failure_of_the_run_is_told(config, tmp_path):
     with pytest.raises(UserError) as caught:
         train.train_and_evaluate(config, tmp_path / "other", callbacks=[noted])
     assert names(noted)[0] == "start" and noted.events[-1] == ("failure", caught.value)
+
+
+def test_the_other_processes_are_told_why_they_stop():
+    with pytest.raises(UserError, match="at step 5, saved: a callback failed in the first process"):
+        epochs.raise_if_stopped([STOP], "step 5")

@@ -1,6 +1,6 @@
 """A trained model in Python: called, it gives probabilities; it explains a picture and is evaluated on images.
 
-model = trained.load("pretrained:resnet18_dw")
+model = trained.load("pretrained:speedrun")
 model("cat.png")                       probabilities, float64 [num_classes]
 model.explain("cat.png")               Grad-CAM over the picture, which a notebook shows
 model.evaluate(images, labels)         {"accuracy": ..., "calibration": ..., ...}

@@ -37,6 +37,12 @@ def as_images(given, size):
     if isinstance(given, (str, os.PathLike)):
         return image_files.read(given, size)[None], True
     if hasattr(given, "getbands"):  # of Pillow
+        if given.mode.startswith(
+            ("I", "F")
+        ):  # whose range nothing tells, and which Pillow would cut off at 255
+            raise UserError(
+                f"a picture of Pillow's mode {given.mode} has no 8 bits a channel; {WANTED}"
+            )
         return images.fit(image_files.upright(given), size)[None], True
     array = _channels_last(np.asarray(given))
     single = array.ndim == 3

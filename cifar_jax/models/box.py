@@ -40,7 +40,7 @@ def names():
 
 
 def is_named(text):
-    """Return whether a text such as "pretrained:resnet18_dw" names a model in the box, there or not."""
+    """Return whether a text such as "pretrained:speedrun" names a model in the box, there or not."""
     return str(text).startswith(PREFIX)
 
 
@@ -82,7 +82,7 @@ def pretrained(name):
         UserError: as of `file_of`.
 
     Example:
-        >>> model = models.pretrained("resnet18_dw")
+        >>> model = models.pretrained("speedrun")
         >>> logits = model.inference.logits(model.variables, model.inference.normalize(images))
     """
     from cifar_jax.models import weight_files

@@ -8,7 +8,7 @@ STOP = -1  # in the place of a signal's number
 class Callback:
     """Told of the events of a run, in the first process of several. Override those that are wanted.
 
-    All arguments are the callback's own copies, of plain Python numbers and strings. None of them asks a device for
+    All arguments are copies, of plain Python numbers and strings. None of them asks a device for
     anything: they are what metrics.jsonl has. An exception stops the run after the interval, saved.
     """
 

@@ -3,8 +3,10 @@
 import time
 from typing import Any, Protocol
 
+from cifar_jax.errors import UserError
 from cifar_jax.machine import processes, runtime
 from cifar_jax.runs import checkpoints
+from cifar_jax.train.callbacks import STOP
 from cifar_jax.train.setup import Setup
 
 
@@ -93,6 +95,8 @@ def compile_steps(setup, state):
 def raise_if_stopped(caught, place):
     """Raise Interrupted where a signal was caught; `place` says where the training was saved."""
     if number := processes.signal_of_any(caught):
+        if number == STOP:
+            raise UserError(f"stopped at {place}, saved: a callback failed in the first process")
         raise runtime.Interrupted(
             f"stopped by signal {number} at {place}; saved. The same command goes on from here.",
             number,

@@ -9,6 +9,7 @@ from clu import parameter_overview
 from cifar_jax import config as config_lib
 from cifar_jax.config import flatten
 from cifar_jax.console import progress
+from cifar_jax.console.endings import printable
 from cifar_jax.machine import runtime
 from cifar_jax.runs import writers
 from cifar_jax.train import augment, steps
@@ -52,7 +53,7 @@ class Log:
             f"{setup.dataset.sizes['test']:,} test images; {runtime.hardware()}"
         )
         if changes := config_lib.changes(setup.config):
-            self._display.say(f"not as by default: {', '.join(changes)}")
+            self._display.say(printable(f"not as by default: {', '.join(changes)}"))
         if remark := remark_on_data(setup.config, setup.dataset):
             self._display.say(remark)
         if on_test:
