@@ -1,5 +1,6 @@
 """Errors whose message is meant for the user: printed without a traceback, with their exit code."""
 
+import contextlib
 import difflib
 
 MOST_LISTED = 12  # names in a message
@@ -45,6 +46,24 @@ class StorageError(UserError):
 def one_line(error, most=None):
     """Write an error of a library's in one line of at most so many letters; its type's name where it is empty."""
     return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+@contextlib.contextmanager
+def users_code(source):
+    """Turn whatever a user's own code raises inside into a ConfigError of one line.
+
+    Args:
+        source: the file or module.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except SyntaxError as error:
+        where = f"{error.filename or source}, line {error.lineno}" if error.lineno else source
+        raise ConfigError(f"{where}: {error.msg}") from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{source}: {type(error).__name__}: {one_line(error)}") from error
 
 
 def nearest(name, names):

@@ -8,6 +8,7 @@
 --config.NAME=VALUE      changes a field of it; the fields are listed below.
 --workdir FOLDER         takes config.json, checkpoints/, metrics.jsonl, summary.json and TensorBoard
                          events. Started again with the same config, the run goes on where it stopped.
+--plugin FILE            imports models and more of your own: a Python file or a module; see docs/plugins.md.
 --verbose                says what was set for speed (docs/performance.md).
 
 Several processes, on one host or many, train as one run; see docs/clusters.md. Slurm's srun, Open MPI's
@@ -25,6 +26,7 @@ is full or fails, 5 another process of the run is gone (134, an abort, where JAX
 import os
 
 from cifar_jax.console import endings, flags
+from cifar_jax.errors import ConfigError
 from cifar_jax.machine import huge_pages, joining, places
 
 
@@ -44,9 +46,14 @@ def parse(argv):
 def read(argv):
     """Read what `parse` returns, this process's place among others as of places.place, and whether to say more."""
     from cifar_jax import config as config_lib
+    from cifar_jax.runs import workdir
 
     given, rest = flags.read_flags(argv, places.define_flags)
-    config = flags.override(config_lib.load(given.config), rest, list(given))
+    try:
+        config = flags.override(config_lib.load(given.config), rest, list(given))
+    except ConfigError:  # a run that goes on may need a plugin
+        workdir.require_plugins(given.workdir, workdir.recorded(given.workdir))
+        raise
     return config, given.workdir, places.place(given, os.environ), given.verbose
 
 

@@ -4,6 +4,7 @@ A config file is a Python file with `get_config(variant="")` that returns what `
 changed in a few lines. `configs/default.py` is the shortest one.
 """
 
+import dataclasses
 import pathlib
 import runpy
 import textwrap
@@ -11,9 +12,10 @@ import textwrap
 import ml_collections
 from ml_collections import config_dict
 
+from cifar_jax import plugins
 from cifar_jax.config import paths, rules, words
 from cifar_jax.config.schema import SCHEMA, Field, fields
-from cifar_jax.errors import ConfigError, nearest, one_line
+from cifar_jax.errors import ConfigError, nearest
 
 # Earlier names of fields and values, as records have them and people type them: today's, None for what is gone.
 RENAMED = {
@@ -75,19 +77,11 @@ def call(path, function):
     file, _, variant = str(path).partition(":")
     if not pathlib.Path(file).is_file():
         raise ConfigError(f"no config file {file}")
-    try:
+    with plugins.importing(file):
         called = runpy.run_path(file).get(function)
         if called is None:
             raise ConfigError(f"{file} has no function {function}()")
         return called(variant) if variant else called()
-    except ConfigError:
-        raise
-    except SyntaxError as error:
-        where = f"{error.filename or file}, line {error.lineno}" if error.lineno else file
-        raise ConfigError(f"{where}: {error.msg}") from error
-    except (Exception, SystemExit) as error:  # the file is the user's code
-        reason = one_line(error)
-        raise ConfigError(f"{path}: {type(error).__name__}: {reason}") from error
 
 
 def variant_of(variants, name):
@@ -127,13 +121,18 @@ def check(config):
     return _from_flat(flatten(config))
 
 
-def of_record(config):
-    """Check a config that an earlier version recorded."""
-    return _from_flat(_by_todays_names(config))
+def of_record(config, noted=()):
+    """Check a config that an earlier version recorded.
+
+    Args:
+        config: dict.
+        noted: fields whose values are names of plugins', which need not be there.
+    """
+    return _from_flat(_by_todays_names(config), noted)
 
 
-def _from_flat(flat):
-    """Check a flat config and fill in the defaults."""
+def _from_flat(flat, noted=()):
+    """Check a flat config and fill in the defaults; the fields in `noted` may have any name."""
     known, complete = fields(), default()
     for name, value in flat.items():
         field = known.get(name)
@@ -143,7 +142,9 @@ def _from_flat(flat):
         if value is None and field.optional:
             continue
         section, _, leaf = name.rpartition(".")
-        (complete[section] if section else complete)[leaf] = _checked(name, value, field)
+        (complete[section] if section else complete)[leaf] = _checked(
+            name, value, dataclasses.replace(field, choices=()) if name in noted else field
+        )
     rules.check_consistency(complete)
     return complete
 
@@ -170,8 +171,10 @@ def _one_checked(name, value, field, kind):
     if new := RENAMED_VALUES.get((name, value)):
         raise ConfigError(f"config.{name} = {value!r} is now called {new!r}")
     prefixed = field.prefix and value.startswith(field.prefix)
-    if field.choices and value not in field.choices and not prefixed:
-        raise ConfigError(f"config.{name} = {value!r}: {nearest(value, field.choices)}")
+    if field.choices and value not in field.choices and not prefixed and not _is_added(name, value):
+        raise ConfigError(
+            f"config.{name} = {value!r}: {nearest(value, (*field.choices, *plugins.names(name)))}"
+        )
     if kind is float and not abs(value) < float("inf"):
         raise ConfigError(f"config.{name} = {value!r} is not a finite number")
     if field.low is not None and value < field.low:
@@ -179,6 +182,10 @@ def _one_checked(name, value, field, kind):
     if field.high is not None and value > field.high:
         raise ConfigError(f"config.{name} = {value!r} is above its greatest value {field.high}")
     return value
+
+
+def _is_added(name, value):
+    return name in plugins.KINDS and plugins.has(plugins.KINDS[name], value)
 
 
 def differing(old, new):

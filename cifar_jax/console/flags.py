@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import re
 
+from cifar_jax import plugins
 from cifar_jax.config import paths, words
 from cifar_jax.console import endings
 from cifar_jax.errors import ConfigError, nearest, one_line
@@ -30,12 +31,16 @@ class _Parser(argparse.ArgumentParser):
         arguments = super().parse_args(args, namespace)
         for action in self._actions:
             # argparse takes `--name=--` for a list without elements, from Python 3.13 on for a value.
-            if action.nargs is None and getattr(arguments, action.dest, None) in ([], "--"):
+            given = getattr(arguments, action.dest, None)
+            last = given[-1:] if isinstance(given, list) else given
+            if action.nargs is None and last in ([], "--", [[]], ["--"]):
                 self.error(f"argument {'/'.join(action.option_strings)}: expected one argument")
             if action.metavar in PATHS:
                 given = getattr(arguments, action.dest)
                 for path in given if isinstance(given, list) else filter(None, [given]):
                     paths.local(path)
+        for plugin in arguments.plugin or ():
+            plugins.load(plugin)
         return arguments
 
     def error(self, message):
@@ -47,11 +52,14 @@ def make_parser(name, description):
 
     Arguments with one of PATHS as metavar take no URL: parse_args raises UserError.
     """
-    return _Parser(
+    parser = _Parser(
         f"python -m cifar_jax.{name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    given = "of models and more of one's own: a Python file or a module (docs/plugins.md); as often as wanted"
+    parser.add_argument("--plugin", metavar="FILE", action="append", help=given)
+    return parser
 
 
 def add_run_arguments(parser, *names):
@@ -96,6 +104,7 @@ def read_flags(argv, define=None):
     own = flags.FlagValues()
     flags.DEFINE_string("config", None, "Config file.", flag_values=own)
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=own)
+    flags.DEFINE_multi_string("plugin", [], "Own models and more.", flag_values=own)
     flags.DEFINE_boolean("verbose", False, "Say what was set for speed.", flag_values=own)
     if define:
         define(own)
@@ -105,8 +114,10 @@ def read_flags(argv, define=None):
         raise ConfigError("--config=FILE is missing, such as --config configs/quickstart.py")
     if not own.workdir:
         raise ConfigError("--workdir=FOLDER is missing, such as --workdir runs/first")
-    paths.local(own.config)
-    paths.local(own.workdir)
+    for path in (own.config, own.workdir, *own.plugin):
+        paths.local(path)
+    for plugin in own.plugin:
+        plugins.load(plugin)
     return own, rest
 
 

@@ -7,11 +7,22 @@ train, validation = stratified_split(labels, 0.1, seed=0)
 
 from pathlib import Path
 
+from cifar_jax import plugins
+from cifar_jax.data import registered
 from cifar_jax.data.dataset import Dataset, from_facts, stratified_split
 from cifar_jax.data.images import SIZE
+from cifar_jax.data.registered import register
 from cifar_jax.errors import DataError
 
-__all__ = ["Dataset", "from_facts", "has_classes", "load", "of_config", "stratified_split"]
+__all__ = [
+    "Dataset",
+    "from_facts",
+    "has_classes",
+    "load",
+    "of_config",
+    "register",
+    "stratified_split",
+]
 
 
 def load(
@@ -30,7 +41,7 @@ def load(
     into a cache beside it; `archive`, from which the set is prepared; the network.
 
     Args:
-      name: "digits", "folder", or a TFDS set of fixed-size images: "cifar10", "svhn_cropped", "mnist", ...
+      name: "digits", "folder", one of `register`, or a TFDS set of fixed-size images: "cifar10", "mnist", ...
         Grey images and other sizes are brought to [S, S, 3].
       data_dir: the TFDS data folder; "" means the environment's TFDS_DATA_DIR, else
         ~/tensorflow_datasets. Where it cannot be written, $XDG_CACHE_HOME/cifar_jax/data (by
@@ -47,6 +58,8 @@ def load(
       DataError: if the name is unknown or of the wrong kind, the set cannot be had (without
         network: within seconds), the archive is bad, or the set on disk is from another archive.
     """
+    if own := plugins.find("data set", registered.DATASETS, name):
+        return registered.load(name, own, data_dir, size)
     if name == "digits":
         from cifar_jax.data import digits
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from cifar_jax.data import cache
 from cifar_jax.data.dataset import Dataset, mean_and_std, stratified_split
-from cifar_jax.data.images import SIZE, fit
+from cifar_jax.data.images import SIZE, fit_all
 from cifar_jax.errors import DataError
 
 CLASS_NAMES = tuple("0123456789")
@@ -31,12 +31,10 @@ def load(archive="", size=SIZE) -> Dataset:
             "The 'digits' data set is embedded and takes no archive. Leave dataset.archive empty, "
             "or set dataset.name to the archive's set."
         )
-    from PIL import Image
-
     images, labels = _read()
     # The set counts ink in 0..16; the whole range of a byte is used.
     grey = np.rint(images * (255 / 16)).astype(np.uint8)
-    rgb = np.stack([fit(Image.fromarray(image), size) for image in grey])
+    rgb = fit_all(grey, size)
     train, test = stratified_split(labels, TEST_FRACTION, TEST_SEED)
     splits = {"train": (rgb[train], labels[train]), "test": (rgb[test], labels[test])}
     entries = {

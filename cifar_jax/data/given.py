@@ -47,11 +47,7 @@ def as_images(given, size):
     array = _channels_last(np.asarray(given))
     single = array.ndim == 3
     pixels = _pixels(array[None] if single else array)
-    if pixels.shape[1:3] != (size, size):
-        from PIL import Image
-
-        pixels = np.stack([images.fit(Image.fromarray(each), size) for each in pixels])
-    return pixels, single
+    return images.fit_all(pixels, size), single
 
 
 def _channels_last(array):

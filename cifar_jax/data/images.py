@@ -24,3 +24,12 @@ def fit(image, size=SIZE) -> np.ndarray:
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def fit_all(pixels, size=SIZE) -> np.ndarray:
+    """Return `fit` of arrays: uint8 [N, H, W, 3] or grey [N, H, W] -> [N, S, S, 3]."""
+    from PIL import Image
+
+    if pixels.shape[1:] == (size, size, 3):
+        return pixels
+    return np.stack([fit(Image.fromarray(each), size) for each in pixels])

@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
+from cifar_jax import plugins
 from cifar_jax.errors import ConfigError
-from cifar_jax.models import airbench_net, torch_names
+from cifar_jax.models import airbench_net, own, torch_names
 from cifar_jax.models.basic_net import BasicNet
 from cifar_jax.models.big_net import BigNet
 from cifar_jax.models.densenet import DenseNet
@@ -41,7 +42,7 @@ class Entry(NamedTuple):
     """A registered model."""
 
     build: Callable[..., nn.Module]
-    num_params: int  # with `num_classes` classes
+    num_params: int | None  # with `num_classes` classes; None of a user's own
     dropout: float | None = None  # the model's own rate; None where it has no dropout layer
     activation: str | None = None  # the name of the model's own; None where it leaves no choice
     num_classes: int = 10
@@ -167,6 +168,38 @@ REGISTRY = {
 }
 
 
+def register(name, *, input_shape=(32, 32, 3), num_classes=10):
+    """Make a Flax module of one's own a model of that name: a decorator of its class, or of a function that makes it.
+
+    It takes `num_classes`, and where it has them `dtype` and `dropout`; its `__call__` takes images [B, H, W, 3],
+    normalised, and where it has it `train`, and returns logits [B, num_classes]. Batch statistics are a collection
+    `batch_stats`, as Flax's BatchNorm has them, and dropout draws from "dropout".
+
+    Args:
+      name: for config.model.name.
+      input_shape: [H, W, C] of the images that it is made for; other sizes go where its parameters are the same.
+      num_classes: for what is said of it without a data set.
+    Raises:
+      ConfigError: the name is one of ours, or the module takes no `num_classes`.
+    """
+
+    def decorate(make):
+        taken = own.arguments(make)
+        rate = taken["dropout"].default if "dropout" in taken else None
+        has_rate = isinstance(rate, int | float) and not isinstance(rate, bool)
+        entry = Entry(
+            own.builder(name, make),
+            None,
+            dropout=float(rate) if has_rate else None,
+            num_classes=num_classes,
+            input_shape=tuple(input_shape),
+        )
+        plugins.add("model", REGISTRY, name, entry, make.__module__)
+        return make
+
+    return decorate
+
+
 def names() -> list[str]:
     """List the registered names, in the order of the registry."""
     return list(REGISTRY)
@@ -210,15 +243,21 @@ def create(
 
 def shapes(name, num_classes=None, dtype=jnp.float32):
     """Return the variables of a model as jax.ShapeDtypeStruct: its initialisation, traced but not run."""
-    treedef, leaves = _traced_shapes(name, num_classes, jnp.dtype(dtype), jax.config.jax_enable_x64)
+    entry = lookup(name)
+    treedef, leaves = _traced_shapes(
+        name, num_classes, jnp.dtype(dtype), jax.config.jax_enable_x64, entry.build
+    )
     return jax.tree.unflatten(treedef, leaves)  # dicts that belong to the caller
 
 
 @cache
-def _traced_shapes(name, num_classes, dtype, _in_64_bits):
+def _traced_shapes(name, num_classes, dtype, _in_64_bits, _build):
     """Trace `shapes` once for a process: of a deep model it takes a second, and several answers need it."""
     images = jax.ShapeDtypeStruct((1, *lookup(name).input_shape), dtype)
-    shapes = jax.eval_shape(create(name, num_classes, dtype).init, jax.random.key(0), images)
+    model, entry = create(name, num_classes, dtype), lookup(name)
+    if entry.num_params is None:
+        own.check(name, model, num_classes or entry.num_classes, entry.input_shape)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
     leaves, treedef = jax.tree.flatten(shapes)
     return treedef, leaves
 
@@ -239,7 +278,10 @@ def count_params(name, num_classes=None) -> int:
 
 def check_images(name, shape):
     """Raise ConfigError where the model does not take images of `shape`, [H, W, C]."""
-    wanted = lookup(name).input_shape
+    entry = lookup(name)
+    if entry.num_params is None:  # of a user's own: its faults are said before its size
+        shapes(name)
+    wanted = entry.input_shape
     if tuple(shape) != wanted and not takes(name, shape):
         raise ConfigError(
             f"model {name!r} does not take images of {' x '.join(map(str, shape))}, but of "
@@ -257,14 +299,14 @@ def takes(name, shape) -> bool:
         return False
     # A map without pixels has no mean.
     empty = any(0 in each.aval.shape for step in traced.eqns for each in step.outvars)
-    own = jax.tree.map(lambda leaf: leaf.shape, shapes(name))
-    return not empty and jax.tree.map(lambda leaf: leaf.shape, variables) == own
+    usual = jax.tree.map(lambda leaf: leaf.shape, shapes(name))
+    return not empty and jax.tree.map(lambda leaf: leaf.shape, variables) == usual
 
 
 def lookup(name) -> Entry:
     """Return the entry of that name; ConfigError, with the nearest one, where there is none."""
-    if name in REGISTRY:
-        return REGISTRY[name]
+    if entry := plugins.find("model", REGISTRY, name):
+        return entry
     raise _unknown("model", name, REGISTRY)
 
 

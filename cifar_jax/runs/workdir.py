@@ -8,7 +8,8 @@ import pathlib
 import platform
 
 from cifar_jax import config as config_lib
-from cifar_jax.config import paths, rules
+from cifar_jax import plugins
+from cifar_jax.config import flatten, paths, rules
 from cifar_jax.errors import ConfigError, StorageError, UserError
 from cifar_jax.machine import files, processes, runtime
 
@@ -29,6 +30,7 @@ def about(config, dataset_fingerprint, weights_sha256=None):
         "config": config.to_dict(),
         "dataset_fingerprint": dataset_fingerprint,
         "weights_sha256": weights_sha256 or {},
+        "plugins": plugins.of_config(flatten(config)),
         "versions": runtime.versions(),
     }
 
@@ -40,6 +42,19 @@ def recorded(folder, name="config.json"):
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def require_plugins(folder, run_about, fields=tuple(plugins.KINDS)):
+    """Raise UserError where a run needs a plugin that is not imported.
+
+    Args:
+        folder: of the run.
+        run_about: of `about`, or of `recorded`.
+        fields: of a config, that are needed.
+    """
+    config = run_about.get("config")
+    flat = flatten(config) if isinstance(config, dict) else {}
+    plugins.require(folder, run_about.get("plugins"), flat, fields)
 
 
 def digests_of_weights(run_about):

@@ -7,6 +7,7 @@
 --runs N                 seeds for each cell: the base's seed and the N - 1 that follow. Default 1.
 --memory_gb GB           memory for all devices together; a group of runs that needs more by estimate is split.
                          Default: the accelerators', or half of the host's.
+--plugin FILE            imports models and more of your own, as of cifar_jax.main.
 --workdir FOLDER         takes results.csv (a row for each run and epoch), runs.csv (a row for each run),
                          summary.md (means, intervals, comparisons), figures, sweep.json and checkpoints/.
                          Started again with the same command, the sweep goes on where it stopped.
@@ -25,6 +26,7 @@ import dataclasses
 import os
 
 from cifar_jax.console import endings, flags
+from cifar_jax.errors import ConfigError
 from cifar_jax.machine import huge_pages, joining, places
 
 MOST_RUNS = 1000  # of a cell: each has its own optimizer state and its own lines in the tables
@@ -50,11 +52,15 @@ def parse(argv):
         absl_flags.DEFINE_float("memory_gb", None, "Memory.", 1e-3, 1e6, flag_values=values)
 
     given, rest = flags.read_flags(argv, define)
-    sweep = cells.load(given.config)
-    cells.check_overrides(sweep, flags.overridden(argv))
-    base = flags.override(sweep.base, rest, list(given))
-    sweep = dataclasses.replace(sweep, base=base)
-    cells.runs(sweep, 1)  # Every cell is checked before JAX starts.
+    try:
+        sweep = cells.load(given.config)
+        cells.check_overrides(sweep, flags.overridden(argv))
+        base = flags.override(sweep.base, rest, list(given))
+        sweep = dataclasses.replace(sweep, base=base)
+        cells.runs(sweep, 1)  # Every cell is checked before JAX starts.
+    except ConfigError:  # a sweep that goes on may need a plugin
+        cells.require_plugins(given.workdir)
+        raise
     return sweep, given
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from cifar_jax import config as config_lib
 from cifar_jax.errors import ConfigError, nearest
+from cifar_jax.runs import workdir
 
 # Where the last word of a field's name says too little, or a shorter word is at home in the field.
 SHORT = {
@@ -165,6 +166,14 @@ def load(path):
     return dataclasses.replace(
         sweep, base=config_lib.check(sweep.base), baseline=sweep.baseline or next(iter(sweep.cells))
     )
+
+
+def require_plugins(folder):
+    """Raise UserError where the sweep of a folder needs a plugin that is not imported."""
+    noted = workdir.recorded(folder, "sweep.json")
+    cells, noted = noted.get("cells"), noted.get("plugins")
+    for cell in cells if isinstance(cells, dict) and isinstance(noted, dict) else ():
+        workdir.require_plugins(folder, {"config": cells[cell], "plugins": noted.get(cell)})
 
 
 def check_overrides(sweep, names):

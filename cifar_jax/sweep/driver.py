@@ -6,9 +6,9 @@ import functools
 import jax
 from rich.console import Console
 
-from cifar_jax import data, models
+from cifar_jax import data, models, plugins
 from cifar_jax.analysis import style
-from cifar_jax.config import jax_settings
+from cifar_jax.config import flatten, jax_settings
 from cifar_jax.errors import ConfigError
 from cifar_jax.machine import files, processes, runtime
 from cifar_jax.models import weight_files
@@ -168,6 +168,7 @@ def about(sweep, runs, dataset, planned):
         "runs": len(runs) // len(sweep.cells),
         "groups": [[run.name for run in group.runs] for group in planned],
         "dataset_fingerprint": dataset.fingerprint,
+        "plugins": {run.cell: plugins.of_config(flatten(run.config)) for run in runs},
         "versions": runtime.versions(),
     }
 

@@ -48,12 +48,13 @@ def train_and_evaluate(config, folder, console=None, callbacks=()):
         UserError: and its kinds; see errors.py.
     """
     config = config_lib.check(config)
+    before = workdir.recorded(folder)
     # A model that can't be so is refused before a download.
+    workdir.require_plugins(folder, before)
     models.create(
         config.model.name, dropout=config.model.dropout, activation=config.model.activation
     )
     runtime.enable_compilation_cache(config.compilation_cache)
-    before = workdir.recorded(folder)
     dataset = processes.in_turns(lambda: inputs.load_data(config, before))
     weights_sha256 = inputs.weights_of([config], before)
     setup = dataclasses.replace(build(config, dataset), weights_sha256=weights_sha256)

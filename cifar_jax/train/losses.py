@@ -1,8 +1,13 @@
 """Losses: pure functions of logits and labels."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import optax
+
+from cifar_jax import plugins
 
 
 def cross_entropy(logits, labels):
@@ -48,6 +53,28 @@ def _focal(logits, gamma):
 LOSSES = {"cross_entropy": _cross_entropy, "softmax_twice": _softmax_twice, "focal": _focal}
 
 
+class OfTargets(NamedTuple):
+    """A loss of a user's own, beside the costs of LOSSES."""
+
+    function: Callable  # (logits, targets [B, C]) -> [B]
+
+
+def register(name):
+    """Make a loss of one's own one of that name: a decorator of (logits [B, C], targets [B, C]) -> [B], in nats or not.
+
+    Targets are shares of each class, float32: one-hot, smoothed or mixed. The training takes the mean over the batch.
+
+    Raises:
+        ConfigError: the name is one of ours.
+    """
+
+    def decorate(function):
+        plugins.add("loss", LOSSES, name, OfTargets(function), function.__module__)
+        return function
+
+    return decorate
+
+
 def make_loss(name, *, label_smoothing=False, class_weights=(), gamma=2.0):
     """Make the training loss: a mean over the batch, in nats.
 
@@ -65,21 +92,22 @@ def make_loss(name, *, label_smoothing=False, class_weights=(), gamma=2.0):
     Raises:
         ValueError: unknown name.
     """
-    if name not in LOSSES:
+    if not (entry := plugins.find("loss", LOSSES, name)):
         raise ValueError(f"unknown loss {name!r}")
 
     def loss(logits, labels, smoothing=0.0):
         logits = _at_least_float32(logits)
-        costs, classes = LOSSES[name](logits, gamma), logits.shape[-1]
+        classes, count = logits.shape[-1], logits.shape[0]
         hard = jnp.issubdtype(labels.dtype, jnp.integer)
         targets = jax.nn.one_hot(labels, classes, dtype=logits.dtype) if hard else labels
-        count = logits.shape[0]
-        if class_weights:
-            weights = jnp.asarray(class_weights, logits.dtype)
-            costs = weights * costs
-            count = jnp.sum(targets * weights) if hard else count
-        if label_smoothing:
-            targets = (1 - smoothing) * targets + smoothing / classes
-        return jnp.sum(targets * costs) / count
+        weights = jnp.asarray(class_weights, logits.dtype) if class_weights else None
+        if class_weights and hard:
+            count = jnp.sum(targets * weights)
+        smoothed = (1 - smoothing) * targets + smoothing / classes if label_smoothing else targets
+        if isinstance(entry, OfTargets):
+            each = entry.function(logits, smoothed)
+            return jnp.sum(each * (targets @ weights) if class_weights else each) / count
+        costs = entry(logits, gamma)
+        return jnp.sum(smoothed * (weights * costs if class_weights else costs)) / count
 
     return loss

@@ -38,29 +38,39 @@ def _arguments(function):
     return list(inspect.signature(function).parameters)
 
 
-def direction(name, options):
-    """Make the direction of descent of an optimizer of Optax; its learning rate is ours.
+def named(name):
+    """Return the function of Optax that "optax:NAME" means.
 
-    Its own weight decay is off unless an option sets it.
-
-    Args:
-        name: "optax:NAME".
-        options: {name: value}, arguments of Optax's function.
-    Returns:
-        optax.GradientTransformation.
     Raises:
-        ConfigError: no such optimizer or option; or one whose steps are not the learning rate times a direction, or
-            that needs more than gradients, so that it can't stand under our schedules.
+        ConfigError: no such optimizer.
     """
     word = name.removeprefix(PREFIX)
     if word not in known():
         raise ConfigError(f"Optax has no optimizer {word!r}; {nearest(word, known())}")
-    takes = _arguments(known()[word])
+    return known()[word]
+
+
+def direction(name, function, options):
+    """Make the direction of descent of an optimizer of Optax, or written as one; its learning rate is ours.
+
+    Its own weight decay is off unless an option sets it.
+
+    Args:
+        name: for messages.
+        function: (learning_rate, ...) -> optax.GradientTransformation.
+        options: {name: value}, more arguments of it.
+    Returns:
+        optax.GradientTransformation.
+    Raises:
+        ConfigError: no such option; or an optimizer whose steps are not the learning rate times a direction, or
+            that needs more than gradients, so that it can't stand under our schedules.
+    """
+    takes = _arguments(function)
     if strange := [each for each in options if each not in takes or each == "learning_rate"]:
         others = [each for each in takes if each != "learning_rate"]
         raise ConfigError(f"{name} has no option {strange[0]!r}; {nearest(strange[0], others)}")
     own = {"weight_decay": 0.0} if "weight_decay" in takes else {}
-    make = functools.partial(known()[word], **own | options)
+    make = functools.partial(function, **own | options)
     try:
         at_one = _updates(make(learning_rate=1.0))
         falling = _updates(make(learning_rate=lambda step: jnp.asarray(FALL)[step]))

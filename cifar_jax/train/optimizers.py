@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
+from cifar_jax import plugins
 from cifar_jax.config import options as config_options
 from cifar_jax.errors import ConfigError, nearest
 from cifar_jax.train import optax_optimizers
@@ -33,6 +34,9 @@ class Entry(NamedTuple):
     scale: Callable | None = None
     decayed: Callable | None = None  # params -> tree of bool, which have weight decay; None: all
     project: Callable | None = None  # see `projection`
+    takes_rate: bool = (
+        False  # `direction` is of a learning rate and options, as Optax's own optimizers are
+    )
 
 
 class AdagradState(NamedTuple):
@@ -173,6 +177,27 @@ OPTIMIZERS = {
 }
 
 
+def register(name):
+    """Make an optimizer of one's own one of that name: a decorator of a function as Optax's optimizers are.
+
+    It takes `learning_rate`, and what optimizer.options may set, and returns an optax.GradientTransformation whose
+    updates are the learning rate times a direction. Schedules, plateau, weight decay (decoupled) and clipping are ours.
+
+    Raises:
+        ConfigError: the name is one of ours.
+    """
+
+    def decorate(function):
+        plugins.add("optimizer", OPTIMIZERS, name, _of_rate(function), function.__module__)
+        return function
+
+    return decorate
+
+
+def _of_rate(function):
+    return Entry(function, mode="decoupled", takes_rate=True)
+
+
 def make_optimizer(
     name,
     *,
@@ -228,13 +253,13 @@ def make_optimizer(
     """
     options = options or {}
     if optax_optimizers.is_named(name):
-        made = optax_optimizers.direction(name, options)
-        entry, options = Entry(lambda: made, mode="decoupled"), {}
-    elif name not in OPTIMIZERS:
+        entry = _of_rate(optax_optimizers.named(name))
+    elif not (entry := plugins.find("optimizer", OPTIMIZERS, name)):
         raise ValueError(f"unknown optimizer {name!r}")
-    else:
-        entry = OPTIMIZERS[name]
-        _check_options(name, entry, options)
+    if entry.takes_rate:
+        made = optax_optimizers.direction(name, entry.direction, options)
+        entry, options = entry._replace(direction=lambda: made), {}
+    _check_options(name, entry, options)
     mode = entry.mode if weight_decay_mode == "auto" else weight_decay_mode
     if mode not in ("l2", "decoupled"):
         raise ValueError(f"unknown weight_decay_mode {mode!r}")

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from cifar_jax import plugins
+
 
 class Plan(NamedTuple):
     """The numbers of a schedule; everything is counted in steps from the start of the training."""
@@ -76,6 +78,22 @@ SCHEDULES = {
 }
 
 
+def register(name):
+    """Make a schedule of one's own one of that name: a decorator of (step, Plan) -> factor of the learning rate.
+
+    `step` is a float32 [] of the program, so it is computed with jax.numpy; a warm-up is ours.
+
+    Raises:
+        ConfigError: the name is one of ours.
+    """
+
+    def decorate(function):
+        plugins.add("schedule", SCHEDULES, name, function, function.__module__)
+        return function
+
+    return decorate
+
+
 def make_schedule(name, plan):
     """Make the factor of the learning rate as a function of the step, plateau not included.
 
@@ -87,12 +105,12 @@ def make_schedule(name, plan):
     Raises:
         ValueError: unknown name.
     """
-    if name not in SCHEDULES:
+    if not (function := plugins.find("schedule", SCHEDULES, name)):
         raise ValueError(f"unknown schedule {name!r}")
 
     def schedule(step):
         step = jnp.asarray(step, float)
-        factor = SCHEDULES[name](step, plan)
+        factor = jnp.asarray(function(step, plan), step.dtype)
         if plan.warmup_steps:
             factor = jnp.where(step < plan.warmup_steps, step / plan.warmup_steps, factor)
         return factor

@@ -16,6 +16,7 @@ from cifar_jax.machine import compilation
 from cifar_jax.models import box, inference
 from cifar_jax.models.inference import Inference
 from cifar_jax.runs import reader
+from cifar_jax.runs import workdir as workdir_lib
 from cifar_jax.trained import batches
 from cifar_jax.trained.likeness import Limit
 
@@ -78,6 +79,7 @@ def open_run(workdir, checkpoint=None, data_dir=None):
         UserError: no such run or checkpoint, a damaged one, or data that is not there or not the run's.
     """
     config, about, with_data = _read(workdir, checkpoint)
+    workdir_lib.require_plugins(workdir, about, ["dataset.name"])
     where, fingerprint = config.dataset, about["dataset_fingerprint"]
     if data_dir is not None:
         own = where.name == "folder" and data.has_classes(data_dir)
@@ -126,7 +128,9 @@ def _read(workdir, checkpoint):
     chosen = "best" if checkpoint is None else checkpoint
     variables, about, step = reader.read_run(workdir, chosen)
     try:
-        config = config_lib.of_record(about["config"])
+        workdir_lib.require_plugins(workdir, about, ["model.name"])
+        noted = about.get("plugins")
+        config = config_lib.of_record(about["config"], noted if isinstance(noted, dict) else ())
     except ConfigError as error:
         raise UserError(
             f"{workdir} holds a run of another version of cifar_jax: {error}"

@@ -1,0 +1,172 @@
+"""Models, optimizers, schedules, losses, augmentations and data sets of a user's own, beside ours.
+
+A plugin is a Python file or a module that registers them where it is imported:
+
+    from cifar_jax import models
+
+    @models.register("small")
+    class Small(nn.Module): ...
+
+It is imported by a command's --plugin, by `load`, as an entry point of an installed package (group `cifar_jax.plugins`)
+where a name is asked for that is not ours, or by the program itself. A run notes which plugins it had; nothing is
+imported because a workdir names it.
+"""
+
+import contextlib
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import pathlib
+import re
+import sys
+
+from cifar_jax.errors import ConfigError, UserError, users_code
+
+GROUP = "cifar_jax.plugins"
+# Field of a config -> what its value names.
+KINDS = {
+    "model.name": "model",
+    "dataset.name": "data set",
+    "augment.policy": "augmentation",
+    "loss.name": "loss",
+    "optimizer.name": "optimizer",
+    "schedule.name": "schedule",
+}
+_added = {}  # (kind, name) -> the plugin, as it was given
+_importing = []  # plugins, the innermost last
+
+
+def add(kind, registry, name, entry, source=""):
+    """Put an entry into a registry. One's own may be replaced, as by a notebook's cell that is run again.
+
+    Args:
+        kind: of KINDS.
+        registry: dict.
+        name: letters, digits, `_`, `-`, `+` and `.`.
+        entry: of the registry.
+        source: module that it is from, where no plugin is being imported.
+    Raises:
+        ConfigError: the name is one of ours, or has other letters.
+    """
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_][\w.+-]*", name)):
+        raise ConfigError(f"{name!r} is no name of a {kind}: letters, digits and _ - + . are")
+    if name in registry and (kind, name) not in _added:
+        raise ConfigError(f"there is a {kind} {name!r} already: register yours by another name")
+    registry[name] = entry
+    _added[kind, name] = _importing[-1] if _importing else source
+
+
+def find(kind, registry, name):
+    """Return the entry of that name, which an installed package may bring; None where there is none."""
+    if name not in registry and (kind, name) not in _added:
+        load_installed()
+    return registry.get(name)
+
+
+def has(kind, name):
+    """Return whether a plugin, or an installed package, has added that name."""
+    if (kind, name) not in _added:
+        load_installed()
+    return (kind, name) in _added
+
+
+def names(field):
+    """List what plugins have added to the values of a field, such as "loss.name"."""
+    return [name for kind, name in _added if kind == KINDS.get(field)]
+
+
+def load(plugin):
+    """Import a plugin: the path of a Python file, or a module's name. Once, however often it is asked for.
+
+    Raises:
+        UserError: there is none, or it raises something; in one line.
+    """
+    plugin = os.fspath(plugin)
+    path = pathlib.Path(plugin).expanduser()
+    if path.suffix != ".py" and not path.is_file():
+        _load_module(plugin)
+    elif path.is_file():
+        _load_file(plugin, path.resolve())
+    else:
+        raise UserError(f"no plugin {plugin}: give a Python file, or a module's name")
+
+
+def _load_module(name):
+    try:
+        present = importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):  # of a package that is not there; "a..b"
+        present = False
+    if not present:
+        raise UserError(f"no plugin {name}: there is neither such a file nor such a module")
+    with importing(name):
+        importlib.import_module(name)
+
+
+@functools.cache
+def _load_file(plugin, path):
+    # A module of its own: a file may be called as a package that is installed.
+    name = f"cifar_jax_plugin_{path.stem}_{len(sys.modules)}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None:
+        raise UserError(f"the plugin {plugin} is no Python file: its name ends with .py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        with importing(plugin):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+
+@functools.cache
+def load_installed():
+    """Import the plugins of installed packages, once.
+
+    Raises:
+        UserError: one can't be imported.
+    """
+    for point in importlib.metadata.entry_points(group=GROUP):
+        with importing(f"{point.value} of the package {point.dist.name}"):
+            point.load()
+
+
+@contextlib.contextmanager
+def importing(plugin):
+    """Note what is registered inside as the plugin's; what it raises becomes UserError."""
+    _importing.append(plugin)
+    try:
+        with users_code(plugin):
+            yield
+    finally:
+        _importing.pop()
+
+
+def of_config(flat):
+    """Return what a config takes from plugins: {field: plugin}.
+
+    Args:
+        flat: {"model.name": value, ...}.
+    """
+    added = {field: _added.get((kind, flat.get(field))) for field, kind in KINDS.items()}
+    return {field: plugin for field, plugin in added.items() if plugin is not None}
+
+
+def require(folder, noted, flat, fields=tuple(KINDS)):
+    """Raise UserError where a run needs a plugin that this process has not imported.
+
+    Args:
+        folder: of the run, for the message.
+        noted: of `of_config`, as the run noted it; of any type where the file is not ours.
+        flat: its config.
+        fields: that are needed.
+    """
+    for field in fields:
+        plugin = noted.get(field) if isinstance(noted, dict) else None
+        if isinstance(plugin, str) and not has(kind := KINDS[field], name := flat.get(field)):
+            is_program = plugin in ("", "__main__")
+            todo = (
+                "the program that trained it registers" if is_program else f"--plugin {plugin} has"
+            )
+            raise UserError(f"{folder} needs the {kind} {name!r}, which {todo}")
