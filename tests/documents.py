@@ -1,11 +1,11 @@
-"""The code that docs/clusters.md shows."""
+"""The code that the docs show."""
 
 import re
 
 from command_line import ROOT
 
 
-def code_blocks(language):
-    """The blocks of a language ("bash" or "yaml"), in order: a list of str."""
-    text = (ROOT / "docs/clusters.md").read_text()
+def code_blocks(language, document="clusters"):
+    """The blocks of a language ("bash", "yaml", ...) of docs/DOCUMENT.md, in order: a list of str."""
+    text = (ROOT / f"docs/{document}.md").read_text()
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)

@@ -88,7 +88,7 @@ def apply_with_hooks(model, variables, images, visit):
 
     def intercept(method, arguments, keywords, context):
         value = method(*arguments, **keywords)
-        if context.method_name != "__call__" or isinstance(context.module, Dropout):
+        if context.method_name != "__call__" or isinstance(context.module, (Dropout, nn.Dropout)):
             return value
         return visit("/".join(context.module.path) or LOGITS, value)
 

@@ -40,7 +40,7 @@ def builder(name, make):
             options["dtype"] = dtype
         elif jnp.dtype(dtype).itemsize < 4:
             raise ConfigError(
-                f"model {name!r} takes no dtype, so it computes in float32: leave out dtype={dtype}"
+                f"model {name!r} takes no dtype, so it computes in float32: leave out dtype={jnp.dtype(dtype).name}"
             )
         module = make(**options)
         if not isinstance(module, nn.Module):

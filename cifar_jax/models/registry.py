@@ -6,7 +6,6 @@ Beyond the reports they are torchvision's and kuangliu/pytorch-cifar's; airbench
 kernel, which is not trained.
 """
 
-import difflib
 import math
 from collections.abc import Callable
 from functools import cache, partial
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
 from cifar_jax import plugins
-from cifar_jax.errors import ConfigError
+from cifar_jax.errors import ConfigError, nearest
 from cifar_jax.models import airbench_net, own, torch_names
 from cifar_jax.models.basic_net import BasicNet
 from cifar_jax.models.big_net import BigNet
@@ -311,5 +310,4 @@ def lookup(name) -> Entry:
 
 
 def _unknown(kind, name, known) -> ConfigError:
-    near = difflib.get_close_matches(str(name), known) or list(known)
-    return ConfigError(f"unknown {kind} {name!r}; did you mean {' or '.join(near)}?")
+    return ConfigError(f"unknown {kind} {name!r}; {nearest(str(name), known)}")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import ml_collections
 
+from cifar_jax import models
 from cifar_jax.config import flatten
 from cifar_jax.config.schema import fields
 from cifar_jax.train import hyper
@@ -26,11 +27,13 @@ class Group(NamedTuple):
 
 def structure(config):
     """Return what must be equal in two configs whose runs are trained as one program: a tuple."""
-    known = fields()
+    known, numbers = fields(), set(NUMBERS)
+    if models.lookup(config.model.name).num_params is None:
+        numbers.discard("model.dropout")  # a user's own layer need not take an array for its rate
     return tuple(
         (name, value)
         for name, value in flatten(config).items()
-        if name not in NUMBERS and known[name].affects_result
+        if name not in numbers and known[name].affects_result
     )
 
 

@@ -60,8 +60,14 @@ class FineTuning:
 
         def intercept(method, arguments, keywords, context):
             layer = context.module
-            if isinstance(layer, BatchNorm) and not self.factor("/".join(layer.path)):
-                return method(arguments[0], train=False)
+            if isinstance(layer, (BatchNorm, nn.BatchNorm)) and not self.factor(
+                "/".join(layer.path)
+            ):
+                if isinstance(layer, BatchNorm):
+                    return method(arguments[0], train=False)
+                # Flax's own wants it said once, by its field or in the call.
+                object.__setattr__(layer, "use_running_average", None)
+                return method(arguments[0], use_running_average=True)
             return method(*arguments, **keywords)
 
         return nn.intercept_methods(intercept) if self.frozen else contextlib.nullcontext()
