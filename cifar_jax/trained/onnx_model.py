@@ -51,7 +51,9 @@ def of_run(run, batch=None):
     from cifar_jax.models.ops import choice
     from cifar_jax.trained import export
 
-    model = run.inference.model.clone(dtype=jnp.float32)
+    model = run.inference.model
+    if hasattr(model, "dtype"):  # a user's own need not have one
+        model = model.clone(dtype=jnp.float32)
     inference = dataclasses.replace(run.inference, model=model, dtype=jnp.dtype("float32"))
 
     def classify(images):
