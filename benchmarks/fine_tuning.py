@@ -78,17 +78,17 @@ def main():
     parser.add_argument("--steps", type=int, default=600, help="of each training, about")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    from cifar_jax import weights
     from cifar_jax.machine import runtime
     from cifar_jax.models import to_torch, weight_files
+    from cifar_jax.trained import open_model
 
     with tempfile.TemporaryDirectory() as temporary:
         temporary = pathlib.Path(temporary)
         source = temporary / "upright.safetensors"
         epochs = max(1, options.steps * 32 // 1438)
         before, _ = trained(config_of(options.model, epochs, 0), temporary / "upright")
-        name, variables = weights.from_run(temporary / "upright", "last")
-        weight_files.write(source, to_torch(name, variables))
+        upright = open_model(temporary / "upright", "last")
+        weight_files.write(source, to_torch(upright.config.model.name, upright.variables))
         print(f"{options.model} on the upright digits: {before:.2%}", flush=True)
         for count in map(int, options.counts.split(",")):
             folder = temporary / f"turned {count}"

@@ -9,6 +9,7 @@
 --workdir FOLDER         takes config.json, checkpoints/, metrics.jsonl, summary.json and TensorBoard
                          events. Started again with the same config, the run goes on where it stopped.
 --plugin FILE            imports models and more of your own: a Python file or a module; see docs/plugins.md.
+--dry_run                says what would run and, by its first steps, how long it would take; nothing is kept.
 --verbose                says what was set for speed (docs/performance.md).
 
 Several processes, on one host or many, train as one run; see docs/clusters.md. Slurm's srun, Open MPI's
@@ -40,21 +41,29 @@ def parse(argv):
     Raises:
         ConfigError: what is wrong with the command line, and the nearest valid name.
     """
-    return read(argv)[:2]
+    config, given, _ = read(argv)
+    return config, given.workdir
 
 
 def read(argv):
-    """Read what `parse` returns, this process's place among others as of places.place, and whether to say more."""
+    """Read the config, all flags, and this process's place among others as of places.place."""
+    from absl import flags as absl_flags
+
     from cifar_jax import config as config_lib
     from cifar_jax.runs import workdir
 
-    given, rest = flags.read_flags(argv, places.define_flags)
+    def define(values):
+        places.define_flags(values)
+        absl_flags.DEFINE_boolean("dry_run", False, "Keep nothing.", flag_values=values)
+
+    given, rest = flags.read_flags(argv, define)
     try:
         config = flags.override(config_lib.load(given.config), rest, list(given))
     except ConfigError:  # a run that goes on may need a plugin
-        workdir.require_plugins(given.workdir, workdir.recorded(given.workdir))
+        folder = given.workdir or ""
+        workdir.require_plugins(folder, workdir.recorded(folder))
         raise
-    return config, given.workdir, places.place(given, os.environ), given.verbose
+    return config, given, places.place(given, os.environ)
 
 
 def main(argv):
@@ -66,13 +75,16 @@ def main(argv):
         print(f"{__doc__}\nModels: {', '.join(models.names())}.\n")
         print(f"Fields of a config, with their defaults:\n{config_lib.describe()}")
         return
-    config, workdir, place, verbose = read(argv)
-    if verbose:
+    config, given, place = read(argv)
+    if given.verbose:
         print(huge_pages.remark(os.environ))
     with joining.joined(place):
         from cifar_jax import train
 
-        train.train_and_evaluate(config, workdir)
+        if given.dry_run:
+            train.dry_run(config)
+        else:
+            train.train_and_evaluate(config, given.workdir)
 
 
 if __name__ == "__main__":

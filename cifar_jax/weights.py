@@ -15,21 +15,6 @@ from cifar_jax.console import endings, flags
 from cifar_jax.errors import UserError
 
 
-def from_run(workdir, which="best"):
-    """Read the model's name and the variables of a checkpoint of a run.
-
-    Args:
-        workdir: folder of the run.
-        which: "best", "last" or a step.
-    Raises:
-        UserError: no such run or checkpoint, or a damaged one.
-    """
-    from cifar_jax.runs import reader
-
-    variables, about, _ = reader.read_run(workdir, which)
-    return about["config"]["model"]["name"], variables
-
-
 @endings.guarded
 def main(argv=None):
     """Run a command line and return its exit code."""
@@ -37,22 +22,22 @@ def main(argv=None):
     parser.add_argument("--model", metavar="NAME", help="of the source; see cifar_jax.summary")
     parser.add_argument("--source", metavar="FILE", help=".safetensors or .npz")
     parser.add_argument("--num_classes", type=int, metavar="N", help="of the source's last layer")
-    parser.add_argument("--workdir", metavar="FOLDER", help="a run instead of model and source")
-    parser.add_argument(
-        "--checkpoint", metavar="WHICH", default="best", help="of the run: best, last or a step"
-    )
+    instead = "a run, or pretrained:NAME, instead of model and source"
+    parser.add_argument("--workdir", metavar="FOLDER", help=instead)
+    flags.add_run_arguments(parser, "--checkpoint")
     parser.add_argument("--target", metavar="FILE", required=True, help=".safetensors or .npz")
     parser.add_argument(
         "--names",
         help="of the target: cifar_jax, kuangliu or torchvision, where the model has such",
     )
     arguments = parser.parse_args(argv)
-    from cifar_jax import models
+    from cifar_jax import models, trained
     from cifar_jax.models import weight_files
 
     name = arguments.model
     if arguments.workdir and not (name or arguments.source):
-        name, variables = from_run(arguments.workdir, arguments.checkpoint)
+        run = trained.open_model(arguments.workdir, arguments.checkpoint)
+        name, variables = run.config.model.name, run.variables
     elif name and arguments.source and not arguments.workdir:
         variables = weight_files.load(arguments.source, name, arguments.num_classes)
     else:

@@ -22,7 +22,7 @@ def test_names_of_classes_are_printed_as_they_are(workdir):
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7800, "2 h 10 min"), (200_000, "2 d 7 h")],
+    [(0.4, "0.4 s"), (59, "59 s"), (61, "1 min 1 s"), (7800, "2 h 10 min"), (200_000, "2 d 7 h")],
 )
 def test_lengths_of_time(seconds, words):
     assert progress.duration(seconds) == words
@@ -30,9 +30,7 @@ def test_lengths_of_time(seconds, words):
 
 def test_how_long_it_will_take():
     now = datetime.datetime(2026, 11, 29, 22, 0)
-    said = progress.estimate(0.5, 3600, 120, now)
-    assert (
-        said == "about 1 min 0 s an epoch, 30 min 0 s in all, until 22:30 (evaluations not counted)"
-    )
-    assert "until Mon 01:00" in progress.estimate(0.5, 21_600, 120, now)
-    assert progress.estimate(0.5, 100, 20, now) == ""
+    said = progress.estimate(0.5, 3600, 120, 64, now)
+    expected = "about 1 min 0 s an epoch, 30 min 0 s in all, until 22:30 (evaluations not counted)"
+    assert said == f"128 images/s: {expected}"
+    assert "until Mon 01:00" in progress.estimate(0.5, 21_600, 120, 64, now)

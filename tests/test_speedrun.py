@@ -10,7 +10,7 @@ from command_line import ROOT
 from few_images import few_images
 
 from cifar_jax import config as config_lib
-from cifar_jax import data, models, train, weights
+from cifar_jax import data, models, train, trained
 from cifar_jax.models import airbench_net, weight_files
 from cifar_jax.sweep import stack as stack_lib
 from cifar_jax.train.setup import build, initial_variables
@@ -72,7 +72,7 @@ def test_it_learns_and_keeps_its_whitening(config, tmp_path, monkeypatch):
     whitening = kernel_of(initial_variables(build(config, few)))
     summary = train.train_and_evaluate(config, tmp_path / "run")
     assert summary["test_accuracy"] > 0.8
-    _, last = weights.from_run(tmp_path / "run", "last")
+    last = trained.open_model(tmp_path / "run", "last").variables
     np.testing.assert_array_equal(kernel_of(last), whitening)
     # Each convolution is one step away from the norm that every step brings it back to.
     for name, layer in last["params"].items():

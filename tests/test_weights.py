@@ -9,7 +9,7 @@ import pytest
 from command_line import run_module
 from safetensors.numpy import save_file
 
-from cifar_jax import models, train, weights
+from cifar_jax import models, train, trained, weights
 from cifar_jax.errors import UserError
 from cifar_jax.models import weight_files
 
@@ -145,13 +145,12 @@ def test_out_of_a_run_and_into_another(quick_config, tmp_path):
     quick_config.optimizer.learning_rate = 0.0
     again = train.train_and_evaluate(quick_config, second)
     assert again["test_accuracy"] == summary["test_accuracy"]
-    name, variables = weights.from_run(second, "last")
+    variables = trained.open_model(second, "last").variables
     expected = weight_files.load(target, "basic_net")
-    assert name == "basic_net"
     for ours, theirs in zip(*map(jax.tree.leaves, (variables, expected)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(UserError, match=r"no checkpoint 7; there are: \d+"):
-        weights.from_run(second, 7)
+        trained.open_model(second, 7)
 
 
 def test_runs_that_are_none(tmp_path, capsys):

@@ -112,9 +112,9 @@ def read_flags(argv, define=None):
         rest = own(argv, known_only=True)
     if not own.config:
         raise ConfigError("--config=FILE is missing, such as --config configs/quickstart.py")
-    if not own.workdir:
+    if not own.workdir and not ("dry_run" in own and own.dry_run):
         raise ConfigError("--workdir=FOLDER is missing, such as --workdir runs/first")
-    for path in (own.config, own.workdir, *own.plugin):
+    for path in filter(None, (own.config, own.workdir, *own.plugin)):
         paths.local(path)
     for plugin in own.plugin:
         plugins.load(plugin)

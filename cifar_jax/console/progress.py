@@ -5,7 +5,14 @@ import shlex
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from cifar_jax.config import rules
 from cifar_jax.console.endings import printable
@@ -13,10 +20,13 @@ from cifar_jax.console.tables import Table, to_rich
 
 WORTH_SAYING = 60.0  # seconds of a training whose length is estimated
 PLAIN_SECONDS = 10.0  # least time between two lines within an epoch
+COMPILING = 1.0  # seconds of a compilation that is said
 
 
 def duration(seconds):
-    """Write a length of time in its two greatest units, such as "2 h 10 min"."""
+    """Write a length of time in its two greatest units, such as "2 h 10 min", or as "0.4 s"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     seconds = round(seconds)
     for name, size, smaller, part in (
         ("d", 86400, "h", 3600),
@@ -28,23 +38,23 @@ def duration(seconds):
     return f"{seconds} s"
 
 
-def estimate(step_seconds, steps, epoch_steps, now):
-    """Say how long the steps to come will take, evaluations not counted; "" where that is soon over.
+def estimate(step_seconds, steps, epoch_steps, batch, now):
+    """Say how long the steps to come will take, evaluations not counted.
 
     Args:
         step_seconds: of a step.
         steps: to come.
         epoch_steps: of an epoch.
+        batch: images a step.
         now: datetime.
     """
     left = step_seconds * steps
-    if left < WORTH_SAYING:
-        return ""
     end = now + datetime.timedelta(seconds=left)
     day = f"{end:%a %H:%M}" if end.date() != now.date() else f"{end:%H:%M}"
+    epoch = duration(step_seconds * epoch_steps)
     return (
-        f"about {duration(step_seconds * epoch_steps)} an epoch, {duration(left)} in all, until {day} (evaluations not "
-        "counted)"
+        f"{batch / step_seconds:,.0f} images/s: about {epoch} an epoch, {duration(left)} in all, until {day} "
+        "(evaluations not counted)"
     )
 
 
@@ -57,11 +67,12 @@ class Display:
         self._last_line = time.monotonic()
         self._bar = None
         if self.console.is_terminal:
-            steps = (TextColumn("{task.completed}/{task.total} steps"), TimeElapsedColumn())
+            wide = (TextColumn("{task.completed}/{task.total} steps"), TimeElapsedColumn())
             self._bar = Progress(
+                SpinnerColumn("line"),  # moves while a program is compiled, and within a long step
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=40 if self._is_wide() else 6),
-                *(steps if self._is_wide() else ()),
+                *(wide if self._is_wide() else ()),
                 TextColumn("ETA"),
                 TimeRemainingColumn(),
                 console=self.console,
@@ -85,6 +96,18 @@ class Display:
     def say(self, text):
         """Print one line of text."""
         self.console.print(text, markup=False, soft_wrap=True)
+
+    def compiled(self, seconds):
+        """Take how long the compilation took."""
+        if seconds >= COMPILING:
+            self.say(f"compiled in {seconds:.1f} s")
+        if self._bar:
+            self._bar.update(self._task, description="first steps")
+
+    def moved(self, step):
+        """Show how many steps are done, within a log interval."""
+        if self._bar:
+            self._bar.update(self._task, completed=step)
 
     def interval(self, step, epoch, loss, accuracy, learning_rate, images_per_second):
         """Show the figures of a log interval; `epoch` counts from 1, `accuracy` is a fraction."""

@@ -24,6 +24,9 @@ class Training(Protocol):
     def interval(self, order, step, count):
         """Train `count` steps from `step` on, in the order of this epoch."""
 
+    def compiled(self, seconds):
+        """Take how long it took to compile the steps; by default not told."""
+
     def check(self, step):
         """Raise what forbids to go on after `step`; by default nothing does."""
 
@@ -47,7 +50,9 @@ def run(training, step, caught):
     setup, per_epoch = training.setup, training.setup.steps_per_epoch
     going, stop = step < setup.total_steps and training.goes_on(), False
     if going:
-        training.record.compile_seconds += compile_steps(setup, training.state)
+        seconds = compile_steps(setup, training.state)
+        training.record.compile_seconds += seconds
+        training.compiled(seconds)
     while going and not stop:
         epoch = step // per_epoch
         order = setup.programs.epoch_order(training.state.key, epoch, len(setup.train.labels))

@@ -52,6 +52,10 @@ class Log:
             f"{len(setup.train.labels):,} training, {validation:,} validation, "
             f"{setup.dataset.sizes['test']:,} test images; {runtime.hardware()}"
         )
+        self._display.say(
+            f"{setup.config.total_epochs:,} epochs of {setup.steps_per_epoch:,} steps of "
+            f"{setup.config.batch_size:,} images"
+        )
         if changes := config_lib.changes(setup.config):
             self._display.say(printable(f"not as by default: {', '.join(changes)}"))
         if remark := remark_on_data(setup.config, setup.dataset):
@@ -74,11 +78,18 @@ class Log:
         self._display.interval(step, epoch, **values)
         self.callbacks.tell("interval", step, epoch, dict(values))
 
-    def estimate(self, step_seconds, steps, epoch_steps):
-        """Say how long `steps` more will take, where that is worth a line."""
-        now = datetime.datetime.now()
-        if said := progress.estimate(step_seconds, steps, epoch_steps, now):
-            self._display.say(said)
+    def compiled(self, seconds):
+        self._display.compiled(seconds)
+
+    def moved(self, step):
+        """Show that so many steps are done, within a log interval."""
+        self._display.moved(step)
+
+    def estimate(self, step_seconds, setup, steps):
+        """Say how long `steps` more will take."""
+        now, batch = datetime.datetime.now(), setup.config.batch_size
+        per_epoch = setup.steps_per_epoch
+        self._display.say(progress.estimate(step_seconds, steps, per_epoch, batch, now))
 
     def epoch(self, epoch, step, trained, validation, seconds):
         self._lines.write({"step": step, "epoch": epoch, "split": "train_epoch", **trained})

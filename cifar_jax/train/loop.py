@@ -16,6 +16,7 @@ from cifar_jax.train import callbacks as callback_lib
 from cifar_jax.train import epochs, inputs, monitors, steps
 from cifar_jax.train.evaluation import diverged, evaluate, final_evaluation
 from cifar_jax.train.log import Log
+from cifar_jax.train.pace import Pace
 from cifar_jax.train.setup import Setup, build, initial_state
 from cifar_jax.train.state import TrainState
 
@@ -138,6 +139,9 @@ class RunTraining(epochs.Training):
     )
     estimated: bool = False  # whether it was said how long it will take
 
+    def __post_init__(self):
+        self._pace = Pace(self.setup.programs)
+
     def goes_on(self):
         return not int(self.state.early_stopping.reason)
 
@@ -148,7 +152,12 @@ class RunTraining(epochs.Training):
             TrainingDiverged: naming the step and the last checkpoint.
         """
         setup, record, started = self.setup, self.record, time.perf_counter()
-        self.state, sums = setup.programs.train_steps(self.state, setup.train, order, count)
+
+        def moved(done):
+            self.log.moved(step + done)
+            self._estimate(setup.total_steps - step - done)
+
+        self.state, sums = self._pace.train_steps(self.state, setup.train, order, count, moved)
         values = {name: float(value) for name, value in jax.device_get(sums.compute()).items()}
         seconds = time.perf_counter() - started
         if (bad_step := int(values.pop("first_nonfinite"))) != metrics.NEVER:
@@ -161,11 +170,19 @@ class RunTraining(epochs.Training):
         record.epoch_accuracy += values["accuracy"] * count
         values["images_per_second"] = count * setup.config.batch_size / seconds
         self.log.interval(step + count, step // setup.steps_per_epoch + 1, values)
+
+    def compiled(self, seconds):
+        self.log.compiled(seconds)
+
+    def _estimate(self, left):
+        """Say once how long the steps that are left will take."""
         # Steps of images that grow take longer and longer.
-        if not self.estimated and not setup.config.augment.image_sizes:
-            left = setup.total_steps - step - count
-            self.log.estimate(seconds / count, left, setup.steps_per_epoch)
-            self.estimated = True
+        each, grow = self._pace.step_seconds, self.setup.config.augment.image_sizes
+        if self.estimated or grow or not each:
+            return
+        if left * each >= progress.WORTH_SAYING:
+            self.log.estimate(each, self.setup, left)
+        self.estimated = True
 
     def check(self, step):
         # The last loss was finite, the update that followed it need not be.

@@ -15,9 +15,11 @@ class Programs(NamedTuple):
     """The compiled programs of a run."""
 
     compile: Callable  # (state, data, order, counts): compiles train_steps for such counts
-    train_steps: Callable  # (state, data, order, count) -> (state, TrainMetrics of these steps)
+    # (state, data, order, count, sums=None) -> (state, TrainMetrics of these steps, added to such sums)
+    train_steps: Callable
     evaluate: Callable  # (variables, data) -> EvalMetrics
     epoch_order: Callable  # (key, epoch, count) -> int32 [count]
+    any_count: bool = False  # whether one program serves any number of steps, to the same bits
 
 
 def make_programs(functions, sharding=None, jit_step=None):
@@ -30,15 +32,17 @@ def make_programs(functions, sharding=None, jit_step=None):
             other shardings than the first and compile again.
         jit_step: what compiles the training steps, such as spread.pmap of a mesh; `jit` by default.
     Returns:
-        Programs. `train_steps` donates the state that it is given.
+        Programs. `train_steps` donates the state and the sums that it is given.
     """
     jit_here = functools.partial(jit, out_shardings=sharding) if sharding else jit
     # One program serves any number of steps on the CPU. A GPU's host would look after each step whether another one
     # follows, so there each number has a program.
     static = () if choice.on_cpu() else (3,)
 
-    @functools.partial(jit_step or jit_here, static_argnums=static, donate_argnums=(0,))
-    def train_steps(state, data, order, count):
+    no_metrics = jit_here(functions.no_metrics)
+
+    @functools.partial(jit_step or jit_here, static_argnums=static, donate_argnums=(0, 4))
+    def add_steps(state, data, order, count, sums):
         plans = None
         if static:
             # A GPU launches a kernel for each number that a step draws: those of all steps are drawn at once.
@@ -49,11 +53,19 @@ def make_programs(functions, sharding=None, jit_step=None):
             planned = jax.tree.map(lambda each: each[number], plans)
             return functions.train_step(*carry, data, order, planned)
 
-        return jax.lax.fori_loop(0, count, step, (state, functions.no_metrics()))
+        return jax.lax.fori_loop(0, count, step, (state, sums))
+
+    def train_steps(state, data, order, count, sums=None):
+        return add_steps(state, data, order, count, no_metrics() if sums is None else sums)
+
+    def lower(state, data, order, count):
+        return add_steps.lower(state, data, order, count, no_metrics.eval_shape())
+
+    train_steps.lower = lower
 
     def compile_steps(state, data, order, counts):
         for count in counts if static else counts[:1]:
-            train_steps.lower(state, data, order, count).compile()
+            add_steps.lower(state, data, order, count, no_metrics()).compile()
 
     @jit_here
     def evaluate(variables, data):
@@ -64,4 +76,4 @@ def make_programs(functions, sharding=None, jit_step=None):
         return jax.lax.fori_loop(0, batches, step, functions.no_eval_metrics())
 
     order = jit_here(functions.epoch_order, static_argnames="count")
-    return Programs(compile_steps, train_steps, evaluate, order)
+    return Programs(compile_steps, train_steps, evaluate, order, not static)

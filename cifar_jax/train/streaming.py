@@ -153,9 +153,9 @@ def make_programs(recipe, mesh, total_steps, threads):
         batch = of_batch((size, *data.shape), jnp.uint8), numbers, numbers
         train_step.lower(state, no_metrics(), batch, len(data.labels) // size).compile()
 
-    def train_steps(state, data, order, count):
+    def train_steps(state, data, order, count, sums=None):
         nonlocal feed
-        step, metrics = int(state.step), no_metrics()
+        step, metrics = int(state.step), no_metrics() if sums is None else sums
         if feed is None or feed[0] != step:
             key = np.asarray(state.key)
             feed = step, training_batches(data, key, placed, size, total_steps, threads, step)
@@ -172,4 +172,4 @@ def make_programs(recipe, mesh, total_steps, threads):
         return metrics
 
     order = jit(steps.epoch_order, static_argnames="count")
-    return programs.Programs(compile_steps, train_steps, evaluate, order)
+    return programs.Programs(compile_steps, train_steps, evaluate, order, any_count=True)
