@@ -40,9 +40,9 @@ def test_quickstart_reaches_97_percent_and_says_so(quickstart):
     workdir, printed = quickstart
     summary = json.loads((workdir / "summary.json").read_text())
     assert summary["test_accuracy"] >= 0.97
-    assert f"{summary['test_accuracy']:.2%}" in printed
+    assert f"{100 * summary['test_accuracy']:.2f} %" in printed
     for digit in range(10):  # per-class figures
-        assert re.search(rf"^{digit} +\d+\.\d\d%", printed, re.MULTILINE)
+        assert re.search(rf"^{digit} +\d+\.\d\d %", printed, re.MULTILINE)
     assert "tensorboard --logdir" in printed
 
 

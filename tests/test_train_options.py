@@ -10,10 +10,11 @@ from rich.console import Console
 
 from cifar_jax import config as config_lib
 from cifar_jax import data, train
+from cifar_jax.config import kinds
 from cifar_jax.console import progress
 from cifar_jax.errors import ConfigError
 from cifar_jax.machine import runtime
-from cifar_jax.train import loop
+from cifar_jax.train import loop, pace
 from cifar_jax.train.setup import build
 
 PER_EPOCH = 1295 // 64
@@ -196,8 +197,47 @@ def test_it_is_said_what_differs_and_once_how_long_it_will_take(
     small_config, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(progress, "WORTH_SAYING", 0.0)
+    monkeypatch.setattr(pace, "FEW_SECONDS", 0.0)
     small_config.total_epochs = 2
     _, said = run(config_lib.check(small_config), tmp_path / "run")
     assert said.count("in all, until") == 1
     (line,) = (each for each in said.splitlines() if each.startswith("not as by default"))
     assert "total_epochs=2" in line and "batch_size=64" in line and "seed" not in line
+
+
+KINDS = {
+    "nothing": ({}, ""),
+    "smoothing": (
+        {"loss.label_smoothing": 0.2},
+        "the curves differ in kind: training has label smoothing 0.2; validation has plain cross entropy",
+    ),
+    "averages": ({"ema.decay": 0.9}, "the curves differ in kind: validation has averaged weights"),
+    "all": (
+        {
+            "loss.name": "focal",
+            "augment.mixup_alpha": 0.2,
+            "augment.image_sizes": (16, 32),
+            "evaluation.flip": True,
+            "ema.decay": 0.9,
+        },
+        "the curves differ in kind: training has the loss focal, mixed images and images that grow; validation has "
+        "averaged weights, several views of an image and plain cross entropy",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_curves_that_differ_in_kind_are_said(kind):
+    changed, said = KINDS[kind]
+    config = config_lib.default()
+    config.update_from_flattened_dict(changed)
+    assert kinds.remark(config) == said
+    assert kinds.remark({"loss": config.to_dict()["loss"]}) == kinds.remark(config) or kind in (
+        "averages",
+        "all",
+    )
+
+
+def test_a_training_says_which_curves_differ(small_config, tmp_path):
+    small_config.update({"total_epochs": 1, "ema": {"decay": 0.9}})
+    assert "validation has averaged weights" in run(small_config, tmp_path / "run")[1]

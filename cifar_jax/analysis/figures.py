@@ -5,6 +5,7 @@ import numpy as np
 from cifar_jax.analysis import scores, style
 from cifar_jax.analysis.charts import evaluation as charts
 from cifar_jax.analysis.charts import training
+from cifar_jax.config import kinds
 from cifar_jax.console.tables import confidence
 
 GRID = (4, 6)  # rows and columns of example images
@@ -30,8 +31,9 @@ def write(folder, evaluation, predictions, images, rows, seed=None):
     }
     selected_on = "test" if evaluation["config"]["selection"] == "test" else "validation"
     chosen = (evaluation["checkpoint"], evaluation["step"])
+    remark = kinds.remark(evaluation["config"])
     for axis in ("epoch", "step"):
-        drawn[f"curves_by_{axis}"] = training.of_file(rows, axis, chosen, selected_on)
+        drawn[f"curves_by_{axis}"] = training.of_file(rows, axis, chosen, selected_on, remark)
     labels, logits = predictions["label"], predictions["logits"]
     probabilities = scores.probabilities(logits)
     for name, right in (("well_classified", True), ("misclassified", False)):

@@ -16,7 +16,7 @@ from rich.progress import (
 
 from cifar_jax.config import rules
 from cifar_jax.console.endings import printable
-from cifar_jax.console.tables import Table, to_rich
+from cifar_jax.console.tables import Table, percent, to_rich
 
 WORTH_SAYING = 60.0  # seconds of a training whose length is estimated
 PLAIN_SECONDS = 10.0  # least time between two lines within an epoch
@@ -112,13 +112,13 @@ class Display:
     def interval(self, step, epoch, loss, accuracy, learning_rate, images_per_second):
         """Show the figures of a log interval; `epoch` counts from 1, `accuracy` is a fraction."""
         text = (
-            f"epoch {epoch}/{self._epochs}  loss {loss:.4f}  accuracy {accuracy:.2%}  "
+            f"epoch {epoch}/{self._epochs}  loss {loss:.4f}  accuracy {percent(accuracy)}  "
             f"learning rate {learning_rate:.3g}  {images_per_second:,.0f} images/s"
         )
         if self._bar:
             if not self._is_wide():
                 text = (
-                    f"{epoch}/{self._epochs} loss {loss:.3f} accuracy {accuracy:.1%} "
+                    f"{epoch}/{self._epochs} loss {loss:.3f} accuracy {percent(accuracy, 1)} "
                     f"rate {learning_rate:.1e} {images_per_second:,.0f}/s"
                 )
             self._bar.update(self._task, completed=step, description=text)
@@ -130,11 +130,12 @@ class Display:
         """Print the figures of an epoch; `train` and `validation` are dicts with loss and accuracy, or None."""
         text = (
             f"epoch {epoch}/{self._epochs}  train loss {train['loss']:.4f} "
-            f"accuracy {train['accuracy']:.2%}"
+            f"accuracy {percent(train['accuracy'])}"
         )
         if validation:
             text += (
-                f"  validation loss {validation['loss']:.4f} accuracy {validation['accuracy']:.2%}"
+                f"  validation loss {validation['loss']:.4f} accuracy "
+                f"{percent(validation['accuracy'])}"
             )
         self.say(f"{text}  {seconds:.1f} s")
         self._last_line = time.monotonic()
@@ -153,8 +154,8 @@ def print_summary(console, summary, class_names):
         (
             name + (" (the result)" if name == summary["selected"] else ""),
             str(result["step"]),
-            f"{result['validation']['accuracy']:.2%}" if result["validation"] else "-",
-            f"{result['test']['accuracy']:.2%}",
+            percent(result["validation"] and result["validation"]["accuracy"]),
+            percent(result["test"]["accuracy"]),
         )
         for name, result in summary["checkpoints"].items()
     ]
@@ -164,14 +165,14 @@ def print_summary(console, summary, class_names):
 
     per_class = summary["per_class_test_accuracy"]
     classes = [
-        (printable(name), "-" if accuracy is None else f"{accuracy:.2%}")
+        (printable(name), percent(accuracy))
         for name, accuracy in zip(class_names, per_class, strict=True)
     ]
     console.print("", to_rich(Table("", ("class", "test accuracy"), classes)), "")
 
     on_test = summary["config"]["selection"] == "test"
     lines = [
-        f"test accuracy  {summary['test_accuracy']:.2%} of {summary['test_images']:,} images"
+        f"test accuracy  {percent(summary['test_accuracy'])} of {summary['test_images']:,} images"
         + (", the best epoch on these very images" if on_test else ""),
         f"parameters     {summary['params']:,}",
         f"training       {summary['epochs']} epochs, {summary['steps']:,} steps, "

@@ -102,8 +102,8 @@ def introduction(facts):
     dataset, limit = facts["dataset"], facts["limit"]
     low, high = facts["interval"]
     return (
-        f"{facts['name']} answers, which names {facts['accuracy']:.2f} % [{low:.2f}, {high:.2f}] of the "
-        f"{dataset['sizes']['test']:,} test images of {facts['data']} rightly and knows nothing but "
+        f"{facts['name']} answers, which names {facts['accuracy']:.2f} % (95 % interval {low:.2f} to {high:.2f}) of "
+        f"the {dataset['sizes']['test']:,} test images of {facts['data']} rightly and knows nothing but "
         f"{', '.join(dataset['class_names'])}; it finds {100 * limit['false_alarms']:.1f} % of those images unlike "
         f"{dataset['name']}, too"
     )

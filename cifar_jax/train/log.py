@@ -7,7 +7,7 @@ import numpy as np
 from clu import parameter_overview
 
 from cifar_jax import config as config_lib
-from cifar_jax.config import flatten
+from cifar_jax.config import flatten, kinds
 from cifar_jax.console import progress
 from cifar_jax.console.endings import printable
 from cifar_jax.machine import runtime
@@ -59,6 +59,8 @@ class Log:
         if changes := config_lib.changes(setup.config):
             self._display.say(printable(f"not as by default: {', '.join(changes)}"))
         if remark := remark_on_data(setup.config, setup.dataset):
+            self._display.say(remark)
+        if (remark := kinds.remark(setup.config)) and setup.validation is not None:
             self._display.say(remark)
         if on_test:
             self._display.say(

@@ -1,12 +1,14 @@
 """Charts of what happened in training: loss, accuracy and learning rate over epochs or steps."""
 
 import math
+import textwrap
 
 from cifar_jax.analysis import curves
 from cifar_jax.analysis.charts import vega
 from cifar_jax.analysis.charts.vega import alt
 
 EPOCHS = 10  # so many make a curve of epochs; of fewer the log intervals are drawn
+LINE = 88  # letters of a line above a figure
 FEW = 60  # points that are seen without hovering
 COLUMNS = (
     *(("loss", "Loss, nats", 1), ("accuracy", "Accuracy, %", 100)),
@@ -36,7 +38,7 @@ def of_page(rows, chosen, selected_on):
     return drawn, "mean of an epoch" if by_epoch else "mean of a log interval"
 
 
-def of_file(rows, axis, chosen, selected_on="validation"):
+def of_file(rows, axis, chosen, selected_on="validation", remark=""):
     """Draw loss and accuracy of training and validation, with the learning rate below them, for a file.
 
     Training is the mean over an epoch by "epoch", over a log interval by "step": of augmented images, of a model
@@ -47,6 +49,7 @@ def of_file(rows, axis, chosen, selected_on="validation"):
         axis: "epoch" or "step".
         chosen: (checkpoint's name, its step), to mark.
         selected_on: what the validation rows are of: "validation", or "test" of a run that selected on it.
+        remark: stands above.
     Returns:
         altair.Chart; None where there is nothing to draw.
     """
@@ -62,7 +65,11 @@ def of_file(rows, axis, chosen, selected_on="validation"):
     heights = {"loss": 150, "accuracy": 150, "learning_rate": 75}
     parts = (part.properties(width=460, height=heights[name]) for name, part in drawn.items())
     independent = {"color": "independent", "strokeDash": "independent"}
-    return alt.vconcat(*parts, spacing=6).resolve_scale(x="shared", **independent)
+    whole = alt.vconcat(*parts, spacing=6).resolve_scale(x="shared", **independent)
+    if not remark:
+        return whole
+    text = textwrap.wrap(remark[0].upper() + remark[1:], LINE)
+    return whole.properties(title=alt.Title(text, fontSize=11, fontWeight="normal", anchor="start"))
 
 
 def runs_validation(rows_of):

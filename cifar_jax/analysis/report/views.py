@@ -7,6 +7,7 @@ from cifar_jax.analysis.charts import dots, scores, training, vega
 from cifar_jax.analysis.charts import evaluation as charts
 from cifar_jax.analysis.gradcam import normalized, resized
 from cifar_jax.analysis.report import pictures, words
+from cifar_jax.config import kinds
 from cifar_jax.console import tables
 
 
@@ -53,6 +54,7 @@ def of_run(each, name, shots, specifications):
         "remarks": evaluation["config"]["reported"]["remarks"],
         "curves": bool(drawn.get("loss")),
         "interval_words": of_points,
+        "kinds": kinds.remark(evaluation["config"]),
         "pairs": [
             {
                 "true": pair["true"],
