@@ -135,3 +135,37 @@ def test_it_shows_itself_in_a_line(model, run, images):
     for each in (model, run, model.explain(images[0])):
         assert len(repr(each)) < 300 and "\n" not in repr(each)
     assert "basic_net" in repr(model) and "10 classes (0, 1, 2" in repr(model)
+
+
+def test_a_run_an_evaluation_and_a_config_show_themselves_in_a_few_lines(model, images, workdir):
+    from cifar_jax.config import default, notebooks
+    from cifar_jax.console.summaries import Summary
+
+    summary = Summary(json.loads((workdir / "summary.json").read_text()))
+    said = repr(summary)
+    assert f"test accuracy {100 * summary['test_accuracy']:.2f} % of 359 images" in said
+    config = default()
+    config.batch_size = 7
+    assert notebooks.shortly(config) == "<config of basic_net on cifar10: batch_size=7>"
+    assert notebooks.shortly(config.optimizer) == repr(config.optimizer)
+    labels = model(images).argmax(1)
+    for shown in (said, repr(model.evaluate(images, labels)), repr(model), repr(model.run)):
+        assert len(shown) < 700 and shown.count("\n") <= 2
+    assert json.loads(json.dumps(summary)) == summary
+
+
+@pytest.mark.parametrize("name", ["confusion", "classes", "reliability", "curves"])
+def test_every_figure_of_a_model_shows_itself_and_is_saved(model, run, tmp_path, name):
+    images, labels = run.dataset.split("test")
+    evaluation = model.evaluate(images[:40], labels[:40])
+    drawn = model.curves() if name == "curves" else getattr(evaluation, name)()
+    assert Image.open(io.BytesIO(drawn._repr_png_())).width > 200
+    drawn.save(tmp_path / "a.svg")
+    assert "<svg" in (tmp_path / "a.svg").read_text()
+    with pytest.raises(UserError, match="neither .png nor .svg"):
+        drawn.save(tmp_path / "a.pdf")
+
+
+def test_a_model_in_the_box_has_no_curves():
+    with pytest.raises(UserError, match="no metrics.jsonl with curves"):
+        trained.load("pretrained:speedrun").curves()

@@ -3,7 +3,8 @@
 model = trained.load("pretrained:speedrun")
 model("cat.png")                       probabilities, float64 [num_classes]
 model.explain("cat.png")               Grad-CAM over the picture, which a notebook shows
-model.evaluate(images, labels)         {"accuracy": ..., "calibration": ..., ...}
+model.evaluate(images, labels)         {"accuracy": ..., "calibration": ..., ...}, with figures: confusion(), ...
+model.curves()                         loss and accuracy over the epochs of its training
 """
 
 import dataclasses
@@ -14,8 +15,14 @@ import numpy as np
 
 from cifar_jax import trained
 from cifar_jax.analysis import explain, gradcam, overlays, result, scores
+from cifar_jax.analysis.charts import evaluation as charts
+from cifar_jax.analysis.charts import training
+from cifar_jax.analysis.drawn import Drawn
+from cifar_jax.config import kinds
+from cifar_jax.console.tables import percent, percent_range
 from cifar_jax.data import given
 from cifar_jax.errors import UserError
+from cifar_jax.runs import writers
 
 MOST = 64  # images a step
 SHOWN = 256  # pixels of a side in a notebook, at least
@@ -44,6 +51,37 @@ class Explanation:
         size = (both.width * scale, both.height * scale)
         both.resize(size, Image.Resampling.NEAREST).save(file, "PNG")
         return file.getvalue()
+
+
+class Evaluation(dict):
+    """The keys of evaluation.json from `images` to `calibration`, and their figures."""
+
+    def __repr__(self):
+        judged = [each for each in self["per_class"] if each["images"]]
+        worst = min(judged, key=lambda each: each["accuracy"])
+        interval = percent_range(self["accuracy_interval"])
+        return (
+            f"<accuracy {percent(self['accuracy'])} of {self['images']:,} images (95 % interval {interval} %); worst "
+            f"class {worst['name']}, {percent(worst['accuracy'], 1)}; calibration error "
+            f"{percent(self['calibration']['error'])}\n keys: {', '.join(self)}>"
+        )
+
+    def confusion(self):
+        """Draw the confusion matrix: Drawn."""
+        names = [each["name"] for each in self["per_class"]]
+        return Drawn(charts.confusion(self["confusion"], names, self._title))
+
+    def classes(self):
+        """Draw the accuracy of each class: Drawn."""
+        return Drawn(charts.classes(self["per_class"], self["accuracy"], self._title))
+
+    def reliability(self):
+        """Draw accuracy against confidence: Drawn."""
+        return Drawn(charts.reliability(self["calibration"], self._title))
+
+    @property
+    def _title(self):
+        return f"{self['images']:,} images: {percent(self['accuracy'])}"
 
 
 class Model:
@@ -104,11 +142,13 @@ class Model:
         return Explanation(pixels[0], heat, over, named, float(probabilities[number]))
 
     def evaluate(self, images, labels):
-        """Return accuracy, its interval, loss, confusions, calibration and more, as evaluation.json has them.
+        """Find accuracy, its interval, loss, confusions, calibration and more.
 
         Args:
             images: several images.
             labels: B names or numbers of classes.
+        Returns:
+            Evaluation.
         Raises:
             UserError: not as many labels as images, or no such class.
         """
@@ -117,7 +157,24 @@ class Model:
         if len(labels) != len(pixels):
             raise UserError(f"{len(pixels)} images and {len(labels)} labels do not go together")
         numbers = np.array([explain.class_number(self.run, str(label)) for label in labels])
-        return result.describe(numbers, self._logits(pixels), self.class_names)
+        return Evaluation(result.describe(numbers, self._logits(pixels), self.class_names))
+
+    def curves(self, axis="epoch"):
+        """Draw loss, accuracy and learning rate of the model's training: Drawn.
+
+        Args:
+            axis: "epoch" or "step".
+        Raises:
+            UserError: of a model in the box, or of a run whose metrics.jsonl is gone.
+        """
+        run = self.run
+        rows = [] if run.card else writers.read_rows(run.workdir / "metrics.jsonl")
+        selected_on = "test" if run.config.selection == "test" else "validation"
+        chosen = run.checkpoint, run.step
+        chart = training.of_file(rows, axis, chosen, selected_on, kinds.remark(run.config))
+        if chart is None:
+            raise UserError(f"{run.workdir} has no metrics.jsonl with curves")
+        return Drawn(chart)
 
     def _logits(self, pixels):
         logits = trained.logits(self.run, pixels, min(MOST, len(pixels)))

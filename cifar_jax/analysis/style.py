@@ -3,7 +3,9 @@
 import bisect
 import contextlib
 import functools
+import io
 import pathlib
+import sys
 import unicodedata
 import warnings
 
@@ -14,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
+
+from cifar_jax.errors import UserError
 
 # Okabe and Ito, Color Universal Design, 2008, without the yellow, which paper swallows.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
@@ -157,14 +161,33 @@ def save(figure, folder, name):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{suffix}" for suffix in ("png", "svg")]
+    try:
+        files = rendered(figure, "png", "svg")
+    except UserError as error:
+        print(f"{paths[0]} and .svg are not drawn: {error}", file=sys.stderr)
+        return []
+    for path, file in zip(paths, files, strict=True):
+        path.write_bytes(file)
+    return paths
+
+
+def rendered(figure, *kinds):
+    """Return a figure as the bytes of files of some kinds, "png" or "svg": a list.
+
+    Args:
+        figure: of Matplotlib, or a chart of Altair.
+    Raises:
+        UserError: of charts, as of vega.converter.
+    """
     if not isinstance(figure, Figure):
         from cifar_jax.analysis.charts import vega
 
-        return vega.save(figure, *paths)
+        return vega.rendered(figure, *kinds)
     for text in figure.findobj(Text):
         if not text.get_text().isascii():
             text.set_fontfamily(families(text.get_text()))
+    files = [io.BytesIO() for _ in kinds]
     with quiet():
-        for path in paths:
-            figure.savefig(path, dpi=DPI)
-    return paths
+        for file, kind in zip(files, kinds, strict=True):
+            figure.savefig(file, dpi=DPI, format=kind)
+    return [file.getvalue() for file in files]

@@ -13,7 +13,7 @@ import ml_collections
 from ml_collections import config_dict
 
 from cifar_jax import plugins
-from cifar_jax.config import paths, rules, words
+from cifar_jax.config import notebooks, paths, rules, words
 from cifar_jax.config.schema import SCHEMA, Field, fields
 from cifar_jax.errors import ConfigError, nearest
 
@@ -24,6 +24,9 @@ RENAMED = {
     "steps_per_call": None,
 }
 RENAMED_VALUES = {("schedule.name", "piecewise"): "step"}
+
+
+notebooks.show_shortly()
 
 
 def flatten(config, prefix=""):

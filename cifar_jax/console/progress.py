@@ -15,6 +15,7 @@ from rich.progress import (
 )
 
 from cifar_jax.config import rules
+from cifar_jax.console import notebook_bar
 from cifar_jax.console.endings import printable
 from cifar_jax.console.tables import Table, percent, to_rich
 
@@ -66,7 +67,9 @@ class Display:
         self._epochs = total_epochs
         self._last_line = time.monotonic()
         self._bar = None
-        if self.console.is_terminal:
+        if notebook_bar.in_notebook():
+            self._bar = notebook_bar.NotebookBar()
+        elif self.console.is_terminal:
             wide = (TextColumn("{task.completed}/{task.total} steps"), TimeElapsedColumn())
             self._bar = Progress(
                 SpinnerColumn("line"),  # moves while a program is compiled, and within a long step
@@ -78,6 +81,7 @@ class Display:
                 console=self.console,
                 transient=True,
             )
+        if self._bar:
             self._task = self._bar.add_task("compiling", total=total_steps)
 
     def __enter__(self):

@@ -36,6 +36,7 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
         UserError: and its kinds; see errors.py.
     """
     runs = cells.runs(sweep, count)
+    cells.require_plugins(folder)
     for run in runs:  # A model that can't be so is refused before a download.
         model = run.config.model
         models.create(model.name, dropout=model.dropout, activation=model.activation)

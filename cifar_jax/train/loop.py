@@ -9,6 +9,7 @@ from cifar_jax import config as config_lib
 from cifar_jax import metrics, models
 from cifar_jax.config import jax_settings
 from cifar_jax.console import progress
+from cifar_jax.console.summaries import Summary
 from cifar_jax.machine import files, processes, runtime
 from cifar_jax.machine import mesh as mesh_lib
 from cifar_jax.runs import checkpoints, workdir, writers
@@ -116,6 +117,7 @@ def train_in(folder, setup, start, told, console, goes_on=False):
             with runtime.catch_signals() as told.caught:
                 train(training, told.caught)
             summary = final_evaluation(setup, training.state, training.record, manager, log)
+            summary = Summary(summary)
         finally:
             log.close()
     if processes.is_first():

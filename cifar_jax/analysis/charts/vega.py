@@ -7,7 +7,6 @@ import functools
 import json
 import mmap
 import re
-import sys
 
 from cifar_jax.analysis import style
 from cifar_jax.analysis.charts import outlines
@@ -176,16 +175,18 @@ def specify(chart):
     return specification
 
 
-def save(chart, png, svg):
-    """Write a chart as PNG and as SVG, to these paths; return them, or, said on stderr, none without a `converter`."""
-    try:
-        vl_convert = converter()
-    except UserError as error:
-        print(f"{png} and .svg are not drawn: {error}", file=sys.stderr)
-        return []
+def rendered(chart, *kinds):
+    """Return a chart as the bytes of files of some kinds, "png" or "svg": a list.
+
+    Raises:
+        UserError: as of `converter`.
+    """
+    vl_convert = converter()
     text = json.dumps(chart.configure(**FILE_CONFIG).to_dict())
     text = re.sub(r"var\(--([\w-]+)\)", lambda variable: LIGHT[variable[1]], text)
     drawn = outlines.of_names(vl_convert.vegalite_to_svg(text))
-    png.write_bytes(vl_convert.svg_to_png(drawn, ppi=style.DPI))  # a pixel is 1/72 inch
-    svg.write_text(drawn, encoding="utf-8")
-    return [png, svg]
+    makers = {
+        "svg": drawn.encode,
+        "png": lambda: vl_convert.svg_to_png(drawn, ppi=style.DPI),  # a pixel is 1/72 inch
+    }
+    return [makers[kind]() for kind in kinds]
