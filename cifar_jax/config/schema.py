@@ -112,9 +112,9 @@ SCHEMA = {
         "magnitude": Field(9, "randaugment: how strong they are.", low=0, high=30),
         "rotation": Field(0.0, "Greatest angle, in degrees, of a random rotation; 0 = none.", low=0, high=180),
         "cutout": Field(0, "Side of the square that is cut out (DeVries and Taylor 2017); 0 = none.", low=0, high=64),
-        "erasing": Field(0.0, "Random erasing (Zhong et al. 2017), after cutout: the probability that a box of an image, "
-                              "2 to 33 per cent of its area, is filled with the mean colour; 0 = none.", low=0,
-                         high=1),
+        "erasing": Field(0.0, "Random erasing (Zhong et al. 2017), after cutout: the probability that a box of an "
+                              "image, 2 to 33 per cent of its area, is filled with the mean colour; 0 = none.",
+                         low=0, high=1),
         "image_sizes": Field((), "Progressive resizing: pixels of a side that the images of each epoch are brought to "
                                  "after all else, such as (16, 24, 32), the last from then on; () = none.",
                              element=int, low=8, high=256),
