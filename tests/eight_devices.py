@@ -184,6 +184,8 @@ def shares_on_devices():
 
 
 SMALL_FIRST = Resizing((6, SIDE), 10)
+# All that chance may do to an image.
+AUGMENTED = augment.Augmentation(2, "reflect", True, "random", "randaugment", 3, 20, 10.0, 3, 0.5)
 STATES = {
     "one": lambda: trained(ONE),
     "eight": lambda: trained(ALL),
@@ -197,6 +199,9 @@ STATES = {
     "small_first": lambda: trained(ONE, resizing=SMALL_FIRST),
     "small_first_of_eight": lambda: trained(ALL, resizing=SMALL_FIRST),
     "small_first_pmap": lambda: trained(ALL, "pmap", resizing=SMALL_FIRST),
+    "augmented": lambda: trained(ONE, augmentation=AUGMENTED),
+    "augmented_of_eight": lambda: trained(ALL, augmentation=AUGMENTED),
+    "augmented_pmap": lambda: trained(ALL, "pmap", augmentation=AUGMENTED),
     "share_by_share": share_by_share,
     "shares_on_devices": shares_on_devices,
     "plain": lambda: trained(ONE, model=PLAIN),
@@ -204,6 +209,24 @@ STATES = {
     "parts_of_eight": lambda: trained(ALL, model=PLAIN, accumulate_steps=2),
     "parts_pmap": lambda: trained(ALL, "pmap", model=PLAIN, accumulate_steps=2),
 }
+
+
+def augmented_images(folder):
+    """Pixels that one device and eight see otherwise, and what the eight send each other for them."""
+    images = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8)
+    drawn = augment.draw(jax.random.PRNGKey(0), BATCH, images.shape[1:], AUGMENTED)
+    apply = functools.partial(augment.apply_augmentation, augmentation=AUGMENTED)
+    programs = []
+    for mesh in (ONE, ALL):
+        shares = mesh_lib.over_devices(mesh)
+        programs.append(jax.jit(apply, in_shardings=shares, out_shardings=shares))
+    alone, together = (np.asarray(program(images, drawn)) for program in programs)
+    sent = scaling("collectives", programs[1].lower(images, drawn).compile().as_text())(folder)
+    return {
+        "changed": int((alone != images).sum()),
+        "differ": int((alone != together).sum()),
+        "sent": sent,
+    }
 
 
 def quick_config(name, *overrides):
@@ -249,6 +272,7 @@ ANSWERS = {
     "run_sharded": a_run("sharded", "--config.parallel.dataset=sharded"),
     "run_pmap": a_run("pmap", "--config.parallel.backend=pmap"),
     "sweep": a_sweep,
+    "augmented_images": augmented_images,
     "communication": scaling("communication", small_net.NAME),
     "sweep_communication": scaling("sweep", small_net.NAME, 20, 64),
 }

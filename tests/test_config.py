@@ -9,7 +9,7 @@ from cifar_jax import config as config_lib
 from cifar_jax import main
 from cifar_jax.config import loading, rules
 from cifar_jax.errors import ConfigError
-from cifar_jax.train import augment, losses, optimizers, schedules
+from cifar_jax.train import augment, losses, optimizers, policies, schedules
 
 ROOT = pathlib.Path(__file__).parent.parent
 FILES = sorted((ROOT / "configs").glob("*.py"))
@@ -85,6 +85,12 @@ def test_unknown_field_names_the_nearest(name, suggestion):
         "loss.class_weights=('a',)",
         "ema.decay=1",
         "augment.mixup_alpha=-1",
+        "augment.policy=autoaugment",
+        "augment.operations=0",
+        "augment.magnitude=31",
+        "augment.erasing=1.5",
+        "optimizer.layer_factors=stem",
+        "optimizer.layer_factors=stem=101",
         "early_stopping.monitor=test_accuracy",
         "early_stopping.max_gap=101",
         "=1",
@@ -118,6 +124,8 @@ def test_wrong_value_is_refused(override):
         {"early_stopping.max_gap": "10", "dataset.validation_fraction": "0", "selection": "last"},
         {"early_stopping.min_delta": "0.1"},
         {"augment.flip_mode": "alternating"},
+        {"augment.magnitude": "5"},
+        {"augment.policy": "trivialaugment", "augment.operations": "3"},
         {"parallel.backend": "pmap", "augment.mixup_alpha": "0.2"},
         {"parallel.backend": "pmap", "parallel.dataset": "sharded"},
         {"parallel.backend": "pmap", "dataset.residency": "stream"},
@@ -198,6 +206,7 @@ def test_tuples_are_given_as_on_a_command_line_and_in_a_file():
         ("schedule.name", schedules.SCHEDULES),
         ("loss.name", losses.LOSSES),
         ("augment.flip_mode", augment.FLIP_MODES),
+        ("augment.policy", policies.POLICIES),
     ],
 )
 def test_choices_are_what_is_registered(name, registry):
@@ -207,6 +216,12 @@ def test_choices_are_what_is_registered(name, registry):
 def test_momentum_is_for_those_that_take_it():
     takes = [name for name, entry in optimizers.OPTIMIZERS.items() if entry.takes_momentum]
     assert tuple(takes) == rules.WITH_MOMENTUM
+
+
+def test_magnitude_is_for_those_that_take_it():
+    takes = [name for name, each in policies.POLICIES.items() if each and each.takes_magnitude]
+    assert tuple(takes) == rules.WITH_MAGNITUDE
+    parse("--config.augment.policy=randaugment", "--config.augment.magnitude=5")
 
 
 def test_wrong_type_in_a_config_file_is_refused():

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import small_net
 from flax.traverse_util import flatten_dict
@@ -14,6 +15,7 @@ from cifar_jax import config as config_lib
 from cifar_jax import models
 from cifar_jax.errors import ConfigError
 from cifar_jax.train import augment, fine_tuning, losses, optimizers, steps
+from cifar_jax.train.hyper import make_hyper
 
 AS_IS = augment.Augmentation()
 
@@ -70,10 +72,10 @@ def test_what_differs_elsewhere_is_refused():
             models.from_torch("basic_net", arrays | change, 3, new_head=True)
 
 
-def config_of(freeze, factor=1.0):
+def config_of(freeze, factor=1.0, layers=""):
     config = config_lib.default()
     config.model.update({"name": small_net.NAME, "freeze": freeze, "weights": "some.npz"})
-    config.optimizer.backbone_factor = factor
+    config.optimizer.update({"backbone_factor": factor, "layer_factors": layers})
     return config_lib.check(config)
 
 
@@ -167,6 +169,108 @@ def test_the_backbone_learns_at_its_own_rate():
         share = 1 if path[0] == "fc" else 0.5
         np.testing.assert_allclose(half[path], share * step, rtol=1e-3, atol=1e-7)
         assert np.any(step) or path == ("conv", "bias")  # which batch norm takes away
+
+
+# small_net: conv, bn, conv2 and fc.
+RATES = {"conv": 0.1, "bn": 0.0, "conv2": 0.5, "fc": 3.0}
+AS_TEXT = "conv=0.1, bn=0,fc=3"  # and 0.5 for the backbone
+OPTAX = {
+    "sgd": (lambda rate: optax.sgd(rate, momentum=0.9), {"momentum": True}),
+    "adam": (optax.adam, {}),
+}
+
+
+@pytest.mark.parametrize("name", OPTAX)
+def test_rates_by_layer_are_those_of_optaxs_multi_transform(name):
+    """Over three steps, of gradients that are not nought."""
+    theirs_of, options = OPTAX[name]
+    tuning = fine_tuning.of_config(config_of("", 0.5, AS_TEXT), CLASSES)
+    start = models.shapes(small_net.NAME, CLASSES)["params"]
+    start = jax.tree.map(lambda x: jnp.linspace(-1, 1, x.size).reshape(x.shape), start)
+    labels = {layer: jax.tree.map(lambda _, own=layer: own, start[layer]) for layer in start}
+    theirs = optax.multi_transform(
+        {layer: theirs_of(0.2 * RATES[layer]) for layer in start}, labels
+    )
+    ours = optimizers.make_optimizer(name, **options)(make_hyper(0.2, momentum=0.9))
+    params, state, expected, their_state = start, ours.init(start), start, theirs.init(start)
+    for step in range(3):
+        gradient = jax.tree.map(lambda x, step=step: jnp.sin((step + 1) * x + 1), start)
+        direction, state = ours.update(gradient, state, params)
+        params = tuning.update(params, params, direction, 0.2)
+        updates, their_state = theirs.update(gradient, their_state, expected)
+        expected = optax.apply_updates(expected, updates)
+    for path, leaf in flatten_dict(params).items():
+        np.testing.assert_allclose(leaf, flatten_dict(expected)[path], rtol=1e-5, atol=1e-6)
+        assert np.array_equal(leaf, flatten_dict(start)[path]) == (path[0] == "bn")
+
+
+def test_a_factor_of_nought_keeps_weights_and_not_statistics():
+    before, after = stepped(fine_tuning.of_config(config_of("", layers="conv=0,bn=0"), CLASSES))
+    kept = "conv/kernel", "conv/bias", "bn/scale", "bn/bias"
+    assert unchanged(before, after) == {f"params/{each}" for each in kept}
+
+
+@pytest.mark.thorough
+def test_freezing_keeps_statistics_beside_factors():
+    """And the layers with a factor of nought that are not frozen still move theirs."""
+    tuning = fine_tuning.of_config(config_of("bn", layers="conv=0,bn=1"), CLASSES)
+    before, after = stepped(tuning)
+    assert {"batch_stats/bn/mean", "batch_stats/bn/var"} <= unchanged(before, after)
+    assert {"params/bn/scale", "params/conv/kernel"} <= unchanged(before, after)
+    assert "params/conv2/kernel" not in unchanged(before, after)
+
+
+def test_the_longest_name_counts():
+    """Before the backbone's factor and the last layer's, and after what is frozen."""
+    tuning = fine_tuning.FineTuning(
+        ("stem",),
+        ("fc",),
+        0.5,
+        (("stage1_block1/conv1/bn", 4.0), ("stage1_block1", 2.0), ("stem", 9.0), ("fc", 7.0)),
+    )
+    layers = (
+        "stage1_block1/conv1/bn",
+        "stage1_block1/conv1/conv",
+        "stage1_block10/conv",
+        "stem",
+        "fc",
+    )
+    assert [tuning.factor(layer) for layer in layers] == [4, 2, 0.5, 0, 7]
+
+
+def test_a_stage_stands_for_its_blocks():
+    """Unless a block has a name of its own there."""
+    config = config_lib.default()
+    config.model.update({"name": "resnet10", "weights": "some.npz", "freeze": "stage4"})
+    factors = "stage2_block1/conv1=0.3,stage1=0.1,stage3_block1=0.2,stage3=0.4"
+    config.optimizer.layer_factors = factors
+    tuning = fine_tuning.of_config(config_lib.check(config), CLASSES)
+    expected = {"stage1_block1/conv2/bn": 0.1, "stage2_block1/conv1/conv": 0.3, "fc": 1.0}
+    expected |= {"stage2_block1/conv2/conv": 1.0, "stage3_block1/conv1/conv": 0.2}
+    expected |= {"stage4_block1/conv1/conv": 0.0}
+    assert {layer: tuning.factor(layer) for layer in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "conv3=1",
+            "optimizer.layer_factors: small_net has no layer 'conv3'; did you mean `conv`?",
+        ),
+        ("conv", "'conv' is no LAYER=FACTOR, or stands twice; such as stage1="),
+        ("conv=1,conv=2", "'conv=2' is no LAYER=FACTOR, or stands twice"),
+        ("=1", "'=1' is no LAYER=FACTOR"),
+        ("conv=-0.1", "the factor of conv must be a number of 0 to 100"),
+        ("conv=101", "the factor of conv must be a number of 0 to 100"),
+        ("conv=true", "the factor of conv must be a number of 0 to 100"),
+        ("conv=nan", "'nan' is no number"),
+        ("conv=0,bn=0,conv2=0,fc=0", "fc=0: every layer of small_net would stay as it is"),
+    ],
+)
+def test_factors_that_are_refused(text, said):
+    with pytest.raises(ConfigError, match=said):
+        fine_tuning.of_config(config_of("", layers=text), CLASSES)
 
 
 @pytest.mark.parametrize(

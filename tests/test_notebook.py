@@ -14,9 +14,11 @@ from cifar_jax.console import notebook_bar
 def handle(monkeypatch):
     """What a notebook is asked to write anew, in order; every writing is due."""
     written = []
-    display = lambda first, display_id: (
-        written.append(first) or types.SimpleNamespace(update=written.append)
-    )  # noqa: E731
+
+    def display(first, display_id):
+        written.append(first)
+        return types.SimpleNamespace(update=written.append)
+
     module = types.SimpleNamespace(display=display)
     monkeypatch.setitem(sys.modules, "IPython.display", module)
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(display=module))

@@ -25,12 +25,13 @@ ROUNDING = {"rtol": 1e-11, "atol": 1e-11}
 
 ESSENTIAL = (
     *("one", "eight", "sharded", "plain", "parts", "share_by_share", "shares_on_devices"),
-    *("communication", "sweep_communication"),
+    *("augmented_images", "communication", "sweep_communication"),
 )
 THOROUGH = (
     *("ahead", "ahead_pmap", "ahead_sweep"),
     *("one", "pmap", "per_device", "per_device_pmap", "plain", "parts_of_eight", "parts_pmap"),
     *("small_first", "small_first_of_eight", "small_first_pmap"),
+    *("augmented", "augmented_of_eight", "augmented_pmap"),
     *("run_plain", "run_sharded", "run_pmap", "sweep"),
 )
 
@@ -96,6 +97,8 @@ def test_the_same_numbers(outcomes, first, second):
         ("plain", "parts_pmap"),
         ("small_first", "small_first_of_eight"),
         ("small_first", "small_first_pmap"),
+        ("augmented", "augmented_of_eight"),
+        ("augmented", "augmented_pmap"),
     ],
 )
 def test_the_same_numbers_in_all_other_ways(all_found, first, second):
@@ -136,6 +139,11 @@ def test_a_step_sends_gradient_statistics_loss_and_accuracy(outcomes):
     assert sum(each["bytes"] for each in step["collectives"]) == expected
     assert len(step["collectives"]) == 3  # for the batch norm, for its gradient, and for all else
     assert step["params"] == 710 and step["statistics"] == 12
+
+
+def test_eight_devices_augment_their_own_images_as_one_does_and_send_nothing(outcomes):
+    found = outcomes["augmented_images"]
+    assert found["changed"] > 1000 and found["differ"] == 0 and found["sent"] == []
 
 
 def test_the_runs_of_a_sweep_send_nothing(outcomes):

@@ -25,18 +25,19 @@ from cifar_jax.machine.compilation import jit
 from cifar_jax.models import own
 from cifar_jax.models.ops import choice
 from cifar_jax.sweep import cells, groups
-from cifar_jax.train import fine_tuning, losses, optimizers, schedules
+from cifar_jax.train import augment, fine_tuning, losses, optimizers, policies, schedules
 
 TEXT = "\n\n".join(code_blocks("python", "plugins"))
-TEXT = TEXT.replace("augment, ", "").replace('@augment.register("darker")', "")  # TEMPORARY
 REGISTRIES = (
-    models.REGISTRY, losses.LOSSES, schedules.SCHEDULES, optimizers.OPTIMIZERS, registered.DATASETS, plugins._added,
+    models.REGISTRY, losses.LOSSES, schedules.SCHEDULES, optimizers.OPTIMIZERS, policies.POLICIES, registered.DATASETS,
+    plugins._added,
 )  # fmt: skip
 # All that the plugin has, as a command line takes it.
 OWN = (
     "--config.model.name=small", "--config.loss.name=squares", "--config.schedule.name=sawtooth",
     "--config.optimizer.name=signs", "--config.optimizer.options=momentum=0.8", "--config.optimizer.momentum=0",
-    "--config.dataset.name=stripes", "--config.optimizer.learning_rate=0.001", "--config.augment.flip=false",
+    "--config.dataset.name=stripes", "--config.augment.policy=darker",
+    "--config.optimizer.learning_rate=0.001", "--config.augment.flip=false",
 )  # fmt: skip
 
 
@@ -72,7 +73,8 @@ def quick(**fields):
 def test_a_name_of_ours_is_not_replaced_and_ones_own_is():
     for register, name in (
         (models.register, "resnet18"), (losses.register, "focal"), (schedules.register, "cosine"),
-        (optimizers.register, "adam"), (data.register, "digits"), (data.register, "cifar10"),
+        (optimizers.register, "adam"), (augment.register, "randaugment"),
+        (data.register, "digits"), (data.register, "cifar10"),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=f"there is a .* '{name}' already"):
             register(name)(lambda num_classes: None)
@@ -367,6 +369,47 @@ def test_an_optimizer_of_ones_own_stands_under_our_schedules(loaded):
         optimizers.make_optimizer("rates_squared")
 
 
+def test_an_augmentation_of_ones_own_has_a_key_for_each_image(loaded):
+    on = augment.Augmentation(policy="darker")
+    images = jnp.full((5, 6, 6, 3), 200, jnp.uint8)
+    drawn = augment.draw(jax.random.key(3), 5, (6, 6, 3), on)
+    result = augment.apply_augmentation(images, drawn, on)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(3), 4), 5)
+    factors = [float(jax.random.uniform(key, minval=0.5)) for key in keys]
+    np.testing.assert_array_equal(result[:, 0, 0, 0], np.uint8(200 * np.float32(factors)))
+    part = augment.apply_augmentation(images[2:4], jax.tree.map(lambda x: x[2:4], drawn), on)
+    np.testing.assert_array_equal(part, result[2:4])
+
+
+def test_what_a_users_function_gives_is_looked_at():
+    plan, logits, labels = schedules.Plan(total_steps=3), jnp.zeros((2, 3)), jnp.array([0, 1])
+    losses.register("mean")(lambda logits, targets: jnp.mean(logits))
+    losses.register("raises")(lambda logits, targets: logits.no_such)
+    schedules.register("two")(lambda step, plan: [1, 2])
+    augment.register("floats")(lambda key, image: image / 2)
+    on, images = augment.Augmentation(policy="floats"), jnp.zeros((2, 4, 4, 3), jnp.uint8)
+    for call, said in (
+        (
+            lambda: losses.make_loss("mean")(logits, labels),
+            r"loss 'mean' gives \[\], not a cost an image, \[2\]",
+        ),
+        (
+            lambda: losses.make_loss("raises")(logits, labels),
+            "loss 'raises': AttributeError: .*no_such",
+        ),
+        (
+            lambda: schedules.make_schedule("two", plan)(0),
+            r"schedule 'two' gives \[2\] numbers, not one factor",
+        ),
+        (
+            lambda: augment.augment(jax.random.key(0), images, on),
+            r"'floats' makes of uint8 \[4, 4, 3\] float32 \[4, 4, 3\], not the same",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            call()
+
+
 def test_a_data_set_of_ones_own(loaded):
     stripes = data.load("stripes", size=40)
     images, labels = stripes.split("train")
@@ -428,9 +471,7 @@ def test_every_command(plugin, tmp_path):
     assert resumed.returncode == 0 and "resuming" in resumed.stdout, resumed.stderr
     summary = json.loads((run / "summary.json").read_text())
     assert summary["params"] == 5_202 and summary["test_images"] == 100
-    assert json.loads((run / "config.json").read_text())[
-        "plugins"
-    ].keys() == plugins.KINDS.keys() - {"augment.policy"}
+    assert json.loads((run / "config.json").read_text())["plugins"].keys() == plugins.KINDS.keys()
     other = tmp_path / "sweep"
     sweep_file = tmp_path / "sweep.py"
     sweep_file.write_text(

@@ -117,8 +117,9 @@ def test_a_call_of_six_steps_is_a_python_loop_over_the_step(changes):
 def test_steps_that_are_planned_ahead_are_the_same():
     """As accelerators do them: what chance decides is drawn before the loop."""
     recipe = make_recipe(**EVERYTHING)
-    flipped = dataclasses.replace(recipe.augmentation, flip_mode="alternating", rotation=10.0)
-    recipe, data = dataclasses.replace(recipe, augmentation=flipped), make_data()
+    parts = {"flip_mode": "alternating", "rotation": 10.0, "policy": "randaugment", "erasing": 0.5}
+    augmentation = dataclasses.replace(recipe.augmentation, **parts)
+    recipe, data = dataclasses.replace(recipe, augmentation=augmentation), make_data()
     with choice.plain_formulations():
         ahead, step = steps.make_programs(recipe), jit(recipe.train_step)
     each, counted = make_state(recipe), recipe.no_metrics()

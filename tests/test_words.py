@@ -30,6 +30,12 @@ TYPED = {
     "max_epochs": "total_epochs",
     "accumulate_grad_batches": "accumulate_steps",
     "precision": "dtype",
+    "aa": "augment.policy",
+    "auto_augment": "augment.policy",
+    "rand-augment": "augment.policy",
+    "reprob": "augment.erasing",
+    "random_erasing": "augment.erasing",
+    "layer-decay": "optimizer.layer_factors",
 }
 
 

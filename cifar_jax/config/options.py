@@ -2,6 +2,8 @@
 
 from cifar_jax.errors import ConfigError
 
+GREATEST_FACTOR = 100
+
 
 def parse(text):
     """Read "NAME=VALUE,NAME=VALUE": {name: int, float or bool}; {} of "".
@@ -9,18 +11,38 @@ def parse(text):
     Raises:
         ConfigError: another form, or a name that stands twice.
     """
-    options = {}
+    return _read("optimizer.options", text, "NAME=VALUE", "b1=0.95,eps=1e-6", str.isidentifier)
+
+
+def layer_factors(text):
+    """Read "LAYER=FACTOR,LAYER=FACTOR": {layer: float}; {} of "".
+
+    Raises:
+        ConfigError: another form, a layer that stands twice, or a factor that is not 0 to GREATEST_FACTOR.
+    """
+    field = "optimizer.layer_factors"
+    factors = _read(field, text, "LAYER=FACTOR", "stage1=0.1,fc=2", bool)
+    for layer, factor in factors.items():
+        if isinstance(factor, bool) or not 0 <= factor <= GREATEST_FACTOR:
+            raise ConfigError(
+                f"{field}={text!r}: the factor of {layer} must be a number of 0 to {GREATEST_FACTOR}"
+            )
+    return {layer: float(factor) for layer, factor in factors.items()}
+
+
+def _read(field, text, form, example, is_name):
+    values = {}
     for part in filter(None, map(str.strip, text.split(","))):
         name, equals, value = map(str.strip, part.partition("="))
-        if not equals or not name.isidentifier() or name in options:
+        if not equals or not is_name(name) or name in values:
             raise ConfigError(
-                f"optimizer.options={text!r}: {part!r} is no NAME=VALUE, or stands twice; such as b1=0.95,eps=1e-6"
+                f"{field}={text!r}: {part!r} is no {form}, or stands twice; such as {example}"
             )
-        options[name] = _value(text, value)
-    return options
+        values[name] = _value(field, text, value)
+    return values
 
 
-def _value(text, value):
+def _value(field, text, value):
     if value.lower() in ("true", "false"):
         return value.lower() == "true"
     for kind in (int, float):
@@ -30,4 +52,4 @@ def _value(text, value):
             continue
         if abs(number) < float("inf"):
             return number
-    raise ConfigError(f"optimizer.options={text!r}: {value!r} is no number, true or false")
+    raise ConfigError(f"{field}={text!r}: {value!r} is no number, true or false")

@@ -3,10 +3,13 @@
 import itertools
 
 from cifar_jax.config import options, registries
+from cifar_jax.config.schema import POLICIES, SCHEMA
 from cifar_jax.errors import ConfigError
 
 # The only optimizers to which optimizer.momentum belongs; the others have moments of their own.
 WITH_MOMENTUM = registries.names("train/optimizers.py", "OPTIMIZERS", having="takes_momentum")
+# The policies of ours to which augment.operations and augment.magnitude belong.
+WITH_MAGNITUDE = registries.names("train/policies.py", "POLICIES", having="takes_magnitude")
 
 
 # Schedules whose rate at a step does not depend on how many follow, so that a run may be given more epochs.
@@ -47,12 +50,17 @@ def _companions(config):
         yield "dataset.name=folder and dataset.path=PATH, the folder of class folders, go together"
     if config.model.freeze and not config.model.weights:
         yield f"model.freeze={config.model.freeze} keeps layers as model.weights has them: give that, too"
-    stopping, optimizer = config.early_stopping, config.optimizer
+    stopping, optimizer, policy = config.early_stopping, config.optimizer, config.augment.policy
     if config.augment.flip_mode != "random" and not config.augment.flip:
         yield f"augment.flip_mode={config.augment.flip_mode} goes with augment.flip=true"
+    for name in ("operations", "magnitude"):
+        given = config.augment[name] != SCHEMA["augment"][name].default
+        if given and policy in POLICIES and policy not in WITH_MAGNITUDE:
+            yield f"augment.{name} goes with augment.policy={' or '.join(WITH_MAGNITUDE)}"
     if stopping.min_delta and not stopping.patience:
         yield "early_stopping.min_delta goes with an early_stopping.patience above 0"
     options.parse(optimizer.options)
+    options.layer_factors(optimizer.layer_factors)
     if optimizer.weight_decay_for != "all" and not optimizer.weight_decay:
         yield f"optimizer.weight_decay_for={optimizer.weight_decay_for} goes with an optimizer.weight_decay above 0"
     if optimizer.momentum and optimizer.name not in WITH_MOMENTUM:

@@ -8,6 +8,7 @@ from cifar_jax.config import registries
 OPTIMIZERS = registries.names("train/optimizers.py", "OPTIMIZERS")
 SCHEDULES = registries.names("train/schedules.py", "SCHEDULES")
 LOSSES = registries.names("train/losses.py", "LOSSES")
+POLICIES = registries.names("train/policies.py", "POLICIES")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,7 @@ SCHEMA = {
                              "number of classes all is taken but the last layer, which begins anew.", path=True),
         "freeze": Field("", "Layers that stay as `weights` has them, batch statistics included: `backbone` = all but "
                             "the last, or names of cifar_jax.summary --model, with commas; a block's "
-                            "name stands for all layers in it."),
+                            "or stage's name stands for all layers in it."),
     },
     "dataset": {
         "name": Field("cifar10", "`digits` (embedded), `folder` (your own pictures, in dataset.path) or any TFDS set "
@@ -104,8 +105,16 @@ SCHEMA = {
         "flip_mode": Field("random", "Which half: `random` = by chance, each time anew; `alternating` = by chance in "
                                      "the first epoch, from then on each image in every second epoch.",
                            choices=("random", "alternating")),
+        "policy": Field("none", "Operations that chance gives each image after crop and flip: `randaugment` (Cubuk et "
+                                "al. 2019) or `trivialaugment` (Mueller and Hutter 2021), as torchvision has them.",
+                        choices=POLICIES),
+        "operations": Field(2, "randaugment: operations an image gets, one after the other.", low=1, high=10),
+        "magnitude": Field(9, "randaugment: how strong they are.", low=0, high=30),
         "rotation": Field(0.0, "Greatest angle, in degrees, of a random rotation; 0 = none.", low=0, high=180),
         "cutout": Field(0, "Side of the square that is cut out (DeVries and Taylor 2017); 0 = none.", low=0, high=64),
+        "erasing": Field(0.0, "Random erasing (Zhong et al. 2017), after cutout: the probability that a box of an "
+                              "image, 2 to 33 per cent of its area, is filled with the mean colour; 0 = none.",
+                         low=0, high=1),
         "image_sizes": Field((), "Progressive resizing: pixels of a side that the images of each epoch are brought to "
                                  "after all else, such as (16, 24, 32), the last from then on; () = none.",
                              element=int, low=8, high=256),
@@ -138,6 +147,11 @@ SCHEMA = {
         "learning_rate": Field(0.001, "Base learning rate; the schedule multiplies it.", low=0, high=1e30),
         "backbone_factor": Field(1.0, "Learning rate of all layers but the last: learning_rate times this.", low=0,
                                  high=1),
+        "layer_factors": Field("", "Learning rates of layers: learning_rate times a factor of 0 to 100 each, such as "
+                                   "`stage1=0.1,stage2_block1/conv1=0.3`, by names of cifar_jax.summary --model; a "
+                                   "block's or stage's name stands for all layers in it, and the longest name counts. "
+                                   "0 keeps weights as they are; batch statistics still move. Others have "
+                                   "backbone_factor."),
         "momentum": Field(0.0, "Momentum of sgd and rmsprop.", low=0, high=0.9999),
         "nesterov": Field(False, "sgd: Nesterov's momentum."),
         "weight_decay": Field(0.0, "Weight decay, for all parameters (airbench: but convolutions).", low=0, high=1e30),

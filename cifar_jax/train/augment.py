@@ -9,6 +9,13 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from cifar_jax import plugins
+from cifar_jax.train import erasing
+from cifar_jax.train.image_operations import take_pixels
+from cifar_jax.train.policies import BINS, POLICIES, register
+
+__all__ = ["Augmentation", "alternating_mask", "apply_augmentation", "augment", "draw", "register"]
+
 CROP_MODES = {"zero": "constant", "reflect": "reflect"}
 FLIP_MODES = ("random", "alternating")
 
@@ -21,17 +28,24 @@ class Augmentation:
     crop_mode: what is added: "zero" (black) or "reflect" (mirrored without repeating the edge).
     flip: mirror images left to right.
     flip_mode: which: "random", each with probability 1/2, or "alternating", those of `alternating_mask`.
+    policy: of POLICIES, which operations each image gets by chance: "none", "randaugment" or "trivialaugment".
+    operations, magnitude: of randaugment, how many, one after the other, and how strong, 0..30.
     rotation: greatest angle, in degrees, of a rotation drawn for each image, either way; 0 for none.
     cutout: side of the square that is cut out of each image; 0 for none.
-    cutout_fill: the pixel that fills it, one value a channel or one for all; see `cutout`.
+    erasing: the probability that a box of an image is erased, of `erasing.draw_boxes`; 0 for none.
+    cutout_fill: the pixel that fills both, one value a channel or one for all; see `cutout`.
     """
 
     crop_padding: int = 0
     crop_mode: str = "zero"
     flip: bool = False
     flip_mode: str = "random"
+    policy: str = "none"
+    operations: int = 2
+    magnitude: int = 9
     rotation: float = 0.0
     cutout: int = 0
+    erasing: float = 0.0
     cutout_fill: tuple[int, ...] = (125, 123, 114)
 
     def __post_init__(self):
@@ -41,6 +55,12 @@ class Augmentation:
             raise ValueError(f"flip_mode is '{self.flip_mode}', not {' or '.join(FLIP_MODES)}")
         if min(self.crop_padding, self.rotation, self.cutout) < 0:
             raise ValueError("crop_padding, rotation and cutout must not be negative")
+        if self.policy != "none" and not plugins.find("augmentation", POLICIES, self.policy):
+            raise ValueError(f"policy is '{self.policy}', not {' or '.join(POLICIES)}")
+        if self.operations < 1 or not 0 <= self.magnitude < BINS:
+            raise ValueError(f"operations must be 1 or more, and magnitude 0 to {BINS - 1}")
+        if not 0 <= self.erasing <= 1:
+            raise ValueError("erasing must be a probability")
 
     @property
     def alternates(self):
@@ -116,18 +136,16 @@ def rotate(images, angles):
     Returns:
       uint8 [B, H, W, C].
     """
-    batch, height, width, channels = images.shape
+    height, width = images.shape[1:3]
     row, column = jnp.arange(height)[:, None], jnp.arange(width)[None]
     y, x = row - (height - 1) / 2, column - (width - 1) / 2
     angles = jnp.deg2rad(angles)[:, None, None]
     # Where the pixel was before: turned back by the angle. Rows count downwards.
     before_x = x * jnp.cos(angles) - y * jnp.sin(angles) + (width - 1) / 2
     before_y = x * jnp.sin(angles) + y * jnp.cos(angles) + (height - 1) / 2
-    before_x, before_y = (jnp.round(place).astype(jnp.int32) for place in (before_x, before_y))
-    inside = (before_x >= 0) & (before_x < width) & (before_y >= 0) & (before_y < height)
-    places = jnp.where(inside, before_y * width + before_x, 0).reshape(batch, -1, 1)
-    taken = jnp.take_along_axis(images.reshape(batch, -1, channels), places, axis=1)
-    return jnp.where(inside[..., None], taken.reshape(images.shape), jnp.uint8(0))
+    return take_pixels(
+        images, *(jnp.round(each).astype(jnp.int32) for each in (before_y, before_x))
+    )
 
 
 def cutout(images, centres, size, fill=(125, 123, 114)):
@@ -149,20 +167,14 @@ def cutout(images, centres, size, fill=(125, 123, 114)):
     DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017,
     https://arxiv.org/abs/1708.04552
     """
-    start = centres - size // 2
-
-    def inside(axis):
-        distance = jnp.arange(images.shape[1 + axis]) - start[:, axis, None]
-        return (distance >= 0) & (distance < size)
-
-    square = inside(0)[:, :, None] & inside(1)[:, None, :]
-    return jnp.where(square[..., None], jnp.asarray(fill, images.dtype), images)
+    return erasing.fill_boxes(images, centres - size // 2, jnp.full_like(centres, size), fill)
 
 
 def draw(key, batch, image_shape, augmentation):
     """Draw what a batch needs: a dict of arrays [B, ...], for `apply_augmentation`.
 
-    Each part has a key of its own whatever is on, so switching one off leaves the others' draws.
+    Each part has a key of its own whatever is on, so switching one off leaves the others' draws: of crop, flip and
+    cutout those of `split`, of rotation, the policy and erasing `fold_in` of 3, 4 and 5.
 
     Args:
       key: a typed PRNG key, or a raw uint32 [2] one.
@@ -183,11 +195,24 @@ def draw(key, batch, image_shape, augmentation):
     if augmentation.cutout:
         high = jnp.array([height, width])
         drawn["centres"] = jax.random.randint(cutout_key, (batch, 2), 0, high)
+    if policy := POLICIES[augmentation.policy]:
+        policy_key = jax.random.fold_in(key, 4)
+        drawn["policy"] = policy.draw(policy_key, batch, image_shape, augmentation)
+    if probability := augmentation.erasing:
+        erasing_key = jax.random.fold_in(key, 5)
+        drawn["boxes"] = erasing.draw_boxes(erasing_key, batch, image_shape, probability)
     return drawn
 
 
 def apply_augmentation(images, drawn, augmentation):
-    """Crop, then flip, rotation and cutout, as drawn.
+    """Crop, then flip, the policy, rotation, cutout and erasing, as drawn.
+
+    The policy sees what torchvision's training recipes show it: what is cropped and flipped, and not yet filled with
+    anything, which would take part in its histograms. Erasing is the last of theirs, too.
+
+    For 128 images of 32x32 pixels crop and flip take 0.24 ms, randaugment 5.6 ms an operation, trivialaugment 5.8,
+    erasing 0.26: the least of n = 300 calls that were taken in turn, compiled, on a machine that others used too (the
+    medians are 0.7, 13, 15 and 0.5; AMD EPYC, 2 cores, jax 0.10.2). Most of it is the histogram and its tables.
 
     Args:
       images: uint8 [B, H, W, C].
@@ -200,10 +225,15 @@ def apply_augmentation(images, drawn, augmentation):
         images = crop(images, drawn["offsets"], augmentation.crop_padding, augmentation.crop_mode)
     if augmentation.flip:
         images = flip(images, drawn["mirrored"])
+    if policy := POLICIES[augmentation.policy]:
+        images = policy.apply(images, drawn["policy"], augmentation)
     if augmentation.rotation:
         images = rotate(images, drawn["angles"])
     if augmentation.cutout:
         images = cutout(images, drawn["centres"], augmentation.cutout, augmentation.cutout_fill)
+    if augmentation.erasing:
+        corners, sizes = drawn["boxes"][:, :2], drawn["boxes"][:, 2:]
+        images = erasing.fill_boxes(images, corners, sizes, augmentation.cutout_fill)
     return images
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from cifar_jax import plugins
+from cifar_jax.errors import ConfigError, users_code
 
 
 def cross_entropy(logits, labels):
@@ -105,7 +106,13 @@ def make_loss(name, *, label_smoothing=False, class_weights=(), gamma=2.0):
             count = jnp.sum(targets * weights)
         smoothed = (1 - smoothing) * targets + smoothing / classes if label_smoothing else targets
         if isinstance(entry, OfTargets):
-            each = entry.function(logits, smoothed)
+            with users_code(f"loss {name!r}"):
+                each = jnp.asarray(entry.function(logits, smoothed))
+            if each.shape != labels.shape[:1]:
+                wanted = list(labels.shape[:1])
+                raise ConfigError(
+                    f"loss {name!r} gives {list(each.shape)}, not a cost an image, {wanted}"
+                )
             return jnp.sum(each * (targets @ weights) if class_weights else each) / count
         costs = entry(logits, gamma)
         return jnp.sum(smoothed * (weights * costs if class_weights else costs)) / count

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from cifar_jax import plugins
+from cifar_jax.errors import ConfigError, users_code
 
 
 class Plan(NamedTuple):
@@ -110,7 +111,12 @@ def make_schedule(name, plan):
 
     def schedule(step):
         step = jnp.asarray(step, float)
-        factor = jnp.asarray(function(step, plan), step.dtype)
+        with users_code(f"schedule {name!r}"):
+            factor = jnp.asarray(function(step, plan), step.dtype)
+        if factor.shape:
+            raise ConfigError(
+                f"schedule {name!r} gives {list(factor.shape)} numbers, not one factor"
+            )
         if plan.warmup_steps:
             factor = jnp.where(step < plan.warmup_steps, step / plan.warmup_steps, factor)
         return factor

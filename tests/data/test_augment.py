@@ -7,15 +7,19 @@ import pytest
 from quick_jit import quick_jit
 
 from cifar_jax.models.inference import normalize
+from cifar_jax.train import erasing
 from cifar_jax.train.augment import (
     Augmentation,
     alternating_mask,
+    apply_augmentation,
     augment,
     crop,
     cutout,
+    draw,
     flip,
     rotate,
 )
+from cifar_jax.train.policies import POLICIES
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
@@ -142,6 +146,114 @@ def test_cutout_fills_with_what_normalises_to_zero():
     assert np.abs(normalize(square, *cifar10)).max() < 0.01
 
 
+compiled_draw = quick_jit(draw, static_argnums=(1, 2, 3))
+draw_boxes = quick_jit(erasing.draw_boxes, static_argnums=(1, 2, 3))
+
+
+def test_the_draws_of_older_recipes_stay():
+    """What a key has always drawn, whatever stands beside it."""
+    older = {"crop_padding": 4, "flip": True, "rotation": 10.0, "cutout": 8}
+    every = Augmentation(**older, policy="randaugment", erasing=0.5)
+    drawn = compiled_draw(jax.random.PRNGKey(3), 4, (32, 32, 3), every)
+    assert drawn["offsets"].tolist() == [[4, 1], [7, 6], [8, 5], [1, 5]]
+    assert drawn["mirrored"].tolist() == [True, False, True, False]
+    angles = [-4.528453350067139, 9.29893970489502, -8.424283981323242, 5.5486226081848145]
+    np.testing.assert_allclose(drawn["angles"], angles, rtol=1e-6)
+    assert drawn["centres"].tolist() == [[16, 12], [5, 23], [22, 22], [18, 31]]
+
+
+@pytest.mark.thorough
+def test_the_parts_come_in_order():
+    """Crop, flip, the policy, rotation, cutout, erasing: each told, one after the other."""
+    parts = {"crop_padding": 2, "flip": True, "rotation": 30.0, "cutout": 9, "erasing": 1.0}
+    every = Augmentation(**parts, policy="randaugment", cutout_fill=(1, 2, 3))
+    drawn = draw(jax.random.key(1), 9, (32, 32, 3), every)
+    policy = POLICIES["randaugment"]
+    expected = flip(crop(IMAGES, drawn["offsets"], 2), drawn["mirrored"])
+    expected = rotate(policy.apply(expected, drawn["policy"], every), drawn["angles"])
+    expected = cutout(expected, drawn["centres"], 9, (1, 2, 3))
+    expected = erasing_reference(np.asarray(expected), np.asarray(drawn["boxes"]), (1, 2, 3))
+    compiled = quick_jit(apply_augmentation, static_argnums=2)(IMAGES, drawn, every)
+    np.testing.assert_array_equal(compiled, expected)
+
+
+@pytest.mark.thorough
+def test_policies_and_erasing_are_the_same_compiled_or_not():
+    augmentation, key = Augmentation(policy="trivialaugment", erasing=0.5), jax.random.key(2)
+    compiled = jax.jit(augment, static_argnums=2)(key, IMAGES, augmentation)
+    np.testing.assert_array_equal(augment(key, jnp.asarray(IMAGES), augmentation), compiled)
+
+
+def chi_square(counts):
+    """Of counts that should be equal: as many as its degrees of freedom on average, with a deviation of sqrt(2 n)."""
+    expected = counts.sum() / len(counts)
+    return ((counts - expected) ** 2 / expected).sum()
+
+
+@pytest.mark.parametrize(("policy", "count"), [("randaugment", 3), ("trivialaugment", 1)])
+def test_each_image_draws_its_operations_alike(policy, count):
+    augmentation = Augmentation(policy=policy, operations=3)
+    drawn = compiled_draw(jax.random.key(0), 20_000, (32, 32, 3), augmentation)["policy"]
+    settings = {"randaugment": 28, "trivialaugment": 868}[policy]
+    assert drawn.shape == (20_000, count)
+    for column in np.asarray(drawn).T:
+        counts = np.bincount(column, minlength=settings)
+        assert len(counts) == settings
+        assert chi_square(counts) < settings + 5 * np.sqrt(2 * settings)
+    if count > 1:  # one draw says nothing of the next
+        pairs = np.bincount(np.asarray(drawn[:, 0] * settings + drawn[:, 1]), minlength=settings**2)
+        assert chi_square(pairs) < settings**2 + 5 * np.sqrt(2 * settings**2)
+
+
+def erasing_reference(images, boxes, fill):
+    result = images.copy()
+    for image, (row, column, height, width) in zip(result, boxes, strict=True):
+        image[row : row + height, column : column + width] = fill
+    return result
+
+
+@pytest.mark.parametrize(
+    "shape", [(32, 32, 3), pytest.param((12, 40, 3), marks=pytest.mark.thorough)]
+)
+def test_erased_boxes(shape):
+    """Half of the images, of 2 to 33 per cent, of every ratio, everywhere, and never the whole side."""
+    boxes = np.asarray(draw_boxes(jax.random.key(0), 20_000, shape, 0.5))
+    erased = boxes[boxes[:, 2] > 0]
+    assert 0.48 < len(erased) / len(boxes) < 0.52 and not boxes[boxes[:, 2] == 0, 2:].any()
+    corners, sides = erased[:, :2], erased[:, 2:]
+    assert (
+        (corners >= 0).all() and (corners + sides <= shape[:2]).all() and (sides < shape[:2]).all()
+    )
+    # Both ends of the corners' range, row and column.
+    assert (corners == 0).any(axis=0).all() and (corners + sides == shape[:2]).any(axis=0).all()
+    # Each side is a whole number, so a small box is off by more.
+    area, ratio = sides.prod(axis=1), sides[:, 0] / sides[:, 1]
+    whole = shape[0] * shape[1]
+    large = sides.min(axis=1) >= 5
+    assert area.min() >= 0.01 * whole and area.max() <= 0.36 * whole
+    assert ratio[large].min() > 0.25 and ratio[large].max() < 4
+    if shape[0] == shape[1]:
+        assert abs(np.log(ratio)).mean() > 0.5 and abs(np.mean(np.log(ratio))) < 0.02
+        # Uniform in area but for the few that did not fit; and between row and column there is no difference.
+        assert np.mean(area) / whole == pytest.approx(0.175, abs=0.01)
+        assert np.mean(corners[:, 0]) == pytest.approx(np.mean(corners[:, 1]), abs=0.3)
+
+
+def test_ten_tries_fail_where_no_box_fits():
+    """A row of pixels has no box that is lower than the image."""
+    boxes = np.asarray(draw_boxes(jax.random.key(0), 9, (1, 100, 3), 1.0))
+    assert not boxes[:, 2:].any()
+
+
+def test_erasing_fills_as_cutout_does():
+    augmentation = Augmentation(erasing=1.0)
+    boxes = jnp.concatenate([RNG.integers(0, 20, (9, 2)), RNG.integers(1, 13, (9, 2))], axis=1)
+    result = apply_augmentation(IMAGES, {"boxes": boxes}, augmentation)
+    expected = erasing_reference(IMAGES, np.asarray(boxes), (125, 123, 114))
+    np.testing.assert_array_equal(result, expected)
+    assert (result != IMAGES).any(axis=(1, 2, 3)).all()
+
+
 CONFIGURATIONS = [
     Augmentation(),
     Augmentation(crop_padding=4),
@@ -219,7 +331,11 @@ def test_normalize(dtype):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"crop_mode": "edge"}, {"flip_mode": "odd"}, {"crop_padding": -1}, {"cutout": -1}]
+    "wrong",
+    [
+        *({"crop_mode": "edge"}, {"flip_mode": "odd"}, {"crop_padding": -1}, {"cutout": -1}),
+        *({"policy": "autoaugment"}, {"operations": 0}, {"magnitude": 31}, {"erasing": 1.5}),
+    ],
 )
 def test_refuses(wrong):
     with pytest.raises(ValueError):

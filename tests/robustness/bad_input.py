@@ -181,6 +181,8 @@ CASES = [
     override("an optimizer that can't stand under a schedule", "optimizer.name=optax:schedule_free_sgd"),
     override("an option that the optimizer has not", "optimizer.options=b9=1"),
     override("options of another form", "optimizer.options=b1"),
+    override("a layer that the model has not", "optimizer.layer_factors=conv9=0.1"),
+    override("a strength of nothing", "augment.magnitude=5"),
     override("images too small for the model", "model.name=airbench_net", "augment.image_sizes=(8,)"),
     override("no such model in the box", "model.weights=pretrained:speedran"),
     override("a section for a value", "dataset=cifar10"),
