@@ -53,6 +53,7 @@ def train_and_evaluate(config, folder, console=None, callbacks=()):
         config.model.name, dropout=config.model.dropout, activation=config.model.activation
     )
     runtime.enable_compilation_cache(config.compilation_cache)
+    workdir.check_holds_no_other(folder)
     before = workdir.recorded(folder)
     dataset = processes.in_turns(lambda: inputs.load_data(config, before))
     weights_sha256 = inputs.weights_of([config], before)
