@@ -14,12 +14,8 @@ class SweepDisplay:
         self.console = console or Console(highlight=False)
         self._bar, self._steps = None, []
 
-    @property
-    def has_bar(self):
-        return self.console.is_terminal
-
     def __enter__(self):
-        if self.has_bar:
+        if self.console.is_terminal:
             is_wide = self.console.width >= 150
             steps = (TextColumn("{task.completed}/{task.total} steps"), TimeElapsedColumn())
             self._bar = Progress(

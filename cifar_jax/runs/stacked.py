@@ -86,6 +86,37 @@ def about(run_about, facts, run, group, step, row, steps_per_epoch):
     return content
 
 
+def check_can_train(workdir, name="config.json"):
+    """Refuse to train in a folder where something else is trained, before its data is loaded.
+
+    Args:
+        workdir: the folder, which need not be there.
+        name: of the file that says what is to be trained there: config.json of a run, sweep.json of a sweep.
+    Raises:
+        UserError: the folder is that of a run of a sweep; or it holds a sweep, but is to hold a run, or the reverse.
+    """
+    if _sweep_of(workdir) or "stacked" in workdir_lib.recorded(workdir):
+        raise UserError(
+            f"{workdir} is a run of a sweep, which trains it with others; choose another --workdir to train its config "
+            "alone"
+        )
+    if name == "config.json" and "cells" in workdir_lib.recorded(workdir, "sweep.json"):
+        raise UserError(f"{workdir} holds a sweep; choose another --workdir for a run")
+    if name == "sweep.json" and "config" in workdir_lib.recorded(workdir):
+        raise UserError(f"{workdir} holds a run; choose another --workdir for a sweep")
+
+
+def _sweep_of(workdir):
+    """Return the folder of the sweep that a folder is a run of by its place, whether it is there or not; else None."""
+    try:
+        own = pathlib.Path(os.path.realpath(pathlib.Path(workdir).expanduser()))
+    except (ValueError, RuntimeError):  # no name of a file, or nobody's home
+        return None
+    sweep = own.parent.parent
+    is_run = own.parent.name == FOLDER and os.path.isfile(sweep / "sweep.json")
+    return sweep if is_run else None
+
+
 def find(workdir):
     """Read where the arrays of a run of a sweep are; None for a folder that is none.
 
@@ -94,25 +125,22 @@ def find(workdir):
             folder is no more in that of its sweep.
     """
     folder = pathlib.Path(workdir).expanduser()
-    content = workdir_lib.recorded(folder)
-    try:
-        own = pathlib.Path(os.path.realpath(folder))
-    except ValueError:  # no name of a file
-        return None
-    sweep = own.parent.parent
+    content, sweep = workdir_lib.recorded(folder), _sweep_of(folder)
     if "stacked" not in content:
-        if own.parent.name == FOLDER and (sweep / "sweep.json").is_file():
-            raise _missing(own, sweep)
+        if sweep:
+            raise _missing(folder, sweep)
         return None
     place = content.pop("stacked")
     if why := _wrong(content, place):
         raise UserError(f"{folder / 'config.json'} is damaged ({why}); {AGAIN}")
+    if not sweep:
+        raise UserError(
+            f"{workdir} is a run of a sweep, but not in the folder of one, which has its arrays; move or copy the "
+            "folder of the sweep as a whole"
+        )
     checkpoints = sweep / "checkpoints" / place["checkpoints"].rpartition("/")[2]
     if not checkpoints.is_dir():
-        raise UserError(
-            f"{workdir} is a run of a sweep, whose arrays are in the sweep's own folder, and there is no "
-            f"{checkpoints}; move or copy the folder of the sweep as a whole"
-        )
+        raise UserError(f"there is no {checkpoints} with the arrays of {workdir}; {AGAIN}")
     numbers = (place[name] for name in ("step", "row", "run", "steps_per_epoch"))
     return Place(folder, checkpoints, *numbers, content)
 
@@ -164,14 +192,17 @@ def check_group(place, group_about):
 
 def _missing(folder, sweep):
     """Make the UserError for a folder that is not there, or has no config.json, of a sweep."""
-    name, sweep_about = folder.name, workdir_lib.recorded(sweep, "sweep.json")
+    name, sweep_about = (
+        pathlib.Path(os.path.realpath(folder)).name,
+        workdir_lib.recorded(sweep, "sweep.json"),
+    )
     try:
-        runs = {each: run for run, each in folder_names(sweep_about).items()}
+        run_of = {each: run for run, each in folder_names(sweep_about).items()}
     except (LookupError, TypeError, AttributeError):
         return UserError(f"{sweep / 'sweep.json'} is damaged, or of another version of cifar_jax")
-    if name not in runs:
-        return UserError(f"the sweep {sweep} has no run {name[:200]!r}; {nearest(name, runs)}")
-    ended = _rows(sweep / "runs.csv").get(runs[name])
+    if name not in run_of:
+        return UserError(f"the sweep {sweep} has no run {name[:200]!r}; {nearest(name, run_of)}")
+    ended = _rows(sweep / "runs.csv").get(run_of[name])
     if ended is None:
         return UserError(
             f"the run {name} of the sweep {sweep} has not ended: the sweep's command, given again, goes on"

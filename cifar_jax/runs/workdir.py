@@ -42,25 +42,6 @@ def recorded(folder, name="config.json"):
     return content if isinstance(content, dict) else {}
 
 
-def check_holds_no_other(folder, name="config.json"):
-    """Refuse to train where something else was trained; a run's or a sweep's own folder is looked at by its config.
-
-    Args:
-        folder: the workdir.
-        name: of the file that says what is trained there: config.json of a run, or sweep.json.
-    Raises:
-        UserError: a run in the folder of a sweep or of a run of one, or a sweep in the folder of a run.
-    """
-    if "stacked" in recorded(folder):
-        raise UserError(
-            f"{folder} is a run of a sweep, which trained it with others; choose another --workdir to train its config "
-            "alone"
-        )
-    other, kind = ("sweep.json", "sweep") if name == "config.json" else ("config.json", "run")
-    if recorded(folder, other):
-        raise UserError(f"{folder} holds a {kind}; choose another --workdir")
-
-
 def digests_of_weights(run_about):
     """Return {file: SHA-256} of `about`, or {} where it says none."""
     return run_about.get("weights_sha256", {})

@@ -45,7 +45,7 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
             "the runs of a sweep share one data set: dataset.name, path and image_size are the base's"
         )
     runtime.enable_compilation_cache(base.compilation_cache)
-    workdir.check_holds_no_other(folder, "sweep.json")
+    stacked.check_can_train(folder, "sweep.json")
     before = workdir.recorded(folder, "sweep.json")
     dataset = processes.in_turns(lambda: inputs.load_data(base, before))
     display = sweep_progress.SweepDisplay(console)

@@ -11,7 +11,7 @@ from cifar_jax.config import jax_settings
 from cifar_jax.console import progress
 from cifar_jax.machine import files, processes, runtime
 from cifar_jax.machine import mesh as mesh_lib
-from cifar_jax.runs import checkpoints, workdir, writers
+from cifar_jax.runs import checkpoints, stacked, workdir, writers
 from cifar_jax.train import callbacks as callback_lib
 from cifar_jax.train import epochs, inputs, monitors, steps
 from cifar_jax.train.evaluation import diverged, evaluate, final_evaluation
@@ -53,7 +53,7 @@ def train_and_evaluate(config, folder, console=None, callbacks=()):
         config.model.name, dropout=config.model.dropout, activation=config.model.activation
     )
     runtime.enable_compilation_cache(config.compilation_cache)
-    workdir.check_holds_no_other(folder)
+    stacked.check_can_train(folder)
     before = workdir.recorded(folder)
     dataset = processes.in_turns(lambda: inputs.load_data(config, before))
     weights_sha256 = inputs.weights_of([config], before)
