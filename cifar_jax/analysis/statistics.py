@@ -44,10 +44,14 @@ def estimate(values, level=0.95):
 
 def estimate_percent(values):
     """Do `estimate` of numbers of 0 to 100, an interval of which ends there, too."""
-    whole = estimate(values)
+    return within(estimate(values), 0.0, 100.0)
+
+
+def within(whole, least, greatest):
+    """Return an Estimate whose interval ends where no value can be."""
     if whole.low is None:
         return whole
-    return whole._replace(low=max(whole.low, 0.0), high=min(whole.high, 100.0))
+    return whole._replace(low=max(whole.low, least), high=min(whole.high, greatest))
 
 
 class Comparison(NamedTuple):

@@ -77,6 +77,18 @@ def check(checksums, saved):
         raise OtherSums(f"{', '.join(other)}: other checksums than when it was written")
 
 
+def check_files(folder):
+    """Hold a checkpoint's files against the list of them.
+
+    Raises:
+        Exception: for `refusal`: they differ, or there is no such list any more.
+    """
+    if not checksums.has_list(folder):
+        raise OtherSums(f"its list of files, {checksums.LIST}, is missing or damaged")
+    if wrong := checksums.wrong_file(folder):
+        raise OtherSums(wrong)
+
+
 def refusal(folder, error, template=None):
     """Say why a checkpoint can't be read, by what its files show.
 

@@ -9,7 +9,8 @@
                          Default: the accelerators', or half of the host's.
 --plugin FILE            imports models and more of your own, as of cifar_jax.main.
 --workdir FOLDER         takes results.csv (a row for each run and epoch), runs.csv (a row for each run),
-                         summary.md (means, intervals, comparisons), figures, sweep.json and checkpoints/.
+                         summary.md (means, intervals, comparisons), figures, sweep.json, checkpoints/ and runs/,
+                         a folder for each run with a result: --workdir FOLDER/runs/NAME of the other commands.
                          Started again with the same command, the sweep goes on where it stopped.
 
 Runs that differ only in seed, learning rate, momentum, weight decay, label smoothing or dropout are

@@ -4,16 +4,16 @@ import dataclasses
 import functools
 
 import jax
-from rich.console import Console
 
 from cifar_jax import data, models, plugins
 from cifar_jax.analysis import style
 from cifar_jax.config import flatten, jax_settings
+from cifar_jax.console import sweep_progress
 from cifar_jax.errors import ConfigError
 from cifar_jax.machine import files, processes, runtime
 from cifar_jax.models import weight_files
-from cifar_jax.runs import checkpoints, workdir, writers
-from cifar_jax.sweep import cells, figures, groups, loop, memory, results, summary
+from cifar_jax.runs import checkpoints, stacked, workdir, writers
+from cifar_jax.sweep import cells, figures, groups, loop, memory, results, run_folders, summary
 from cifar_jax.sweep import stack as stack_lib
 from cifar_jax.train import epochs, inputs
 from cifar_jax.train.setup import build, remark_on_data
@@ -46,17 +46,17 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
             "the runs of a sweep share one data set: dataset.name, path and image_size are the base's"
         )
     runtime.enable_compilation_cache(base.compilation_cache)
+    stacked.check_can_train(folder, "sweep.json")
     before = workdir.recorded(folder, "sweep.json")
     dataset = processes.in_turns(lambda: inputs.load_data(base, before))
-    console = console or Console(highlight=False)
-    say = functools.partial(console.print, markup=False, soft_wrap=True)
+    display = sweep_progress.SweepDisplay(console)
     turns = stack_lib.takes_turns() if turns is None else turns
-    planned = plan(runs, dataset, memory_gb, turns, say)
+    planned = plan(runs, dataset, memory_gb, turns, display.say)
     weights_sha256 = inputs.weights_of([run.config for run in runs], before)
     new_about = about(sweep, runs, dataset, planned) | {"weights_sha256": weights_sha256}
     with workdir.claimed(folder) as folder:
         processes.in_turns(lambda: workdir.open_folder(folder, "sweep.json", new_about, check_same))
-        return train_in(folder, sweep, runs, dataset, new_about, turns, say)
+        return train_in(folder, sweep, runs, dataset, new_about, turns, display)
 
 
 def data_of(config):
@@ -64,7 +64,7 @@ def data_of(config):
     return tuple(config.dataset[name] for name in ("name", "path", "archive", "image_size"))
 
 
-def train_in(folder, sweep, runs, dataset, new_about, turns, say):
+def train_in(folder, sweep, runs, dataset, new_about, turns, display):
     """Train all runs in a workdir of one's own and write the tables.
 
     Args:
@@ -73,32 +73,50 @@ def train_in(folder, sweep, runs, dataset, new_about, turns, say):
         dataset: data.Dataset.
         new_about: of `about`.
         turns: of stack_lib.make_programs.
-        say: prints one line.
+        display: sweep_progress.SweepDisplay.
     Returns:
         rows of runs.csv.
     """
     planned, count = recorded_plan(folder, runs), len(runs) // len(sweep.cells)
-    say(
+    began = workdir.recorded(folder, "sweep.json")
+    names, versions = stacked.folder_names(began), began["versions"]
+    display.say(
         f"{len(sweep.cells)} cells x {count} seeds = {len(runs)} runs in {len(planned)} groups: "
         f"{', '.join(str(len(group.runs)) for group in planned)} runs; {dataset.name}; "
         f"{runtime.hardware()}"
     )
     epoch_rows, finished = [], []
     try:
-        with runtime.catch_signals() as caught:
+        with runtime.catch_signals() as caught, display:
+            display.plan(steps_of(planned, dataset))
             for index, group in enumerate(planned):
-                job = Job(
-                    folder, new_about, dataset, turns, f"group {index + 1}/{len(planned)}", index
-                )
-                finished += train_group(job, group, epoch_rows, caught, say)
+                title = f"group {index + 1}/{len(planned)}"
+                job = Job(folder, new_about, dataset, turns, title, index, names, versions)
+                finished += train_group(job, group, epoch_rows, caught, display)
     finally:
         if processes.is_first():
             files.write_csv(folder / "results.csv", results.EPOCH_COLUMNS, epoch_rows)
     order = {run.name: i for i, run in enumerate(runs)}
     finished.sort(key=lambda row: order[f"{row['cell']}/{row['seed']}"])
     if processes.is_first():
-        write_tables(folder, sweep, runs, epoch_rows, finished, dataset, say)
+        write_tables(folder, sweep, runs, epoch_rows, finished, dataset, display.say)
     return finished
+
+
+def steps_of(planned, dataset):
+    """Count the steps of each group's runs together, as if none stopped early: a list."""
+    _, labels = dataset.split("train")
+
+    @functools.cache
+    def images(fraction, seed):
+        return len(dataset.divide(labels, fraction, seed)[0])
+
+    def count(group):
+        config, held_out = group.config, group.config.dataset
+        per_epoch = images(held_out.validation_fraction, held_out.split_seed) // config.batch_size
+        return len(group.runs) * config.total_epochs * per_epoch
+
+    return list(map(count, planned))
 
 
 def write_tables(folder, sweep, runs, epoch_rows, finished, dataset, say):
@@ -111,8 +129,9 @@ def write_tables(folder, sweep, runs, epoch_rows, finished, dataset, say):
     reported = {run.cell: run.config.reported.value for run in runs}
     provenance = [
         f"{dataset.name}; {runtime.hardware()}; jax {jax.__version__}. Every run: `runs.csv`; every epoch: "
-        "`results.csv`; figures: `test_accuracy.png`, `validation_accuracy.png`, `train_loss.png` and the same as "
-        "`.svg`."
+        "`results.csv`; accuracies in both are fractions of 1, not per cent. Figures: `test_accuracy.png`, "
+        "`validation_accuracy.png`, `train_loss.png` and the same as `.svg`. Each run with a result is a folder of "
+        "`runs/`, to be opened as any run's."
     ]
     text = summary.markdown(sweep, reported, finished, provenance)
     files.write_text(folder / "summary.md", text)
@@ -121,6 +140,7 @@ def write_tables(folder, sweep, runs, epoch_rows, finished, dataset, say):
     if bars := figures.bars(accuracies, _in_accuracy(runs)):
         style.save(bars, folder, "test_accuracy")
     say(text)
+    say(summary.next_commands(folder, sweep, finished))
 
 
 def _in_accuracy(runs):
@@ -142,6 +162,8 @@ class Job:
     turns: bool
     name: str
     index: int
+    names: dict  # of stacked.folder_names
+    versions: dict  # of packages, with which the sweep began
 
 
 def plan(runs, dataset, memory_gb, turns, say):
@@ -213,7 +235,7 @@ def recorded_plan(folder, runs):
     return [groups.make_group([by_name[name] for name in group]) for group in names]
 
 
-def train_group(job, group, epoch_rows, caught, say):
+def train_group(job, group, epoch_rows, caught, display):
     """Train and test one group.
 
     Args:
@@ -221,11 +243,11 @@ def train_group(job, group, epoch_rows, caught, say):
         group: groups.Group.
         epoch_rows: list, to which its rows of results.csv are added.
         caught: list that a signal is put into.
-        say: prints one line.
+        display: sweep_progress.SweepDisplay.
     Returns:
         rows of runs.csv.
     """
-    devices = len(jax.devices())
+    devices, say = len(jax.devices()), display.say
     members = loop.padded(group.runs, devices)
     make_programs = functools.partial(stack_lib.make_programs, runs=len(members), turns=job.turns)
     setup = build(group.config, job.dataset, make_programs, group.dropout_from_hyper)
@@ -255,13 +277,37 @@ def train_group(job, group, epoch_rows, caught, say):
             epoch_rows.extend(rows)
             say(f"{job.name}  {line(rows, setup, seconds)}")
 
-        training = loop.GroupTraining(setup, group, at, record, manager, job.about, log)
+        def show(step):
+            epoch = -(-step // setup.steps_per_epoch)
+            display.interval(step * len(group.runs), epoch, setup.config.total_epochs)
+
+        display.group(job.index, int(at.step) * len(group.runs))
+        training = loop.GroupTraining(setup, group, at, record, manager, job.about, log, show)
         try:
             step = epochs.run(training, int(at.step), caught)
             epochs.raise_if_stopped(caught, f"step {step:,} of a group")
         finally:
             lines.close()
-    return results.run_rows(setup, group, training.stack, training.record.train_seconds)
+    display.group_ended(step * len(group.runs))
+    return end_group(job, setup, group, training, epoch_rows)
+
+
+def end_group(job, setup, group, training, epoch_rows):
+    """Test a group that was trained and write the folders of its runs; arguments as of train_group.
+
+    Args:
+        training: loop.GroupTraining.
+    Returns:
+        rows of runs.csv.
+    """
+    stack = training.stack
+    tested = results.test(setup, stack)
+    seconds = training.record.train_seconds
+    rows = results.run_rows(setup, group, stack, seconds, tested, job.names)
+    contents = run_folders.contents(job, setup, group, stack, rows, tested, epoch_rows)
+    if processes.is_first():
+        run_folders.write(job.folder, contents)
+    return rows
 
 
 def line(rows, setup, seconds):

@@ -77,6 +77,7 @@ class GroupTraining(epochs.Training):
     manager: checkpoints.Manager
     about: dict  # for the checkpoints, JSON-able
     log: Any  # (rows, seconds of training) -> None, called after each epoch
+    show: Any  # steps done -> None, called after each interval
 
     def __post_init__(self):
         self._end_epoch = stack_lib.make_end_epoch(self.setup.config, self.setup.mesh)
@@ -108,6 +109,7 @@ class GroupTraining(epochs.Training):
         ]
         done = mesh_lib.put(self.stack.step + count, self.stack.step.sharding)
         self.stack = self.stack.replace(members=members, step=done)
+        self.show(step + count)
 
     def end_epoch(self, epoch, due):
         """Evaluate on the validation split and let every run decide for itself."""

@@ -4,6 +4,7 @@ import jax
 
 from cifar_jax import metrics
 from cifar_jax.machine import mesh as mesh_lib
+from cifar_jax.runs import stacked
 from cifar_jax.train import monitors
 
 EPOCH_COLUMNS = (
@@ -13,7 +14,7 @@ EPOCH_COLUMNS = (
 RUN_COLUMNS = (
     *("cell", "seed", "status", "epochs", "steps", "best_epoch", "selected"),
     *("selected_test_accuracy", "selected_test_loss", "best_test_accuracy", "last_test_accuracy"),
-    *("diverged_at_step", "stopped_early", "seconds"),
+    *("diverged_at_step", "stopped_early", "seconds", "folder"),
 )
 
 
@@ -75,22 +76,32 @@ def statuses(setup, stack):
     return list(map(status, *each))
 
 
-def run_rows(setup, group, stack, train_seconds):
+def test(setup, stack):
     """Read the test set, once, for the best and the last parameters of each run.
+
+    Returns:
+        {"best" (with a validation set) and "last": list of metrics.summarize, one for each run}.
+    """
+    test = setup.put(*setup.dataset.split("test"))
+    variables = {"last": stack.members.state.variables}
+    if setup.validation is not None:
+        variables = {"best": stack.best.variables, **variables}
+    return {
+        name: summaries(setup.programs.evaluate(each, test)) for name, each in variables.items()
+    }
+
+
+def run_rows(setup, group, stack, train_seconds, tested, names):
+    """Make the rows of a group's runs at its end.
 
     Args:
         train_seconds: of the group; each run gets an equal share.
+        tested: of `test`.
+        names: {"CELL/SEED": name of its folder}.
     Returns:
         list of dicts with RUN_COLUMNS. A run that diverged has no result, whatever its best epoch.
     """
     selected = "last" if setup.config.selection == "last" else "best"
-    test = setup.put(*setup.dataset.split("test"))
-    variables = {"last": stack.members.state.variables}
-    if setup.validation is not None:
-        variables["best"] = stack.best.variables
-    tested = {
-        name: summaries(setup.programs.evaluate(each, test)) for name, each in variables.items()
-    }
     states = statuses(setup, stack)
     members, reasons = stack.members, stack.members.state.early_stopping.reason
     diverged, done, reasons, best_epoch = mesh_lib.on_host(
@@ -111,6 +122,7 @@ def run_rows(setup, group, stack, train_seconds):
             row["last_test_accuracy"] = tested["last"][i]["accuracy"]
             row["selected_test_accuracy"] = tested[selected][i]["accuracy"]
             row["selected_test_loss"] = tested[selected][i]["loss"]
+            row["folder"] = f"{stacked.FOLDER}/{names[member.name]}"
         if states[i] == "stopped early":
             row["stopped_early"] = monitors.stopping_reason(reasons[i], setup.config.early_stopping)
         rows.append(dict.fromkeys(RUN_COLUMNS) | row)

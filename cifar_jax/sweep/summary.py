@@ -1,5 +1,7 @@
 """summary.md: each cell's result beside the reported one, and beside the baseline's."""
 
+import shlex
+
 from cifar_jax.analysis import statistics
 from cifar_jax.console.tables import in_markdown
 
@@ -61,19 +63,48 @@ def _estimate(values):
     )
 
 
-def _best(results):
-    """Name the cell of the greatest mean: lines; none where there is nothing to choose from."""
+def best_cell(results):
+    """Return the cell of the greatest mean; None where no run has a result.
+
+    Args:
+        results: {cell: of `accuracies`}.
+    """
     means = {
         cell: statistics.estimate(list(each.values())).mean
         for cell, each in results.items()
         if each
     }
-    if len(means) < 2:
+    return max(means, key=means.get, default=None)
+
+
+def next_commands(folder, sweep, rows):
+    """Return the lines that say where to look next: the best run of the best cell, and the files.
+
+    Args:
+        folder: of the sweep.
+        sweep, rows: of `markdown`.
+    """
+    names = "summary.md, runs.csv, results.csv, test_accuracy.png, validation_accuracy.png, train_loss.png"
+    lines = [f"Results:      {folder}/{names}"]
+    cell = best_cell({cell: accuracies(rows, cell) for cell in sweep.cells})
+    if cell is not None:
+        tested = [row for row in rows if row["cell"] == cell and row["folder"]]
+        best = max(tested, key=lambda row: row["selected_test_accuracy"])
+        lines.append(f"Each run:     {folder}/runs, the folders that runs.csv names")
+        run = shlex.quote(f"{folder}/{best['folder']}")
+        lines.append(f"Best run:     python -m cifar_jax.evaluate --workdir {run}")
+    return "\n".join(lines)
+
+
+def _best(results):
+    """Name the best cell: lines; none where there is nothing to choose from."""
+    count = sum(map(bool, results.values()))
+    if count < 2:
         return []
-    cell = max(means, key=means.get)
+    cell = best_cell(results)
     mean, _, interval = _estimate(list(results[cell].values()))
     return [
-        f"Best of {len(means)} cells: {in_markdown(cell)}, {mean} % (95 % interval {interval}). It was chosen by these "
+        f"Best of {count} cells: {in_markdown(cell)}, {mean} % (95 % interval {interval}). It was chosen by these "
         "very figures, and so they are optimistic.",
         "",
     ]
@@ -101,7 +132,7 @@ def _comparisons(sweep, results):
         "|---|---|---|---|---|---|",
     ]
     for cell, p in tested.items():
-        change = compared[cell].difference
+        change = statistics.within(compared[cell].difference, -100.0, 100.0)
         lines.append(
             f"| {in_markdown(cell)} | {change.mean:+.2f} | {change.low:+.2f} to {change.high:+.2f} | {change.n} "
             f"| {p:.3g} | {corrected[cell]:.3g} |"

@@ -59,20 +59,44 @@ def final_evaluation(setup, last, record, manager, log):
                 continue
             results[name][split] = evaluate(setup, each, split_data, manager)
         log.test(int(last.step), name, results[name]["test"])
-    selected = "last" if config.selection == "last" else "best"
-    chosen = results[selected]
-    images = setup.config.batch_size * int(last.step)
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(last.params)]
     stopped = int(last.step) < setup.total_steps
     reason = monitors.stopping_reason(last.early_stopping.reason, config.early_stopping)
+    images = setup.config.batch_size * int(last.step)
+    return {
+        **described(
+            *(config, setup.dataset.fingerprint, last.params, int(last.step)),
+            *(setup.steps_per_epoch, reason if stopped else None, results),
+        ),
+        "train_seconds": record.train_seconds,
+        "compile_seconds": record.compile_seconds,
+        "images_per_second": images / record.train_seconds,
+        "peak_memory_bytes": runtime.peak_memory_bytes(),
+    }
+
+
+def described(config, fingerprint, params, steps, steps_per_epoch, stopped_early, results):
+    """Make what a summary says of a run, its times and memory aside: JSON-able.
+
+    Args:
+        config: checked ConfigDict.
+        fingerprint: of the data set.
+        params: the last ones.
+        steps: that were trained.
+        steps_per_epoch: int.
+        stopped_early: why, in words; None for a run that was not.
+        results: {"best" and "last": {"step", "validation" and "test": of metrics.summarize, or None}}.
+    """
+    selected = "last" if config.selection == "last" else "best"
+    chosen = results[selected]
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(params)]
     return {
         "config": config.to_dict(),
         "dataset": config.dataset.name,
-        "dataset_fingerprint": setup.dataset.fingerprint,
+        "dataset_fingerprint": fingerprint,
         "params": sum(leaf.size for leaf in leaves),
-        "epochs": int(last.step) // setup.steps_per_epoch,
-        "stopped_early": reason if stopped else None,
-        "steps": int(last.step),
+        "epochs": steps // steps_per_epoch,
+        "stopped_early": stopped_early,
+        "steps": steps,
         "selected": selected,
         "validation_accuracy": chosen["validation"] and chosen["validation"]["accuracy"],
         "test_accuracy": chosen["test"]["accuracy"],
@@ -80,10 +104,6 @@ def final_evaluation(setup, last, record, manager, log):
         "test_images": chosen["test"]["count"],
         "per_class_test_accuracy": chosen["test"]["per_class_accuracy"],
         "checkpoints": results,
-        "train_seconds": record.train_seconds,
-        "compile_seconds": record.compile_seconds,
-        "images_per_second": images / record.train_seconds,
-        "peak_memory_bytes": runtime.peak_memory_bytes(),
         "hardware": runtime.hardware(),
         "versions": runtime.versions(),
         "params_sha256": hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest(),

@@ -12,7 +12,7 @@ from cifar_jax.console import progress
 from cifar_jax.console.summaries import Summary
 from cifar_jax.machine import files, processes, runtime
 from cifar_jax.machine import mesh as mesh_lib
-from cifar_jax.runs import checkpoints, workdir, writers
+from cifar_jax.runs import checkpoints, stacked, workdir, writers
 from cifar_jax.train import callbacks as callback_lib
 from cifar_jax.train import epochs, inputs, monitors, steps
 from cifar_jax.train.evaluation import diverged, evaluate, final_evaluation
@@ -57,6 +57,7 @@ def train_and_evaluate(config, folder, console=None, callbacks=()):
         config.model.name, dropout=config.model.dropout, activation=config.model.activation
     )
     runtime.enable_compilation_cache(config.compilation_cache)
+    stacked.check_can_train(folder)
     dataset = processes.in_turns(lambda: inputs.load_data(config, before))
     weights_sha256 = inputs.weights_of([config], before)
     setup = dataclasses.replace(build(config, dataset), weights_sha256=weights_sha256)

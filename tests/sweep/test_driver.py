@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -18,10 +19,11 @@ from damages import arrays_of, flip_bit
 from processes import devices
 from rich.console import Console
 
-from cifar_jax import train
+from cifar_jax import train, trained
+from cifar_jax.analysis import result
 from cifar_jax.errors import ConfigError, UserError
 from cifar_jax.machine import runtime
-from cifar_jax.runs import checkpoints, workdir
+from cifar_jax.runs import checkpoints, reader, workdir, writers
 from cifar_jax.sweep import Sweep, __main__, cells, driver, grid, loop
 
 RATES = (0.01, 0.03)
@@ -71,6 +73,13 @@ def test_a_sweep_writes_what_it_promises_and_each_run_is_that_run_alone(sweep, t
     config = cells.runs(sweep, 2)[3].config
     alone = train.train_and_evaluate(config, tmp_path / "alone", Console(file=io.StringIO()))
     swept, best = rows[3], alone["checkpoints"]["best"]
+    assert_its_folder_is_the_run_alone(
+        tmp_path / "sweep" / swept["folder"], tmp_path / "alone", swept
+    )
+    best_run = (
+        tmp_path / "sweep" / max(rows, key=lambda row: row["selected_test_accuracy"])["folder"]
+    )
+    assert f"python -m cifar_jax.evaluate --workdir {best_run}" in said
     # On one device the runs take turns, and the numbers are the very same.
     assert swept["selected_test_accuracy"] == alone["test_accuracy"]
     assert swept["selected_test_loss"] == alone["test_loss"]
@@ -85,6 +94,36 @@ def test_a_sweep_writes_what_it_promises_and_each_run_is_that_run_alone(sweep, t
                 split = "train" if row["split"] == "train_epoch" else "validation"
                 for name in ("loss", "accuracy"):
                     assert float(ours[f"{split}_{name}"]) == pytest.approx(row[name], rel=1e-6)
+
+
+def assert_its_folder_is_the_run_alone(folder, alone, row):
+    """Variables, evaluation and summary are equal; its rows are those of the run, as far as a sweep has them."""
+    assert folder.name == "lr_0.03-1"
+    for which in ("best", "last"):
+        ours, theirs = (trained.open_run(each, which) for each in (folder, alone))
+        jax.tree.map(np.testing.assert_array_equal, ours.variables, theirs.variables)
+        assert ours.step == theirs.step and ours.inference == theirs.inference
+        data = trained.split(ours, "test")
+        evaluation, _ = result.evaluate(ours, "test", data, with_speed=False)
+        assert evaluation["accuracy"] == row[f"{which}_test_accuracy"]
+    ours, theirs = (json.loads((each / "summary.json").read_text()) for each in (folder, alone))
+    for which in ("best", "last"):
+        of_it, of_the_run = (
+            each["checkpoints"][which].pop("validation") for each in (ours, theirs)
+        )
+        assert of_it["accuracy"] == of_the_run["accuracy"]
+    del ours["train_seconds"]
+    assert ours == {name: theirs[name] for name in ours} and ours["params_sha256"]
+    ours, theirs = (writers.read_rows(each / "metrics.jsonl") for each in (folder, alone))
+    for split in ("train_epoch", "validation", "test"):
+        of_it, of_the_run = ([r for r in rows if r["split"] == split] for rows in (ours, theirs))
+        assert of_it
+        for mine, its in zip(of_it, of_the_run, strict=True):
+            for name, value in mine.items():
+                rounded = split == "train_epoch" and name in ("loss", "accuracy")  # of float32 sums
+                assert value == (pytest.approx(its[name], rel=1e-6) if rounded else its[name])
+    theirs, ours = (json.loads((each / "config.json").read_text()) for each in (alone, folder))
+    assert theirs == {name: ours[name] for name in theirs}
 
 
 def last_checkpoint(folder):
@@ -119,9 +158,24 @@ def test_interrupted_and_resumed_is_uninterrupted(sweep, tmp_path, monkeypatch, 
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
     parts, whole = (last_checkpoint(tmp_path / name) for name in ("parts", "whole"))
     jax.tree.map(np.testing.assert_array_equal, parts, whole)
-    # A finished sweep is only evaluated again.
+    # A finished sweep is only evaluated again; one of an earlier version gets folders for its runs.
+    folders = {
+        path: path.read_bytes() for path in sorted((tmp_path / "parts/runs").rglob("*.json*"))
+    }
+    assert len(folders) == 3 * 4
+    shutil.rmtree(tmp_path / "parts/runs")
     run(sweep, tmp_path / "parts", turns=turns)
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole") and len(intervals) == 4
+    assert {path: path.read_bytes() for path in folders} == folders
+    for name in ("lr_0.01-0", "lr_0.03-1"):
+        parts, whole = (
+            trained.open_run(tmp_path / each / "runs" / name) for each in ("parts", "whole")
+        )
+        jax.tree.map(np.testing.assert_array_equal, parts.variables, whole.variables)
+        (row,) = (
+            row for row in table(tmp_path / "parts", "runs.csv") if row["folder"] == f"runs/{name}"
+        )
+        assert parts.step == 20 * int(row["best_epoch"])
 
 
 @pytest.mark.thorough
@@ -137,13 +191,29 @@ def test_runs_that_diverge_or_stop_early_leave_the_others_alone(sweep, tmp_path,
     rows, said = run(sweep, tmp_path, count=1)
     assert "2 groups: 2, 1 runs" in said
     assert [row["status"] for row in rows] == ["finished", "diverged", "finished"]
-    fine, wild, _ = rows
+    fine, wild, adam = rows
     assert 1 <= wild["diverged_at_step"] < 10 and wild["epochs"] == 0
     assert wild["selected_test_accuracy"] is None and fine["selected_test_accuracy"] is not None
     assert fine["best_epoch"] is None and fine["selected"] == "last"
     wild_rows = [row for row in table(tmp_path, "results.csv") if row["cell"] == "wild"]
     assert [row["status"] for row in wild_rows] == ["diverged"] and wild_rows[0]["train_loss"] == ""
     summary = (tmp_path / "summary.md").read_text()
+    assert [row["folder"] for row in table(tmp_path, "runs.csv")] == [
+        "runs/lr_0.01-0",
+        "",
+        "runs/adam-0",
+    ]
+    with pytest.raises(UserError, match=f"diverged at step {wild['diverged_at_step']}: it has no"):
+        trained.open_run(tmp_path / "runs/wild-0")
+    for each in (fine, adam):
+        own = trained.open_run(tmp_path / each["folder"])
+        assert own.checkpoint == "last" and own.step == each["steps"]
+        data = trained.split(own, "test")
+        accuracy = result.evaluate(own, "test", data, with_speed=False)[0]["accuracy"]
+        assert accuracy == each["selected_test_accuracy"]
+        best, *rest = reader.read_run(tmp_path / each["folder"], "best")
+        assert rest[1] == own.step
+        jax.tree.map(np.testing.assert_array_equal, best, own.variables)
     assert "| wild | - | - | - | 0 | 1 |" in summary and "none: one run" in summary
     assert "No comparison" in summary
 

@@ -1,6 +1,8 @@
 """The tables and figures at the end: what stands in them, and that they can be told apart."""
 
 import json
+import pathlib
+import shlex
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from cifar_jax.sweep import Sweep, figures, results, summary
 def row(cell, seed, accuracy):
     status = "finished" if accuracy is not None else "diverged"
     given = {"cell": cell, "seed": seed, "status": status, "selected": "best"}
-    return dict.fromkeys(results.RUN_COLUMNS) | given | {"selected_test_accuracy": accuracy}
+    given |= {"selected_test_accuracy": accuracy}
+    given |= {"folder": None if accuracy is None else f"runs/{cell}-{seed}"}
+    return dict.fromkeys(results.RUN_COLUMNS) | given
 
 
 def test_the_summary_says_means_intervals_and_comparisons():
@@ -29,9 +33,36 @@ def test_the_summary_says_means_intervals_and_comparisons():
     assert "| base (baseline) | 71.00 | 1.00 | 68.52 to 73.48 | 3 | 0 | 71.2 |" in text
     assert "| partly | 55.00 | 7.07 | 0.00 to 100.00 | 2 | 1 | 65.21 |" in text
     assert "| better | +5.00 | +2.52 to +7.48 | 3 | 0.0131 | 0.0261 |" in text
-    assert "| partly | -16.50 |" in text and "Holm for 2 comparisons" in text
+    # t(1) = 12.7062: -16.5 +- 12.7062 * 7.7782 / sqrt(2).
+    assert "| partly | -16.50 | -86.38 to +53.38 | 2 |" in text and "Holm for 2 comparisons" in text
     best = "Best of 3 cells: better, 76.00 % (95 % interval 73.52 to 78.48). It was chosen by these"
     assert best in text and text.rstrip().endswith("On some machine.")
+
+
+def test_no_interval_leaves_what_can_be():
+    rows = [row("base", seed, x) for seed, x in enumerate((0.001, 0.9))]
+    rows += [row("other", seed, x) for seed, x in enumerate((0.95, 0.999))]
+    text = summary.markdown(
+        Sweep(default(), {"base": {}, "other": {}}, "base"), {"base": None, "other": None}, rows, []
+    )
+    assert "| base (baseline) | 45.05 | 63.57 | 0.00 to 100.00 | 2 |" in text
+    assert "(95 % interval 66.32 to 100.00)" in text and "| -100.00 to +100.00 | 2 |" in text
+
+
+def test_the_end_names_the_best_run_of_the_best_cell():
+    """Not the best run of all, which is one of the worse cell."""
+    rows = [row("worse", seed, x) for seed, x in enumerate((0.99, 0.1, None))]
+    rows += [row("best", seed, x) for seed, x in enumerate((0.7, 0.9, 0.8))]
+    sweep = Sweep(default(), {"worse": {}, "best": {}}, "worse")
+    said = summary.next_commands(pathlib.Path("my runs/it's"), sweep, rows).splitlines()
+    command = said[2].partition(":")[2].strip()
+    assert shlex.split(command) == [
+        *("python", "-m", "cifar_jax.evaluate", "--workdir", "my runs/it's/runs/best-1")
+    ]
+    assert "my runs/it's/summary.md, runs.csv, results.csv" in said[0]
+    assert len(said) == 3 and "my runs/it's/runs" in said[1]
+    none = [row("worse", 0, None), row("best", 0, None)]
+    assert "evaluate" not in summary.next_commands(pathlib.Path("x"), sweep, none)
 
 
 def test_one_cell_is_not_the_best_of_any():
