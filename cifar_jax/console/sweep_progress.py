@@ -1,7 +1,14 @@
 """The display of a sweep: one bar over all runs on a terminal, plain lines elsewhere."""
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from cifar_jax.console import notebook_bar
 
@@ -23,6 +30,7 @@ class SweepDisplay:
             is_wide = self.console.width >= 150
             steps = (TextColumn("{task.completed}/{task.total} steps"), TimeElapsedColumn())
             self._bar = Progress(
+                SpinnerColumn("line"),
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=40 if is_wide else 6),
                 *(steps if is_wide else ()),
