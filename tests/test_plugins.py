@@ -495,10 +495,14 @@ def test_every_command(plugin, tmp_path):
         ("summary", "--model", "small"),
         ("sweep", "--config", sweep_file, "--workdir", other),
     ):
-        without = run_module(name, *arguments)
-        assert without.returncode == 2 and without.stderr.count("\n") == 1, (name, without.stderr)
-        if run in arguments:
-            assert f"needs the model 'small', which --plugin {plugin} has" in without.stderr
+        if name in ("evaluate", "weights", "summary"):
+            without = run_module(name, *arguments)
+            assert without.returncode == 2 and without.stderr.count("\n") == 1, (
+                name,
+                without.stderr,
+            )
+            if run in arguments:
+                assert f"needs the model 'small', which --plugin {plugin} has" in without.stderr
         done = run_module(name, *arguments, *own_plugin)
         assert done.returncode == 0, (name, done.stderr)
     assert (other / "summary.md").exists()
