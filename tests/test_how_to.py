@@ -17,7 +17,7 @@ SHORT = "--config.total_epochs=2", "--config.tensorboard=false"
 def lines(wish):
     """The command lines of a wish, and its Python, each as it stands there."""
     shown = re.findall(
-        r"^    (python -m .*)$|^```python\n(.*?)^```$", wish, re.DOTALL | re.MULTILINE
+        r"^    (python -m [^\n]*)$|^```python\n(.*?)^```$", wish, re.DOTALL | re.MULTILINE
     )
     return [command or text for command, text in shown]
 
