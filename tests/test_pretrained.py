@@ -11,7 +11,7 @@ from command_line import ROOT
 from PIL import Image
 
 from cifar_jax import config as config_lib
-from cifar_jax import data, models, predict, serve, trained
+from cifar_jax import data, gradcam, models, predict, serve, trained
 from cifar_jax.errors import UserError
 from cifar_jax.models import box, weight_files
 from cifar_jax.train.setup import build, initial_variables
@@ -84,6 +84,16 @@ def test_predict_needs_nothing_but_the_picture(shelf, run, tmp_path, capsys):
     assert predict.main(files) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [each.endswith("\tunlike digits") for each in lines] == list(expected < limit)
+
+
+def test_a_photo_is_explained_without_a_run(shelf, tmp_path, capsys, monkeypatch):
+    """By the best model in the box, into the folder that its other results go to."""
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (60, 20), "red").save("red.png")
+    assert gradcam.main(["--images", "red.png"]) == 0
+    printed, said = capsys.readouterr()
+    assert printed.startswith("pretrained_small, ") and said.startswith("note: small answers")
+    assert (tmp_path / "pretrained_small" / "gradcam" / "gradcam.png").is_file()
 
 
 def test_the_limit_lets_its_share_of_the_validation_images_pass(shelf, run):

@@ -36,6 +36,7 @@ import functools
 import pathlib
 import statistics
 import time
+import zipfile
 
 import jax
 import numpy as np
@@ -228,6 +229,27 @@ def open_folder(folder):
         probe.touch()
         probe.unlink()
     return folder
+
+
+def earlier(folder, name, kind, describe):
+    """Say in a line that results in a folder are about to be replaced; "" where there are none.
+
+    Replaced, and not written beside: a report shows what lies in a run's folder, and that is to be the last.
+
+    Args:
+        folder: path.
+        name: of the file that tells.
+        kind: what is replaced, in words.
+        describe: path of that file -> what it holds, in words.
+    """
+    path = pathlib.Path(folder).expanduser() / name
+    if not path.exists():
+        return ""
+    try:
+        held = describe(path)
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+        held = f"{name}, which can't be read"
+    return f"replaced: {kind} of an earlier call ({held})"
 
 
 def write(folder, evaluation, predictions):

@@ -89,17 +89,32 @@ def said_of(left_out, most=4):
 
 
 def read(path, size=images.SIZE) -> np.ndarray:
-    """Read the picture of a file as a camera or a painter meant it, brought to a square by `images.fit`.
+    """Read the picture of a file as `whole` does, brought to a square by `images.fit`.
 
-    It is turned as its EXIF says, and of several frames the first is taken. What is transparent becomes
-    white. Grey, black and white, palettes, CMYK, YCbCr and CIELAB become RGB, of 12 or 16 bits the upper 8
-    are taken. Its sides are not kept in proportion.
+    All of the picture is in the square: its sides are not kept in proportion.
 
     Args:
       path: a file of one of FORMATS.
       size: S, pixels.
     Returns:
       uint8 [S, S, 3].
+    Raises:
+      Unreadable: as of `whole`.
+    """
+    return images.fit(whole(path), size)
+
+
+def whole(path) -> Image.Image:
+    """Read the picture of a file as a camera or a painter meant it, all of its pixels.
+
+    It is turned as its EXIF says, and of several frames the first is taken. What is transparent becomes
+    white. Grey, black and white, palettes, CMYK, YCbCr and CIELAB become RGB, of 12 or 16 bits the upper 8
+    are taken.
+
+    Args:
+      path: a file of one of FORMATS.
+    Returns:
+      `PIL.Image.Image` of mode RGB.
     Raises:
       Unreadable: no such file, no regular one, one that is too large, none that can be read as a picture, or
         one of numbers whose range nothing tells: floating point, signed, or 32 bits.
@@ -109,7 +124,7 @@ def read(path, size=images.SIZE) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of damage and size: both are seen to here.
-            return images.fit(_decode(path), size)
+            return _decode(path)
     except UserError:
         raise
     except Exception as error:  # Damaged files make Pillow raise almost anything.

@@ -24,3 +24,17 @@ def fit(image, size=SIZE) -> np.ndarray:
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def bounded(image, most) -> np.ndarray:
+    """Return an image for display: made smaller where a side has more than `most` pixels, in proportion.
+
+    Args:
+      image: a `PIL.Image.Image` of mode RGB.
+      most: pixels of the longer side.
+    Returns:
+      uint8 [H, W, 3].
+    """
+    image = image.copy()
+    image.thumbnail((most, most))
+    return np.asarray(image)
