@@ -99,8 +99,7 @@ def _run(arguments):
     replaced = explain.earlier(folder)
     for path in explain.explain(run, chosen, layer, explained, folder):
         yield str(path)
-    if replaced:
-        yield replaced
+    yield from replaced
 
 
 @endings.guarded

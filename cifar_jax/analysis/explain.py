@@ -112,7 +112,7 @@ def class_number(run, name):
 
 
 def earlier(folder):
-    """Say in a line whose figure `explain` is about to replace in a folder; "" where it holds none."""
+    """Do as result.earlier for what `explain` is about to replace in a folder."""
 
     def images_of(path):
         with np.load(path, allow_pickle=False) as file:

@@ -33,6 +33,7 @@ images), `label` int32 [N] and `logits` float32 [N, C].
 """
 
 import functools
+import json
 import pathlib
 import statistics
 import time
@@ -232,7 +233,7 @@ def open_folder(folder):
 
 
 def earlier(folder, name, kind, describe):
-    """Say in a line that results in a folder are about to be replaced; "" where there are none.
+    """List the line that says that results in a folder are about to be replaced; none where none are there.
 
     Replaced, and not written beside: a report shows what lies in a run's folder, and that is to be the last.
 
@@ -244,12 +245,32 @@ def earlier(folder, name, kind, describe):
     """
     path = pathlib.Path(folder).expanduser() / name
     if not path.exists():
-        return ""
+        return []
     try:
         held = describe(path)
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
         held = f"{name}, which can't be read"
-    return f"replaced: {kind} of an earlier call ({held})"
+    return [f"replaced: {kind} of an earlier call ({held})"]
+
+
+def earlier_evaluation(folder):
+    """Do as `earlier` for evaluation.json."""
+
+    def words(path):
+        held = json.loads(path.read_text(encoding="utf-8"))
+        return f"{held['images']:,} {held['split']} images, step {held['step']:,}"
+
+    return earlier(folder, "evaluation.json", "the evaluation", words)
+
+
+def earlier_comparison(folder):
+    """Do as `earlier` for comparison.json."""
+
+    def words(path):
+        held = json.loads(path.read_text(encoding="utf-8"))
+        return ", ".join(str(run["name"]) for run in held["runs"])
+
+    return earlier(folder, "comparison.json", "the comparison", words)
 
 
 def write(folder, evaluation, predictions):
