@@ -9,6 +9,7 @@ import pytest
 from cifar_jax import ood, trained
 from cifar_jax.analysis.ood import detect, detection
 from cifar_jax.analysis.ood import results as ood_results
+from cifar_jax.analysis.ood.scoring import Scorer
 from cifar_jax.errors import UserError
 
 SETS = "noise"
@@ -80,7 +81,8 @@ def test_csv_has_the_same_rows(written):
 def test_figures_are_there(written):
     folder, results = written
     names = [*results["figures"]["histograms"].values(), *results["figures"]["samples"].values()]
-    assert len(names) == 7 + 2
+    names.append(results["figures"]["extremes"])
+    assert len(names) == 7 + 2 + 1
     files = {f"{name}.{suffix}" for name in names for suffix in ("png", "svg")}
     assert {path.name for path in folder.iterdir()} == files | {"ood.json", "ood.csv"}
 
@@ -101,7 +103,7 @@ def test_thresholds_never_see_what_is_judged(workdir, monkeypatch):
     monkeypatch.setattr(detection, "best_threshold", choose)
     monkeypatch.setattr(detection, "accuracy_at", judge)
     run = trained.open_run(workdir)
-    detect.detect(run, ["uniform_noise"], ["fc2"], count=50, train_count=99)
+    detect.detect(Scorer(run, ["fc2"], train_count=99), ["uniform_noise"], count=50)
     honest = [judged for judged in judged_on if judged[2] == chosen_on[0][2]]
     assert len(chosen_on) == len(judged_on) == 2 * 6  # honest, then the report's way
     inside, outside, _ = honest[0]
@@ -131,9 +133,8 @@ def test_the_seed_decides_everything(workdir):
     run = trained.open_run(workdir)
 
     def results_of(seed):
-        return detect.detect(
-            run, ["constant_colour"], ["penultimate"], count=30, train_count=99, seed=seed
-        )[0]
+        scorer = Scorer(run, ["penultimate"], train_count=99, seed=seed)
+        return detect.detect(scorer, ["constant_colour"], count=30)[0]
 
     assert results_of(0) == results_of(0)
     assert results_of(0)["results"] != results_of(1)["results"]
@@ -201,4 +202,4 @@ def test_a_model_that_gives_no_numbers_is_refused(workdir):
     run = trained.open_run(workdir)
     run.variables["params"]["fc3"]["bias"] = np.full(10, np.nan, np.float32)
     with pytest.raises(UserError, match="not finite"):
-        detect.detect(run, ["uniform_noise"], ["fc2"], count=10, train_count=20)
+        detect.detect(Scorer(run, ["fc2"], train_count=20), ["uniform_noise"], count=10)

@@ -80,6 +80,32 @@ def find(path) -> tuple[list[str], list[Unreadable], collections.Counter]:
     return sorted(files), refused, +left_out
 
 
+def find_all(paths, note) -> list:
+    """Find the pictures' files that several names stand for, in their order, as `find` does for each.
+
+    Args:
+      paths: of files and folders.
+      note: is told, in a line, what was left out of each folder.
+    Returns:
+      list of str, and an Unreadable in the place of each that can't be found.
+    """
+    every = []
+    for path in paths:
+        files, refused, left_out = find(path)
+        every += [*refused, *files]
+        if left_out:
+            note(f"{str(path)[:200]}: {said_of(left_out)}")
+    return every
+
+
+def try_read(file, size):
+    """Read as `read` does, but return the Unreadable, also one that stands in the place of a file."""
+    try:
+        return file if isinstance(file, Unreadable) else read(file, size)
+    except Unreadable as error:
+        return error
+
+
 def said_of(left_out, most=4):
     """Return words such as "3 left out (2 .txt, 1 hidden)" of a Counter of kinds; the rarest are "other"."""
     kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))[:most]
