@@ -152,7 +152,7 @@ def sheet(title, parts, columns, lines):
         if heading:
             body.suptitle(heading, fontsize=9, x=0.01, ha="left")
         for i, axes in enumerate(body.subplots(count, columns, squeeze=False).ravel()):
-            axes.set(xticks=[], yticks=[])
+            axes.set(xticks=[], yticks=[], anchor="S")
             axes.spines[:].set_visible(False)
             if i < len(pairs):
                 picture, words = pairs[i]

@@ -80,7 +80,8 @@ def read(paths, size, note):
                 taken.append(file)
                 pictures.append(picture)
     if not taken:
-        more = f", nor {len(refused) - 1:,} others" if len(refused) > 1 else ""
+        rest = len(refused) - 1
+        more = f", nor {rest:,} other{'s' * (rest > 1)}" if rest else ""
         raise UserError(f"no picture can be read: {refused[0]}{more}")
     return taken, np.stack(pictures), refused
 
