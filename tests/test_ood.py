@@ -312,6 +312,7 @@ def test_own_pictures_are_sorted_and_judged(sorted_of, workdir, folder):
         assert answer.split()[0] == each["class"] and verdict.endswith(f": {each['verdict']}")
 
 
+@pytest.mark.thorough
 def test_pictures_and_sets_in_one_call(sorted_of, tmp_path):
     options = ("--ood", "uniform_noise", "--count", "20", "--train_count", "99")
     code, printed, _, lines, drawn = sorted_of(*options)
@@ -331,9 +332,9 @@ def test_pictures_and_sets_in_one_call(sorted_of, tmp_path):
 def test_a_run_without_validation_images_takes_test_images(run, monkeypatch):
     model = dataclasses.replace(run, config=copy.deepcopy(run.config))
     model.config.dataset.validation_fraction = 0.0
-    images = run.dataset.split("test")[0]
-    found = pictures.sort(model, ["a", "b"], images[:2], Scorer(model, ["fc2"], train_count=99))
-    assert found.chosen_on == "359 test images of digits"
+    which, images = pictures._held_out(model, 0)
+    assert which == "359 test images"
+    assert sorted(map(bytes, images)) == sorted(map(bytes, run.dataset.split("test")[0]))
 
 
 def test_the_table_and_the_sheet_are_bounded(tmp_path):

@@ -88,6 +88,7 @@ def test_predict_needs_nothing_but_the_picture(shelf, run, tmp_path, capsys):
     assert [each.endswith("\tunlike digits") for each in lines] == list(expected < limit)
 
 
+@pytest.mark.thorough
 def test_a_photo_is_explained_without_a_run(shelf, tmp_path, capsys, monkeypatch):
     """By the best model in the box, into the folder that its other results go to."""
     monkeypatch.chdir(tmp_path)
