@@ -45,6 +45,7 @@ def evaluate_run(arguments, console):
     name = f"{arguments.split}_{run.checkpoint}"
     data = trained.split(run, arguments.split)
     out = out or result.open_folder(run.workdir / "evaluation" / name)
+    replaced = result.earlier_evaluation(out)
     evaluation, predictions = result.evaluate(run, arguments.split, data, not arguments.no_speed)
     result.write(out, evaluation, predictions)
     written = f"{out}/evaluation.json, {out}/predictions.npz"
@@ -64,9 +65,8 @@ def evaluate_run(arguments, console):
         console.print()
         console.print(tables.to_rich(table))
     if arguments.full and (pairs := tables.confused_pairs(evaluation)):
-        say("\nMost confused")
-        say("\n".join(f"  {pair}" for pair in pairs))
-    say(f"\nResults: {written}{'' if arguments.full else '; all tables: --full'}")
+        say("\nMost confused", *(f"  {pair}" for pair in pairs))
+    say(f"\nResults: {written}{'' if arguments.full else '; all tables: --full'}", *replaced)
     return out
 
 
@@ -93,6 +93,7 @@ def compare_runs(arguments, console):
         comparison.check_same_images(evaluations)
     compared = comparison.compare(evaluations, predictions)
     shown, remarks = tables.of_comparison(compared), tables.remarks(compared)
+    replaced = result.earlier_comparison(out)
     files.write_json(out / "comparison.json", compared)
     listed = "\n".join(f"- {each}" for each in remarks)
     parts = ["# Comparison", *map(tables.to_markdown, shown), listed]
@@ -106,13 +107,12 @@ def compare_runs(arguments, console):
         console.print(tables.to_rich(table))
         console.print()
     say = _sayer(console)
-    say("\n".join(remarks))
-    say(f"\nResults: {written}")
+    say(*remarks, f"\nResults: {written}", *replaced)
     return out
 
 
 def _sayer(console):
-    return lambda text: console.print(text, markup=False, soft_wrap=True)
+    return lambda *lines: console.print(*lines, sep="\n", markup=False, soft_wrap=True)
 
 
 @endings.guarded
@@ -121,8 +121,8 @@ def main(argv=None):
     arguments = parse(argv)
     from rich.console import Console
 
-    console = Console(highlight=False)
-    (compare_runs if arguments.compare else evaluate_run)(arguments, console)
+    do = compare_runs if arguments.compare else evaluate_run
+    do(arguments, Console(highlight=False))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
 """Shows the places of an image that a trained model's decision rises with, by Grad-CAM:
 
+  python -m cifar_jax.gradcam --images cat.png dog.jpg                   photos, by the model in the box
+  python -m cifar_jax.gradcam --workdir runs/resnet18 --images cat.png   by that of a run
   python -m cifar_jax.gradcam --workdir runs/resnet18                    the first images of the test split
   python -m cifar_jax.gradcam --workdir runs/resnet18 --images wrong     the first that it gets wrong
-  python -m cifar_jax.gradcam --workdir runs/resnet18 --images cat.png dog.jpg
   python -m cifar_jax.gradcam --workdir runs/resnet18 --class cat        places that speak for a cat
   python -m cifar_jax.gradcam --workdir runs/resnet18 --list-layers
 
 Writes gradcam.png and gradcam.svg: for each image the map of the layer, and the map over the image, as
-shares of its greatest value; and gradcam.npz: `index` in the split (-1 of a file), `class` that is
-explained, `maps` in units of its logit, `images`, `label` (-1 of a file), `predicted`, `confidence`, `source`, `layer`.
+shares of its greatest value; for a photo the photo as it is, the small square that the model sees (all of the
+photo, its sides not in proportion), the map over the photo, and the three best classes. And gradcam.npz: `index` in
+the split (-1 of a file), `class` that is explained, `maps` in units of its logit, `images` as the model sees them,
+`label` (-1 of a file), `predicted`, `confidence`, `source`, `layer`. Files of an earlier call in the folder are
+replaced, and a line says so: a report shows what lies in a run's folder, and that is to be the last.
 The prediction is the run's own evaluation, mirrored if the run mirrors; the map is the image's as it is.
 """
 
@@ -22,7 +26,7 @@ MOST = 60  # images in a figure
 
 def _parse(argv):
     parser = flags.make_parser("gradcam", __doc__)
-    flags.add_run_arguments(parser, *flags.RUN_ARGUMENTS)
+    flags.add_model_arguments(parser, "--split", "--checkpoint", "--data_dir")
     parser.add_argument(
         "--class",
         dest="explained",
@@ -65,10 +69,17 @@ def _run(arguments):
 
     from cifar_jax import trained
     from cifar_jax.analysis import explain, gradcam
+    from cifar_jax.models import box
 
     # Pictures of one's own and a model's layers need no data set.
     if files or arguments.list_layers:
-        run = trained.open_model(arguments.workdir, arguments.checkpoint)
+        run = trained.open_model(trained.named_or_best(arguments.workdir), arguments.checkpoint)
+        if run.card:
+            print(f"note: {box.introduction(run.card)}", file=sys.stderr, flush=True)
+    elif arguments.workdir is None:
+        raise UserError(
+            "give --workdir FOLDER for images of a run's split, or photos with --images FILE"
+        )
     else:
         run = trained.open_run(arguments.workdir, arguments.checkpoint, arguments.data_dir)
     if arguments.list_layers:
@@ -85,8 +96,10 @@ def _run(arguments):
         chosen = explain.choose_from_split(run, arguments.split, which, arguments.count)
     yield f"{run.workdir}, {run.checkpoint} (step {run.step:,}), images: {len(chosen.images)}, layer: {layer}"
     folder = arguments.out or run.workdir / "gradcam"
+    replaced = explain.earlier(folder)
     for path in explain.explain(run, chosen, layer, explained, folder):
         yield str(path)
+    yield from replaced
 
 
 @endings.guarded

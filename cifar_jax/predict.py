@@ -103,7 +103,7 @@ def _run(arguments):
     if arguments.json:
         print(json.dumps([answer.as_json() for answer in in_the_end], indent=1, allow_nan=False))
     elif in_the_end:
-        console.print(tables.to_rich(table(in_the_end, top)))
+        console.print(tables.to_rich(tables.fitted(table(in_the_end, top), console.width)))
     return int(failed)
 
 

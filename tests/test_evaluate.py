@@ -33,7 +33,7 @@ def test_a_run_is_evaluated(runs, capsys):
     assert evaluate.main(["--workdir", str(folder)]) == 0
     said = capsys.readouterr().out
     assert "test images of digits" in said and "Confusion matrix" not in said
-    assert len(said.splitlines()) <= 24  # of a screen
+    assert len(said.splitlines()) <= 24 and "replaced: " not in said  # of a screen
     for words in (
         "accuracy",
         "95 % interval",
@@ -75,8 +75,13 @@ def test_a_run_is_evaluated(runs, capsys):
 def test_the_sums_of_evaluation_json_agree(runs, tmp_path, capsys):
     folder = str(runs[0])
     options = ("--split", "validation", "--no-speed", "--no-figures", "--out", str(tmp_path))
+    earlier = {"images": 1234, "split": "test", "step": 7}
+    (tmp_path / "evaluation.json").write_text(json.dumps(earlier))
     assert evaluate.main(["--workdir", folder, "--full", *options]) == 0
-    assert "Confusion matrix" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Confusion matrix" in said
+    *_, last = said.splitlines()
+    assert last == "replaced: the evaluation of an earlier call (1,234 test images, step 7)"
     evaluation, predictions = read(tmp_path)
     confusion = np.array(evaluation["confusion"])
     assert confusion.sum() == evaluation["images"] == 143
@@ -102,7 +107,10 @@ def test_the_sums_of_evaluation_json_agree(runs, tmp_path, capsys):
 def test_two_runs_are_compared(runs, tmp_path, capsys):
     first, second, _ = runs
     assert evaluate.main(["--compare", str(first), str(second), "--out", str(tmp_path)]) == 0
-    assert "McNemar" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "McNemar" in said and "replaced: " not in said
+    (earlier,) = result.earlier_comparison(tmp_path)
+    assert earlier == "replaced: the comparison of an earlier call (run_0, run_1)"
     comparison = json.loads((tmp_path / "comparison.json").read_text())
     assert [run["name"] for run in comparison["runs"]] == ["run_0", "run_1"]
     (test,) = comparison["mcnemar"]

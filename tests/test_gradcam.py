@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from command_line import run_module
 from PIL import Image
+from scipy import special
 
 from cifar_jax import gradcam, trained
-from cifar_jax.analysis import explain, overlays
+from cifar_jax.analysis import explain, overlays, photos
 from cifar_jax.analysis import gradcam as method
+from cifar_jax.data import image_files
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,82 @@ def test_files(call, run, tmp_path):
     assert saved["maps"].shape == (2, 28, 28)
     np.testing.assert_array_equal(saved["images"][0], images[4])
     assert saved["predicted"][0] == trained.logits(run, images[4:5]).argmax()
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved, and nothing of them written."""
+    figures = []
+    monkeypatch.setattr(explain.style, "save", lambda figure, *_: figures.append(figure) or [])
+    return figures
+
+
+def test_a_photo_is_shown_as_it_is_beside_its_three_best_classes(call, run, tmp_path, drawn):
+    """Turned as its EXIF says, all its pixels, the map as wide as it; of a large one fewer pixels."""
+    wide = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 300, 3), np.uint8))
+    turned = wide.getexif()
+    turned[274] = 6  # the camera was held upright
+    wide.save(tmp_path / "tall.png", exif=turned)
+    wide.resize((3000, 400)).save(tmp_path / "large.png")
+    code, _, errors = call("--images", *tmp_path.glob("*.png"), "--out", tmp_path)
+    assert code == 0 and not errors, errors
+    rows = {row.get_suptitle().split()[0]: row for row in drawn[0].subfigs[1].subfigs}
+    assert rows["tall.png"].get_suptitle().endswith("40 x 300 pixels")
+    photo, seen, over, words = rows["tall.png"].axes
+    upright = np.asarray(wide.transpose(Image.Transpose.ROTATE_270))
+    np.testing.assert_array_equal(photo.images[0].get_array(), upright)
+    saved = arrays(tmp_path)
+    place = list(saved["source"]).index("tall.png")
+    np.testing.assert_array_equal(saved["images"][place], seen.images[0].get_array())
+    assert over.images[0].get_array().shape == (300, 40, 3)
+    likelihoods = special.softmax(trained.logits(run, saved["images"])[place])
+    best = np.argsort(-likelihoods)[:3]
+    assert [text.get_text() for text in words.texts] == [
+        f"{number} {100 * likelihoods[number]:.1f} %" for number in best
+    ]
+    assert rows["large.png"].axes[0].images[0].get_array().shape == (137, 1024, 3)
+
+
+def test_the_class_that_is_asked_for_stands_beside_the_best(call, run, tmp_path, drawn):
+    """... once, if it is one of them."""
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "red.png")
+    order = np.argsort(-trained.logits(run, image_files.read(tmp_path / "red.png")[None])[0])
+    for asked in (order[1], order[-1]):
+        files = ("--images", tmp_path / "red.png", "--out", tmp_path)
+        assert call(*files, "--class", asked)[0] == 0
+    texts = [[t.get_text().split()[0] for t in figure.axes[3].texts] for figure in drawn]
+    assert texts == [[str(n) for n in order[:3]], [str(n) for n in (*order[:3], order[-1])]]
+
+
+@pytest.mark.parametrize("size", [(90, 30), (30, 90), (2, 4)])
+def test_a_map_lies_over_all_of_a_photo(size):
+    """All of it went into the model's square, and so the map's corner is the photo's."""
+    photo = photos.of_picture(Image.new("RGB", size, "grey"))
+    over = photos.overlay(photo, np.array([[0, 0], [0, 1.0]]))
+    lightness = over @ (0.2126, 0.7152, 0.0722)
+    assert lightness[-1, -1] == lightness.max() > lightness[0, -1] > 0
+    assert over.shape[1] / over.shape[0] == size[0] / size[1] and max(over.shape) >= 90
+
+
+def test_what_is_replaced_is_said(call, tmp_path, drawn):
+    """... by the next call, of what the one before it wrote."""
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "red.png")
+    out = ("--out", tmp_path / "results")
+    assert "replaced:" not in call("--count", "2", *out)[1]
+    last = call("--images", tmp_path / "red.png", *out)[1].splitlines()[-1]
+    assert last == "replaced: the figure of an earlier call (2 images of test)"
+    last = call("--count", "1", *out)[1].splitlines()[-1]
+    assert last == "replaced: the figure of an earlier call (1 file)"
+    (tmp_path / "results" / "gradcam.npz").write_bytes(b"no archive")
+    last = call("--count", "1", *out)[1].splitlines()[-1]
+    assert last.endswith("(gradcam.npz, which can't be read)")
+
+
+def test_only_photos_need_no_run(capsys):
+    """Images of a split are a run's own."""
+    for arguments in ([], ["--images", "wrong"]):
+        assert gradcam.main(arguments) == 2
+        assert "give --workdir FOLDER" in capsys.readouterr().err
 
 
 def test_layers_are_listed(call):

@@ -4,12 +4,14 @@ import collections
 import errno
 import json
 import os
+import re
 
 import jax
 import numpy as np
 import pytest
 from command_line import run_module
 from PIL import Image
+from rich.cells import cell_len
 from scipy import special
 
 from cifar_jax import data, predict, trained
@@ -187,6 +189,23 @@ def test_a_terminal_gets_a_table(call, pictures, tmp_path, monkeypatch):
     code, printed, errors = call(name, "none.png")
     assert code == 1 and errors == ["error: none.png: there is no such file"]
     assert "[red]x\\x1b[0m.png" in printed and printed.count("%") == 3
+
+
+def test_eighty_columns_hold_a_line_for_each_file(call, pictures, tmp_path, monkeypatch):
+    """Long names lose their middle, not what tells them apart; a pipe gets them whole."""
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = tmp_path / ("holiday " * 12).strip()
+    folder.mkdir()
+    names = ["IMG_0001.png", "IMG_0002.png", "猫" * 30 + "_3.png"]
+    for name in names:
+        (folder / name).write_bytes((pictures / "00.png").read_bytes())
+    assert call(folder)[1].count(f"{folder}/IMG_0001.png\t") == 1
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    lines = re.sub("\x1b\\[[0-9;]*m", "", call(folder)[1]).splitlines()
+    assert len(lines) == 1 + len(names) and all(cell_len(line) <= 80 for line in lines)
+    for name, line in zip(sorted(names), lines[1:], strict=True):
+        assert f"{name[-6:]} " in line and "…" in line and line.startswith(str(tmp_path)[:5])
 
 
 @pytest.mark.parametrize(

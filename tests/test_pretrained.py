@@ -1,5 +1,6 @@
 """The models in the box: opened by name, asked, trained from, and refused where they are not what they were."""
 
+import csv
 import hashlib
 import json
 import runpy
@@ -11,7 +12,8 @@ from command_line import ROOT
 from PIL import Image
 
 from cifar_jax import config as config_lib
-from cifar_jax import data, models, predict, serve, trained
+from cifar_jax import data, gradcam, models, ood, predict, serve, trained
+from cifar_jax.analysis.ood import pictures as ood_pictures
 from cifar_jax.errors import UserError
 from cifar_jax.models import box, weight_files
 from cifar_jax.train.setup import build, initial_variables
@@ -84,6 +86,36 @@ def test_predict_needs_nothing_but_the_picture(shelf, run, tmp_path, capsys):
     assert predict.main(files) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [each.endswith("\tunlike digits") for each in lines] == list(expected < limit)
+
+
+@pytest.mark.thorough
+def test_a_photo_is_explained_without_a_run(shelf, tmp_path, capsys, monkeypatch):
+    """By the best model in the box, into the folder that its other results go to."""
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (60, 20), "red").save("red.png")
+    assert gradcam.main(["--images", "red.png"]) == 0
+    printed, said = capsys.readouterr()
+    assert printed.startswith("pretrained_small, ") and said.startswith("note: small answers")
+    assert (tmp_path / "pretrained_small" / "gradcam" / "gradcam.png").is_file()
+
+
+def test_pictures_are_sorted_without_the_data_set(shelf, run, tmp_path, capsys, monkeypatch):
+    """By its own limit and its energy alone: the verdicts of predict."""
+    monkeypatch.setattr(data, "load", lambda *_, **__: pytest.fail("the data set is asked for"))
+    monkeypatch.setattr(ood_pictures.style, "save", lambda *_: None)
+    images = [*run.dataset.split("test")[0][:3], np.zeros((5, 70, 3), np.uint8)]
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    start = ["--workdir", "pretrained:small", "--images", str(tmp_path)]
+    assert ood.main([*start, "--out", str(tmp_path / "out")]) == 0
+    assert "validation images of digits" in capsys.readouterr().out
+    with open(tmp_path / "out" / "images.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert list(lines[0]) == ["file", "verdict", "class", "confidence", "energy", "energy_verdict"]
+    assert predict.main(["--json", *(each["file"] for each in lines)]) == 0
+    for line, answer in zip(lines, json.loads(capsys.readouterr().out), strict=True):
+        assert (line["verdict"] == "unusual") == answer["unlike"]
+        assert line["class"] == answer["predictions"][0]["class"]
 
 
 def test_the_limit_lets_its_share_of_the_validation_images_pass(shelf, run):

@@ -34,3 +34,21 @@ def test_how_long_it_will_take():
     expected = "about 1 min 0 s an epoch, 30 min 0 s in all, until 22:30 (evaluations not counted)"
     assert said == f"128 images/s: {expected}"
     assert "until Mon 01:00" in progress.estimate(0.5, 21_600, 120, 64, now)
+
+
+def test_a_count_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch, capsys):
+    """On stderr; of what is soon done nothing is left."""
+    with progress.counting("reading", 3) as advance:
+        advance()
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", -1.0)
+    with progress.counting("reading [b]", 3000) as advance:
+        advance()
+        advance(4000)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["reading [b]: 1 of 3,000", "reading [b]: 3,000 of 3,000"]
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress.counting("reading", 3) as advance:
+        advance()
+    printed, bar = capsys.readouterr()
+    assert not printed and "reading" in bar and "33%" in bar

@@ -8,11 +8,12 @@ import jax
 import numpy as np
 
 from cifar_jax import trained
-from cifar_jax.analysis import gradcam, named_layers, overlays, result, scores, style
+from cifar_jax.analysis import gradcam, named_layers, overlays, photos, result, scores, style
 from cifar_jax.data import image_files
+from cifar_jax.data.images import fit
 from cifar_jax.errors import UserError, nearest
 from cifar_jax.models import weight_files
-from cifar_jax.trained import batches
+from cifar_jax.trained import batches, prediction
 
 BATCH = 64
 
@@ -26,6 +27,7 @@ class Chosen:
     indices: np.ndarray  # int64 [N], in the split; -1 of a file
     sources: list[str]  # what a figure calls them
     logits: np.ndarray  # float32 [N, num_classes]
+    originals: list[photos.Photo] | None = None  # of files, as they are
 
 
 def choose_files(run, paths):
@@ -34,10 +36,14 @@ def choose_files(run, paths):
     Raises:
         UserError: a file that can't be read as a picture.
     """
-    images = np.stack([image_files.read(path, run.image_shape[0]) for path in paths])
-    none = np.full(len(paths), -1, np.int64)
+    seen, shown = [], []
+    for path in paths:
+        picture = image_files.whole(path)
+        seen.append(fit(picture, run.image_shape[0]))
+        shown.append(photos.of_picture(picture))
+    seen, none = np.stack(seen), np.full(len(paths), -1, np.int64)
     sources = [pathlib.Path(path).name for path in paths]
-    return Chosen(images, none, none, sources, trained.logits(run, images, BATCH))
+    return Chosen(seen, none, none, sources, trained.logits(run, seen, BATCH), shown)
 
 
 def choose_from_split(run, split, which, count):
@@ -105,6 +111,19 @@ def class_number(run, name):
     raise UserError(f"{run.dataset.name} has no class {name!r}; {nearest(name, names)}")
 
 
+def earlier(folder):
+    """Do as result.earlier for what `explain` is about to replace in a folder."""
+
+    def images_of(path):
+        with np.load(path, allow_pickle=False) as file:
+            sources, of_files = file["source"].tolist(), file["index"].max() < 0
+        plural = "s" * (len(sources) != 1)
+        of_split = f"image{plural} of {sources[0].rpartition(' ')[0]}"
+        return f"{len(sources)} {f'file{plural}' if of_files else of_split}"
+
+    return result.earlier(folder, "gradcam.npz", "the figure", images_of)
+
+
 def table_of_layers(run):
     """Yield the lines of --list-layers: each layer's name, the size of its output, and a remark."""
     model, shape = run.inference.model, (1, *run.image_shape)
@@ -148,34 +167,62 @@ def explain(run, chosen, layer, explained, folder):
         "source": np.array(chosen.sources),
         "layer": np.array(layer),
     }
-    heat = np.asarray(gradcam.normalized(maps))
-    large = np.asarray(gradcam.resized(heat, *chosen.images.shape[1:3]))
-    names = [style.shortened(str(name), 1.1, 8) for name in run.dataset.class_names]
-    titles = [
-        _title(source, names[label] if label >= 0 else None, names[guess], sure)
-        for source, label, guess, sure in zip(
-            chosen.sources, chosen.labels, predicted, confidence, strict=True
-        )
-    ]
-    whose = "the predicted class" if explained is None else f"the class {names[explained]}"
-    height, width = maps.shape[1:]
-    title = (
-        f"Grad-CAM of {whose}: {run.config.model.name} at {layer}, {height} x {width}\n"
-        "image, map, map over the image"
-    )
-    examples = itertools.starmap(
-        overlays.Example, zip(chosen.images, heat, large, titles, strict=True)
-    )
-    figure = overlays.draw(list(examples), title)
+    draw = _draw_examples if chosen.originals is None else _draw_photos
+    figure = draw(run, chosen, np.asarray(gradcam.normalized(maps)), layer, explained)
     paths = style.save(figure, folder, "gradcam")
     weight_files.write(folder / "gradcam.npz", arrays)
     return [*paths, folder / "gradcam.npz"]
 
 
+def _heading(run, layer, maps, explained):
+    """Say in a line whose maps these are."""
+    whose = "the predicted class"
+    if explained is not None:
+        whose = f"the class {_short(run.dataset.class_names[explained])}"
+    height, width = maps.shape[1:]
+    return f"Grad-CAM of {whose}: {run.config.model.name} at {layer}, {height} x {width}"
+
+
+def _short(name):
+    return style.shortened(str(name), 1.1, 8)
+
+
+def _draw_photos(run, chosen, maps, layer, explained):
+    """Draw the figure of files, with the three surest classes and the one that is explained."""
+    names, answers = run.dataset.class_names, []
+    for each in scores.probabilities(chosen.logits):
+        best = prediction.surest(each, names, 3)
+        asked = () if explained is None else ((str(names[explained]), float(each[explained])),)
+        answers.append(best if set(asked) <= set(best) else best + asked)
+    size = run.image_shape[0]
+    title = (
+        f"{_heading(run, layer, maps, explained)}\n"
+        f"photo, as the model sees it ({size} x {size}), map over the photo, answer"
+    )
+    return photos.draw(chosen.originals, chosen.images, maps, chosen.sources, answers, title)
+
+
+def _draw_examples(run, chosen, maps, layer, explained):
+    """Draw the figure of images of a split."""
+    predicted, names = chosen.logits.argmax(1), [_short(name) for name in run.dataset.class_names]
+    confidence = scores.probabilities(chosen.logits).max(1)
+    titles = [
+        _title(source, names[label], names[guess], sure)
+        for source, label, guess, sure in zip(
+            chosen.sources, chosen.labels, predicted, confidence, strict=True
+        )
+    ]
+    large = np.asarray(gradcam.resized(maps, *chosen.images.shape[1:3]))
+    examples = itertools.starmap(
+        overlays.Example, zip(chosen.images, maps, large, titles, strict=True)
+    )
+    title = f"{_heading(run, layer, maps, explained)}\nimage, map, map over the image"
+    return overlays.draw(list(examples), title)
+
+
 def _title(source, label, predicted, confidence):
     """Return the title of an image in a figure, in two lines where one would reach into the neighbour's."""
-    parts = [style.shortened(source, 1.8, 8)]
-    parts += [f"true: {label}"] if label else []
+    parts = [style.shortened(source, 1.8, 8), f"true: {label}"]
     answer = f"predicted: {predicted}, {100 * confidence:.0f} %"
     line = "   ".join([*parts, answer])
     return line if style.width(line, 8) <= 3.5 else "   ".join(parts) + "\n" + answer

@@ -63,6 +63,12 @@ def draw(examples, title):
     cells = body.subfigures(rows, COLUMNS, squeeze=False).ravel()
     for cell, example in zip(cells, examples, strict=False):
         _draw_example(cell, example)
+    draw_scale(figure, foot)
+    return figure
+
+
+def draw_scale(figure, foot):
+    """Draw the scale of the maps' colours into the subfigure at the foot of a figure."""
     bar = figure.colorbar(
         ScalarMappable(cmap=COLOUR_MAP),
         cax=foot.add_axes((0.2, 0.72, 0.6, 0.2)),
@@ -70,7 +76,12 @@ def draw(examples, title):
     )
     bar.set_label("map, as a share of its greatest value", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    return figure
+
+
+def say_empty(axes):
+    """Write over a map of zeros that it is one, else a black square looks like a mistake."""
+    middle = {"ha": "center", "va": "center", "transform": axes.transAxes}
+    axes.text(0.5, 0.5, "\n".join(textwrap.wrap(EMPTY, 20)), fontsize=7, color="white", **middle)
 
 
 def _draw_example(cell, example):
@@ -80,7 +91,5 @@ def _draw_example(cell, example):
     for axes, picture in zip(parts, pictures, strict=True):
         axes.imshow(picture, cmap=COLOUR_MAP, vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
-    if not example.map.any():  # else a black square looks like a mistake
-        words, axes = "\n".join(textwrap.wrap(EMPTY, 20)), parts[1]
-        middle = {"ha": "center", "va": "center", "transform": axes.transAxes}
-        axes.text(0.5, 0.5, words, fontsize=7, color="white", **middle)
+    if not example.map.any():
+        say_empty(parts[1])

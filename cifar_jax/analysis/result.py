@@ -33,9 +33,11 @@ images), `label` int32 [N] and `logits` float32 [N, C].
 """
 
 import functools
+import json
 import pathlib
 import statistics
 import time
+import zipfile
 
 import jax
 import numpy as np
@@ -228,6 +230,47 @@ def open_folder(folder):
         probe.touch()
         probe.unlink()
     return folder
+
+
+def earlier(folder, name, kind, describe):
+    """List the line that says that results in a folder are about to be replaced; none where none are there.
+
+    Replaced, and not written beside: a report shows what lies in a run's folder, and that is to be the last.
+
+    Args:
+        folder: path.
+        name: of the file that tells.
+        kind: what is replaced, in words.
+        describe: path of that file -> what it holds, in words.
+    """
+    path = pathlib.Path(folder).expanduser() / name
+    if not path.exists():
+        return []
+    try:
+        held = describe(path)
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+        held = f"{name}, which can't be read"
+    return [f"replaced: {kind} of an earlier call ({held})"]
+
+
+def earlier_evaluation(folder):
+    """Do as `earlier` for evaluation.json."""
+
+    def words(path):
+        held = json.loads(path.read_text(encoding="utf-8"))
+        return f"{held['images']:,} {held['split']} images, step {held['step']:,}"
+
+    return earlier(folder, "evaluation.json", "the evaluation", words)
+
+
+def earlier_comparison(folder):
+    """Do as `earlier` for comparison.json."""
+
+    def words(path):
+        held = json.loads(path.read_text(encoding="utf-8"))
+        return ", ".join(str(run["name"]) for run in held["runs"])
+
+    return earlier(folder, "comparison.json", "the comparison", words)
 
 
 def write(folder, evaluation, predictions):

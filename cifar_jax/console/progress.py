@@ -1,5 +1,6 @@
 """The display of a training: a progress bar on a terminal, plain lines elsewhere, a table at the end."""
 
+import contextlib
 import datetime
 import shlex
 import time
@@ -57,6 +58,32 @@ def estimate(step_seconds, steps, epoch_steps, batch, now):
         f"{batch / step_seconds:,.0f} images/s: about {epoch} an epoch, {duration(left)} in all, until {day} "
         "(evaluations not counted)"
     )
+
+
+@contextlib.contextmanager
+def counting(what, total):
+    """Show on stderr how many of `total` are done: a bar on a terminal, elsewhere a line every PLAIN_SECONDS.
+
+    Args:
+        what: is counted, in words.
+        total: int.
+    Yields:
+        a function that takes how many more are done, 1 by default.
+    """
+    console, done, last_line = Console(stderr=True, highlight=False), 0, time.monotonic()
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(what, total=total)
+
+    def advance(count=1):
+        nonlocal done, last_line
+        done = min(done + count, total)
+        bar.update(task, completed=done)
+        if bar.disable and time.monotonic() - last_line > PLAIN_SECONDS:
+            console.print(f"{what}: {done:,} of {total:,}", markup=False, soft_wrap=True)
+            last_line = time.monotonic()
+
+    with bar:
+        yield advance
 
 
 class Display:

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 FEW_CLASSES = 12  # of so many there is room for all, and for a confusion matrix with its numbers
 WORST = 10  # classes shown of more
+BETWEEN = 2  # cells between two columns on a terminal
+LEAST = 12  # cells that a shortened column keeps
 MOST_CONFUSED = 3  # pairs in the answer
 
 
@@ -37,6 +39,34 @@ def to_rich(table):
     for row in table.rows:
         shown.add_row(*map(Text, row))
     return shown
+
+
+def fitted(table, width):
+    """Shorten the words of a Table's first column so that each row is one line of so many cells.
+
+    Where the other columns leave it no room of LEAST cells, it keeps that many.
+    """
+    from rich.cells import cell_len
+
+    rest = list(zip(table.columns, *table.rows, strict=True))[1:]
+    lines = (max(cell_len(line) for cell in column for line in cell.split("\n")) for column in rest)
+    room = width - sum(lines) - BETWEEN * len(rest)
+    rows = [(shortened(first, max(room, LEAST)), *others) for first, *others in table.rows]
+    return table._replace(rows=rows)
+
+
+def shortened(text, width):
+    """Put an ellipsis for the middle of a text that takes more than `width` cells of a terminal.
+
+    The middle, since names of files differ at their ends: "holida…42.jpg".
+    """
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= width:
+        return text
+    head = set_cell_size(text, width // 2).rstrip()
+    tail = set_cell_size(text[::-1], width - 1 - width // 2).rstrip()
+    return f"{head}…{tail[::-1]}"
 
 
 def in_markdown(text):

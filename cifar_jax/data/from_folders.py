@@ -10,10 +10,8 @@ import json
 import os
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
-
 from cifar_jax.config import paths
+from cifar_jax.console import progress
 from cifar_jax.data import cache, class_folders, folders, image_files
 from cifar_jax.data.dataset import SPLITS, Dataset
 from cifar_jax.data.images import SIZE
@@ -146,14 +144,13 @@ def _decode(root, home, parts, left_out, seen, max_unreadable, size, log):
     digests = dict(zip(every, in_threads(_digest, every), strict=True))
     splits, held_out = class_folders.divide(labelled, digests, log)
     refused, written = [], {split: [] for split in SPLITS}
-    with Progress(transient=True, disable=not Console().is_terminal) as bar:
-        task = bar.add_task("decoding", total=len(every))
+    with progress.counting("decoding", len(every)) as advance:
 
         def examples(split):
-            read = functools.partial(_picture, size=size)
+            read = functools.partial(image_files.try_read, size=size)
             pictures = in_threads(read, [file for file, _ in splits[split]])
             for (file, label), picture in zip(splits[split], pictures, strict=True):
-                bar.advance(task)
+                advance()
                 if isinstance(picture, image_files.Unreadable):
                     refused.append(picture)
                     continue
@@ -205,13 +202,6 @@ def _digest(file):
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except (OSError, image_files.Unreadable):
         return f"unreadable: {file}"
-
-
-def _picture(file, size):
-    try:
-        return image_files.read(file, size)
-    except image_files.Unreadable as error:
-        return error
 
 
 def in_threads(function, items, ahead=8):

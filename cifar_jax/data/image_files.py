@@ -80,6 +80,32 @@ def find(path) -> tuple[list[str], list[Unreadable], collections.Counter]:
     return sorted(files), refused, +left_out
 
 
+def find_all(paths, note) -> list:
+    """Find the pictures' files that several names stand for, in their order, as `find` does for each.
+
+    Args:
+      paths: of files and folders.
+      note: is told, in a line, what was left out of each folder.
+    Returns:
+      list of str, and an Unreadable in the place of each that can't be found.
+    """
+    every = []
+    for path in paths:
+        files, refused, left_out = find(path)
+        every += [*refused, *files]
+        if left_out:
+            note(f"{str(path)[:200]}: {said_of(left_out)}")
+    return every
+
+
+def try_read(file, size):
+    """Read as `read` does, but return the Unreadable, also one that stands in the place of a file."""
+    try:
+        return file if isinstance(file, Unreadable) else read(file, size)
+    except Unreadable as error:
+        return error
+
+
 def said_of(left_out, most=4):
     """Return words such as "3 left out (2 .txt, 1 hidden)" of a Counter of kinds; the rarest are "other"."""
     kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))[:most]
@@ -89,17 +115,32 @@ def said_of(left_out, most=4):
 
 
 def read(path, size=images.SIZE) -> np.ndarray:
-    """Read the picture of a file as a camera or a painter meant it, brought to a square by `images.fit`.
+    """Read the picture of a file as `whole` does, brought to a square by `images.fit`.
 
-    It is turned as its EXIF says, and of several frames the first is taken. What is transparent becomes
-    white. Grey, black and white, palettes, CMYK, YCbCr and CIELAB become RGB, of 12 or 16 bits the upper 8
-    are taken. Its sides are not kept in proportion.
+    All of the picture is in the square: its sides are not kept in proportion.
 
     Args:
       path: a file of one of FORMATS.
       size: S, pixels.
     Returns:
       uint8 [S, S, 3].
+    Raises:
+      Unreadable: as of `whole`.
+    """
+    return images.fit(whole(path), size)
+
+
+def whole(path) -> Image.Image:
+    """Read the picture of a file as a camera or a painter meant it, all of its pixels.
+
+    It is turned as its EXIF says, and of several frames the first is taken. What is transparent becomes
+    white. Grey, black and white, palettes, CMYK, YCbCr and CIELAB become RGB, of 12 or 16 bits the upper 8
+    are taken.
+
+    Args:
+      path: a file of one of FORMATS.
+    Returns:
+      `PIL.Image.Image` of mode RGB.
     Raises:
       Unreadable: no such file, no regular one, one that is too large, none that can be read as a picture, or
         one of numbers whose range nothing tells: floating point, signed, or 32 bits.
@@ -109,7 +150,7 @@ def read(path, size=images.SIZE) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of damage and size: both are seen to here.
-            return images.fit(_decode(path), size)
+            return _decode(path)
     except UserError:
         raise
     except Exception as error:  # Damaged files make Pillow raise almost anything.

@@ -33,3 +33,17 @@ def fit_all(pixels, size=SIZE) -> np.ndarray:
     if pixels.shape[1:] == (size, size, 3):
         return pixels
     return np.stack([fit(Image.fromarray(each), size) for each in pixels])
+
+
+def bounded(image, most) -> np.ndarray:
+    """Return an image for display: made smaller where a side has more than `most` pixels, in proportion.
+
+    Args:
+      image: a `PIL.Image.Image` of mode RGB.
+      most: pixels of the longer side.
+    Returns:
+      uint8 [H, W, 3].
+    """
+    image = image.copy()
+    image.thumbnail((most, most))
+    return np.asarray(image)

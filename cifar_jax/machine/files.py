@@ -49,7 +49,7 @@ def write_json(path, value):
 
 def write_csv(path, columns, rows):
     """Write dicts as a table with a header line; None is an empty field, other keys are left out."""
-    with replacing(path) as partial, partial.open("w", newline="") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

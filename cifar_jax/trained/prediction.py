@@ -45,12 +45,7 @@ def predict(run, paths, top=3, note=lambda line: None):
     Raises:
         UserError: of trained.check_finite.
     """
-    files = []
-    for path in paths:
-        taken, refused, left_out = image_files.find(path)
-        files += [*refused, *taken]
-        if left_out:
-            note(f"{str(path)[:200]}: {image_files.said_of(left_out)}")
+    files = image_files.find_all(paths, note)
     size = next((each for each in SIZES if each >= len(files)), SIZES[-1])
     run = dataclasses.replace(run, variables=jax.device_put(run.variables))
     for start in range(0, len(files), size):
@@ -60,12 +55,8 @@ def predict(run, paths, top=3, note=lambda line: None):
 
 def _picture(file, size):
     """Return (path, uint8 [S, S, 3]) or, of what can't be read, (path, Unreadable)."""
-    if isinstance(file, image_files.Unreadable):
-        return file.path, file
-    try:
-        return file, image_files.read(file, size)
-    except image_files.Unreadable as error:
-        return file, error
+    path = file.path if isinstance(file, image_files.Unreadable) else file
+    return path, image_files.try_read(file, size)
 
 
 def _answers(run, pictures, size, top):

@@ -92,3 +92,16 @@ def test_cells_are_text_as_written():
     )
     shown = console.file.getvalue()
     assert all(text in shown for text in (*names, "[red]title", "[b]", ":dog:"))
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "short"),
+    [
+        ("holiday/IMG_0042.jpg", 20, "holiday/IMG_0042.jpg"),
+        ("holiday/IMG_0042.jpg", 13, "holida…42.jpg"),
+        ("holiday/IMG_0042.jpg", 12, "holida…2.jpg"),
+        ("猫猫猫猫猫猫.png", 11, "猫猫….png"),  # two cells each; no half of one
+    ],
+)
+def test_the_middle_of_a_text_is_left_out(text, width, short):
+    assert tables.shortened(text, width) == short

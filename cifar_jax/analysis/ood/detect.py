@@ -1,8 +1,5 @@
 """Images of a run's data set told from others: every set scored and judged."""
 
-import functools
-
-import jax
 import numpy as np
 
 from cifar_jax import trained
@@ -11,7 +8,6 @@ from cifar_jax.analysis.ood import results as ood_results
 from cifar_jax.analysis.ood import scores as ood
 from cifar_jax.data import outliers
 from cifar_jax.errors import UserError
-from cifar_jax.trained import batches
 
 
 def checked_layers(layer, threshold, model_name):
@@ -64,55 +60,32 @@ def in_distribution(run, seed):
     return ("validation split", shuffled), ("test split", test[order])
 
 
-def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=0):
+def detect(scorer, names, threshold=None, count=COUNT):
     """Score and judge every set.
 
     Args:
-        run: trained.Trained.
+        scorer: scoring.Scorer.
         names: of the sets, of data.outliers.expand.
-        layers: for the mean activation.
         threshold: of the mean activation; None for chosen ones.
         count: judged images of each kind at most.
-        train_count: training images for Mahalanobis and nearest neighbours; 0 for all.
-        seed: int, at least 0.
     Returns:
         (ood.json but for `figures` and `histograms`, set -> ood_results.Judged).
     Raises:
-        UserError: a set or a layer that there is not, or a model whose outputs are not finite.
+        UserError: a set that there is not, or a model whose outputs are not finite.
     """
-    step = features.make_step(run.inference.model, run.inference.normalize, tuple(layers))
+    run, layers, seed = scorer.run, scorer.layers, scorer.seed
     (held_from, held_images), (judged_from, judged_images) = in_distribution(run, seed)
-    jax.eval_shape(step, run.variables, judged_images[:1])  # A wrong layer's name stops here.
     sets = _load(run, names, count, seed)
-    variables = jax.device_put(run.variables)
-
-    def ask(images):
-        outputs = batches.apply_batched(functools.partial(step, variables), batch_size, images)
-        if not (np.isfinite(outputs.logits).all() and np.isfinite(outputs.features).all()):
-            raise UserError(f"the model of {run.workdir} gives values that are not finite")
-        return outputs
-
-    train_images, train_labels, _ = trained.split(run, "train")
-    if 0 < train_count < len(train_labels):
-        chosen = np.random.default_rng(seed).permutation(len(train_labels))[:train_count]
-        train_images, train_labels = train_images[chosen], train_labels[chosen]
-    batch_size = min(trained.eval_batch_size(run), max(len(train_labels), count))
-    known = ask(train_images).features
-    gaussians = ood.fit_class_gaussians(known, train_labels)
-
-    def scores(images):
-        return ood.all_scores(ask(images), gaussians, known)
-
     judged_images, held_images = judged_images[:count], held_images[:count]
     described = ood.described(layers)
-    inside, inside_held = scores(judged_images), scores(held_images)
+    inside, inside_held = scorer(judged_images, judged_from), scorer(held_images, held_from)
     given = {} if threshold is None else {ood.of_layer(layers[0]): threshold}
     rows, about, judged = [], {}, {}
     for name, others in sets.items():
         half = len(others.images) // 2
         m, n = min(half, len(held_images)), min(len(others.images) - half, len(judged_images))
         outside_images = others.images[half:][:n]
-        outside_held, outside = scores(others.images[:m]), scores(outside_images)
+        outside_held, outside = scorer(others.images[:m], name), scorer(outside_images, name)
         own = {score: values[:n] for score, values in inside.items()}
         judged[name] = ood_results.Judged(judged_images[:n], outside_images, own, outside)
         about[name] = {"source": others.source, "note": others.note, "held_out": m, "judged": n}
@@ -137,8 +110,8 @@ def detect(run, names, layers, threshold=None, count=COUNT, train_count=0, seed=
             "count": count,
             "layers": list(layers),
             "threshold": threshold,
-            "train_count": len(known),
-            "neighbours": min(ood.NEIGHBOURS, len(known)),
+            "train_count": scorer.known_count,
+            "neighbours": min(ood.NEIGHBOURS, scorer.known_count),
             "interval": detection.LEVEL,
         },
         "sets": about,

@@ -104,3 +104,58 @@ def samples(title, inside, outside, threshold):
                 axes.imshow(images[i])
                 axes.set_title(f"{scores[i]:.3g}", fontsize=8, y=-0.28)
     return figure
+
+
+def extremes(title, sets):
+    """Draw the images of each set with the lowest and the highest scores.
+
+    Args:
+        title: of the score.
+        sets: name -> (uint8 images [N, H, W, 3], scores [N]).
+    Returns:
+        matplotlib.figure.Figure.
+    """
+    parts = []
+    for name, (images, scores) in sets.items():
+        order = np.argsort(scores, kind="stable")
+        for which, places in (
+            ("most unusual", order[:SAMPLES]),
+            ("least unusual", order[::-1][:SAMPLES]),
+        ):
+            pairs = [(images[place], f"{scores[place]:.3g}") for place in places]
+            parts.append((f"{style.words(name, 5, 9)}, {which} of {len(scores):,}", pairs))
+    heading = f"{style.words(title)}: the lower, the more unusual"
+    return sheet(heading, parts, SAMPLES, 1)
+
+
+def sheet(title, parts, columns, lines):
+    """Draw pictures in rows, with words below each.
+
+    Args:
+        title: of the figure.
+        parts: list of (heading or "", list of (uint8 [H, W, 3], words)).
+        columns: pictures a row.
+        lines: of words.
+    Returns:
+        matplotlib.figure.Figure.
+    """
+    rows = [-(-len(pairs) // columns) for _, pairs in parts]
+    row_height = 7.0 / columns + 0.15 * lines
+    heights = [
+        0.3 * bool(heading) + row_height * count
+        for (heading, _), count in zip(parts, rows, strict=True)
+    ]
+    figure = style.new(7.2, 0.5 + sum(heights))
+    figure.suptitle(title, fontsize=10)
+    bodies = figure.subfigures(len(parts), 1, squeeze=False, height_ratios=heights).ravel()
+    for body, (heading, pairs), count in zip(bodies, parts, rows, strict=True):
+        if heading:
+            body.suptitle(heading, fontsize=9, x=0.01, ha="left")
+        for i, axes in enumerate(body.subplots(count, columns, squeeze=False).ravel()):
+            axes.set(xticks=[], yticks=[], anchor="S")
+            axes.spines[:].set_visible(False)
+            if i < len(pairs):
+                picture, words = pairs[i]
+                axes.imshow(picture)
+                axes.set_xlabel(words, fontsize=7, parse_math=False)
+    return figure

@@ -12,18 +12,20 @@ ood.json has, all shares in [0, 1]:
     histograms       a list, one for each set and score: set, score, low and high (ends of its axis), inside and outside
                      (images in each of its bins, of one width; what lies beyond is in those at the ends)
     reported         report, source, accuracy (layer -> share), threshold (layer -> number), remark
-    figures          histograms (score -> name), samples (set -> name); of each there is a .png and a .svg
+    figures          histograms (score -> name), samples (set -> name), extremes (name, of the most and the least
+                     unusual images); of each there is a .png and a .svg
 ood.csv has the rows of `results`.
 """
 
+import json
 import pathlib
 from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
 
-from cifar_jax.analysis import style
-from cifar_jax.analysis.ood import detection
+from cifar_jax.analysis import result, style
+from cifar_jax.analysis.ood import detection, ranking
 from cifar_jax.analysis.ood import figures as ood_figures
 from cifar_jax.console.tables import Table, to_rich
 from cifar_jax.machine import files
@@ -140,6 +142,15 @@ def table(name, results):
     return Table("", columns, rows)
 
 
+def earlier(folder):
+    """Do as result.earlier for what `write` is about to replace."""
+
+    def words(path):
+        return ", ".join(json.loads(path.read_text(encoding="utf-8"))["sets"])
+
+    return result.earlier(folder, "ood.json", "the detection", words)
+
+
 def write(folder, results, judged):
     """Write ood.json, ood.csv and the figures.
 
@@ -173,6 +184,8 @@ def write(folder, results, judged):
             )
             figures["samples"][name] = f"samples_{name.replace('/', '_').replace(':', '_')}"
             style.save(figure, folder, figures["samples"][name])
+        figures["extremes"] = "extremes"
+        style.save(_extremes(results, judged), folder, figures["extremes"])
         results["figures"] = figures
         results["histograms"] = [
             {"set": name, "score": score}
@@ -185,6 +198,15 @@ def write(folder, results, judged):
         ]
         files.write_csv(folder / "ood.csv", COLUMNS, results["results"])
         files.write_json(folder / "ood.json", results)
+
+
+def _extremes(results, judged):
+    """Draw the most and the least unusual images of the run's and of each set, by the score that separates best."""
+    score = ranking.best(results)[0][0]
+    own = next(iter(judged.values()))
+    sets = {results["in_distribution"]["judged"]: (own.inside_images, own.inside[score])}
+    sets |= {name: (each.outside_images, each.outside[score]) for name, each in judged.items()}
+    return ood_figures.extremes(results["scores"][score]["title"], sets)
 
 
 def show(results):
@@ -200,6 +222,7 @@ def show(results):
         note = f"\nNote: {about['note']}" if about["note"] else ""
         console.print(title + note, style="bold")
         console.print(to_rich(table(name, results)), "")
+    console.print(ranking.said(results), "", sep="\n", soft_wrap=True)
     if options["threshold"] is not None:
         console.print("* given, not chosen\n")
     console.print(results["reported"]["remark"])
