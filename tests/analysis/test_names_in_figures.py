@@ -12,7 +12,7 @@ from matplotlib import cbook, font_manager
 from matplotlib.text import Text
 from PIL import Image
 
-from cifar_jax.analysis import figures, overlays, style
+from cifar_jax.analysis import figures, overlays, photos, style
 from cifar_jax.analysis.charts import evaluation as charts
 from cifar_jax.analysis.ood import figures as ood_figures
 from cifar_jax.sweep import figures as sweep_figures
@@ -49,6 +49,10 @@ ROWS = [
 ]
 
 
+ANSWERS = [((each, 0.5),) for each in NAMES]
+PHOTO = photos.of_picture(Image.new("RGB", (40, 20)))
+
+
 def example(name):
     return overlays.Example(IMAGES[0], np.eye(2), np.zeros((32, 32)), style.shortened(name, 1.5, 8))
 
@@ -62,13 +66,14 @@ FIGURES = {
     "histogram": (lambda: ood_figures.histogram("title", [(each, NUMBERS, NUMBERS, OOD) for each in NAMES]), 1),
     "curves": (lambda: sweep_figures.draw(ROWS, NAMES, "train_loss"), 1),
     "bars": (lambda: sweep_figures.bars({n: [50.0] for n in NAMES}, dict.fromkeys(NAMES)), 1),
+    "photos": (lambda: photos.draw([PHOTO] * COUNT, IMAGES, [np.eye(2)] * COUNT, NAMES, ANSWERS, MATHS), 2),
     "gradcam": (lambda: overlays.draw([example(each) for each in NAMES], MATHS), 1),
 }  # fmt: skip
 
 
 AS_WRITTEN = [MATHS, "猫", "قطة", "बिल्ली", "_hidden", "50 $ or $60", "a\ufffdb\ufffd[2J", "{x}%s\\"]
-SLOW = ("confusions", "histogram", "gradcam")  # many axes
-OF_MATPLOTLIB = ("grid", "gradcam")
+SLOW = ("confusions", "histogram", "gradcam", "photos")  # many axes
+OF_MATPLOTLIB = ("grid", "gradcam", "photos")
 
 
 def marked(names):
