@@ -50,7 +50,6 @@ def read(argv):
     from absl import flags as absl_flags
 
     from cifar_jax import config as config_lib
-    from cifar_jax.runs import workdir
 
     def define(values):
         places.define_flags(values)
@@ -60,6 +59,8 @@ def read(argv):
     try:
         config = flags.override(config_lib.load(given.config), rest, list(given))
     except ConfigError:  # a run that goes on may need a plugin
+        from cifar_jax.runs import workdir
+
         folder = given.workdir or ""
         workdir.require_plugins(folder, workdir.recorded(folder))
         raise

@@ -78,7 +78,7 @@ def names(field):
 
 
 def load(plugin):
-    """Import a plugin: the path of a Python file, or a module's name. Once, however often it is asked for.
+    """Import a plugin: the path of a Python file, or a module's name. Again only where the file was changed since.
 
     Raises:
         UserError: there is none, or it raises something; in one line.
@@ -88,7 +88,7 @@ def load(plugin):
     if path.suffix != ".py" and not path.is_file():
         _load_module(plugin)
     elif path.is_file():
-        _load_file(plugin, path.resolve())
+        _load_file(plugin, path.resolve(), path.read_bytes())
     else:
         raise UserError(f"no plugin {plugin}: give a Python file, or a module's name")
 
@@ -105,7 +105,7 @@ def _load_module(name):
 
 
 @functools.cache
-def _load_file(plugin, path):
+def _load_file(plugin, path, _content):
     # A module of its own: a file may be called as a package that is installed.
     name = f"cifar_jax_plugin_{path.stem}_{len(sys.modules)}"
     spec = importlib.util.spec_from_file_location(name, path)

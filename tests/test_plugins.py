@@ -99,6 +99,20 @@ def test_a_config_takes_the_names_once_they_are_there(plugin):
         config_lib.check(quick(**{"loss.name": "squarse"}))
 
 
+def test_a_file_is_imported_again_where_it_was_changed(tmp_path):
+    path = tmp_path / "mine.py"
+    text = (
+        "from cifar_jax.train import schedules\nschedules.register('mine')(lambda step, plan: {})"
+    )
+    plan = schedules.Plan(total_steps=3)
+    for factor in (2, 3):
+        path.write_text(text.format(factor))
+        plugins.load(path)
+        made = schedules.SCHEDULES["mine"]
+        plugins.load(path)
+        assert schedules.SCHEDULES["mine"] is made and made(0, plan) == factor
+
+
 def test_what_is_no_plugin_is_refused_in_one_line(tmp_path):
     (tmp_path / "wrong.py").write_text("x = (\n")
     (tmp_path / "raises.py").write_text("raise ValueError('two\\nlines')")

@@ -11,7 +11,6 @@ import numpy as np
 
 from cifar_jax import config as config_lib
 from cifar_jax.errors import ConfigError, nearest
-from cifar_jax.runs import workdir
 
 # Where the last word of a field's name says too little, or a shorter word is at home in the field.
 SHORT = {
@@ -170,6 +169,8 @@ def load(path):
 
 def require_plugins(folder):
     """Raise UserError where the sweep of a folder needs a plugin that is not imported."""
+    from cifar_jax.runs import workdir  # which imports JAX
+
     noted = workdir.recorded(folder, "sweep.json")
     cells, noted = noted.get("cells"), noted.get("plugins")
     for cell in cells if isinstance(cells, dict) and isinstance(noted, dict) else ():

@@ -74,6 +74,16 @@ def config_file(wrong, text):
     return Case("Config", wrong, "main", ("--config", "mine.py", "--workdir", "runs/new"), make)
 
 
+def plugin(wrong, text, name="mine"):
+    """A process may run several of these, so that each registers another name."""
+
+    def make(folder):
+        (folder / "my_models.py").write_text(text)
+
+    own = "--plugin", "my_models.py", f"--config.model.name={name}"
+    return Case("Plugin", wrong, "main", (*TRAIN, *own), make)
+
+
 def archive(wrong, make):
     """`make` gets the path of the archive."""
     arguments = ("--archive", "cifar.tar.gz", "--data_dir", "data")
@@ -233,6 +243,13 @@ CASES = [
     damaged("what it says of itself is something else", every_file("about/metadata", b'{"config": 3}')),
     damaged("no checkpoint is left", lambda run: [shutil.rmtree(path) for path in run.glob("checkpoints/*")]),
     words("no config", "main", "--workdir", "runs/new"),
+    plugin("Python that can't be read", "def (:"),
+    plugin("a plugin that raises", "raise ValueError('not today')"),
+    plugin("it registers another model", "x = 1"),
+    plugin("a name of ours", "from cifar_jax import models\nmodels.register('resnet18')(lambda num_classes: None)"),
+    plugin("no number of classes", "from cifar_jax import models\nmodels.register('mine')(lambda: None)"),
+    plugin("no Flax module", "from cifar_jax import models\nmodels.register('three')(lambda num_classes: 3)", "three"),
+    words("a plugin that there is not", "summary", "--plugin", "none.py"),
     words("no workdir", "main", "--config", "configs/quickstart.py"),
     words("a config file that there is not", "main", "--config", "none.py", "--workdir", "runs/new"),
     words("an unknown flag", "main", *TRAIN, "--wrkdir=runs/other"),
