@@ -24,6 +24,7 @@ for rooms in MAY.values():
     rooms.add("plugins")
 MAY["plugins"] = {"errors"}
 MAY["sweep"] = MAY["analysis"] | {"analysis", "train"} - {"trained"}
+MAY["planning"] = MAY["sweep"] | {"sweep"}
 # Arrows that are still there: (file, room), fewer with each step.
 STILL = set()
 

@@ -78,12 +78,13 @@ def add_model_arguments(parser, *names):
     add_run_arguments(parser, *names)
 
 
-def read_flags(argv, define=None):
+def read_flags(argv, define=None, with_workdir=True):
     """Read --config, --workdir and the flags of a command's own.
 
     Args:
         argv: list of str, the program's name first.
         define: called with the absl FlagValues to define more flags in.
+        with_workdir: whether --workdir must be given.
     Returns:
         (FlagValues, the rest of argv for `override`).
     Raises:
@@ -112,7 +113,7 @@ def read_flags(argv, define=None):
         rest = own(argv, known_only=True)
     if not own.config:
         raise ConfigError("--config=FILE is missing, such as --config configs/quickstart.py")
-    if not own.workdir and not ("dry_run" in own and own.dry_run):
+    if with_workdir and not own.workdir and not ("dry_run" in own and own.dry_run):
         raise ConfigError("--workdir=FOLDER is missing, such as --workdir runs/first")
     for path in filter(None, (own.config, own.workdir, *own.plugin)):
         paths.local(path)

@@ -1,0 +1,230 @@
+"""What a training asks of devices: memory, what is sent, operations, time; read from its compiled programs."""
+
+import re
+
+import numpy as np
+
+from cifar_jax import models
+from cifar_jax.planning import devices as devices_lib
+from cifar_jax.planning import hlo, programs
+
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+# What makes a training smaller, in the order in which it costs least: field, value, in words.
+SMALLER = (
+    ({"accumulate_steps": 2}, "half of the batch at a time"),
+    ({"accumulate_steps": 4}, "a quarter of the batch at a time"),
+    ({"dtype": "bfloat16"}, "computed in bfloat16"),
+    ({"parallel.dataset": "sharded"}, "each device holds its share of the images"),
+    ({"dataset.residency": "stream"}, "the images stay on the host"),
+)
+
+
+class TooLarge(Exception):
+    """The compiler found no room for a program; `used` and `there` are bytes, 0 where it said none."""
+
+    def __init__(self, text):
+        sizes = re.search(r"Used ([\d.]+)([MG]) of ([\d.]+)([MG])", text)
+        scale = {"M": 2**20, "G": 2**30}
+        self.used = float(sizes[1]) * scale[sizes[2]] if sizes else 0
+        super().__init__(text)
+
+
+def plan(job, devices, dropout_from_hyper=False, only_train=False):
+    """Compile a job's programs for devices and read them: a JSON-able dict.
+
+    Args:
+        job: programs.Job.
+        devices: devices.Devices.
+        dropout_from_hyper: of sweep.groups.Group.
+        only_train: whether the evaluation is left out.
+    Returns:
+        dict: `devices`, `device_count`, `batch_size`, `batch_a_device`, `runs` (0 of one training), `train` and
+        `evaluate` as of `read`, `memory`, `formula_bytes` (of docs/scaling.md; None where it says nothing), and
+        `seconds` as of `time_of`.
+    Raises:
+        TooLarge: the compiler found no room.
+        ConfigError, UserError: as of programs.compiled and devices.described.
+    """
+    there = devices_lib.described(devices)
+    result = {
+        "devices": devices.name,
+        "device_count": len(there),
+        "batch_size": job.config.batch_size,
+        "batch_a_device": job.config.batch_size
+        if job.runs
+        else job.config.batch_size // len(there),
+        "runs": len(job.runs),
+    }
+    try:
+        for each in programs.compiled(job, there, dropout_from_hyper):
+            result[each.name] = read(each)
+            if only_train:
+                break
+    except Exception as error:
+        if OUT_OF_MEMORY not in str(error):
+            raise
+        raise TooLarge(str(error)) from error
+    result["memory"] = memory_of(job, devices, len(there), result["train"])
+    result["formula_bytes"] = formula_bytes(job, len(there))
+    result["seconds"] = time_of(job, devices, result)
+    return result
+
+
+def read(compiled):
+    """Read a programs.Compiled: a JSON-able dict of one call's memory a device, and of one step's doings."""
+    memory, step = compiled.program.memory_analysis(), hlo.of_loop(compiled.program.as_text())
+    cost = compiled.program.cost_analysis() or {}
+    return {
+        "steps": compiled.steps,
+        "compile_seconds": round(compiled.seconds, 1),
+        "argument_bytes": memory.argument_size_in_bytes,
+        "temporary_bytes": memory.temp_size_in_bytes,
+        "output_bytes": memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        "collectives": step.collectives,
+        "host_operations": step.host,
+        "launches": step.launches,
+        "cycles": step.cycles,
+        # XLA counts a loop's body once.
+        "flops": cost.get("flops", 0.0),
+        "bytes_accessed": cost.get("bytes accessed", 0.0),
+    }
+
+
+def memory_of(job, devices, count, train):
+    """Return bytes a device: {"data", "used", "there" (None of a CPU), "share"}."""
+    streamed = job.config.dataset.residency == "stream"
+    shares = count if job.config.parallel.dataset == "sharded" else 1
+    pixels = int(np.prod(job.image_shape))
+    data = 0 if streamed else job.count * pixels / shares
+    beside = 0 if streamed else (job.count - job.trained_on) * pixels / shares
+    used = train["argument_bytes"] + train["temporary_bytes"] + train["output_bytes"] + beside
+    used -= job.trained_on * pixels / shares if streamed else 0
+    about = devices.about
+    # Chips of some kinds are two devices each.
+    there = about.memory * devices.count / count if about else None
+    return {
+        "data": round(data),
+        "used": round(used),
+        "there": there,
+        "share": used / there if there else None,
+    }
+
+
+def formula_bytes(job, count):
+    """Return the bytes that a step's collectives give by docs/scaling.md; None where it does not say."""
+    config = job.config
+    if job.runs or count == 1:
+        return 0
+    plain = config.parallel.batch_norm == "global" and config.accumulate_steps == 1
+    if (
+        not plain
+        or config.parallel.dataset == "sharded"
+        or config.augment.mixup_alpha
+        or config.augment.cutmix_alpha
+    ):
+        return None
+    shapes = models.shapes(config.model.name, job.classes)
+    params, statistics = (
+        sum(int(np.prod(leaf.shape)) for leaf in _leaves(shapes.get(name, {})))
+        for name in ("params", "batch_stats")
+    )
+    return 4 * params + 4 * statistics + 8
+
+
+def _leaves(tree):
+    return [
+        leaf
+        for each in tree.values()
+        for leaf in (_leaves(each) if isinstance(each, dict) else [each])
+    ]
+
+
+def time_of(job, devices, result):
+    """Estimate seconds: {"basis", "step", "communication" (of a step, part of it), "epoch", "total"}; None of a CPU.
+
+    A step is the compiler's cycles by the device's clock, or else what its operations and its memory's traffic take at
+    the device's peak rates, which no program reaches; what is sent comes on top, as if nothing overlapped.
+    """
+    about = devices.about
+    if about is None:
+        return None
+    count, epochs = result["device_count"], job.config.total_epochs
+    by_cycles = bool(about.clock and result["train"]["cycles"])
+
+    def seconds(program):
+        if by_cycles:
+            compute = (program["cycles"] or 0) / about.clock
+        else:
+            compute = max(
+                program["flops"] / about.flops, program["bytes_accessed"] / about.bandwidth
+            )
+        sent = sum(each["bytes"] for each in program["collectives"].values())
+        return compute, 2 * (count - 1) / count * sent / about.link
+
+    compute, communication = seconds(result["train"])
+    epoch = job.steps_per_epoch * (compute + communication)
+    validated = job.count - job.trained_on
+    if validated and "evaluate" in result:
+        whole = sum(seconds(result["evaluate"])) * result["evaluate"]["steps"]
+        epoch += whole * validated / job.test_count
+    basis = "the compiler's cycles" if by_cycles else "the device's peak rates, a lower bound"
+    return {
+        "basis": basis,
+        "step": compute + communication,
+        "communication": communication,
+        "epoch": epoch,
+        "total": epoch * epochs,
+    }
+
+
+def fits(result):
+    """Return whether a plan needs no more memory than a device has."""
+    return result["memory"]["share"] is None or result["memory"]["share"] <= 1
+
+
+def smaller(job):
+    """Yield (changes, in words, Job) of trainings that need less memory; those that change nothing are left out."""
+    flat = job.config.copy_and_resolve_references()
+    for changes, words in SMALLER:
+        changed = flat.copy_and_resolve_references()
+        changed.update_from_flattened_dict(changes)
+        sweeps = job.runs and any(name.startswith(("parallel", "dataset")) for name in changes)
+        if changed.to_dict() != flat.to_dict() and not sweeps:
+            yield changes, words, job._replace(config=changed)
+
+
+def largest_batch(job, devices, say, dropout_from_hyper=False):
+    """Find the largest batch that fits, to an eighth: by doubling, then halving the rest.
+
+    Args:
+        job, devices, dropout_from_hyper: of `plan`.
+        say: is told of each try in a line.
+    Returns:
+        int; 0 where not even the smallest fits.
+    """
+    count = len(devices_lib.described(devices))
+    unit = job.config.accumulate_steps * (1 if job.runs else count)
+
+    def holds(batch):
+        config = job.config.copy_and_resolve_references()
+        config.batch_size = batch
+        try:
+            result = plan(job._replace(config=config), devices, dropout_from_hyper, only_train=True)
+        except TooLarge:
+            said = "no room, says the compiler"
+        else:
+            said = f"{result['memory']['used'] / 1e9:.2f} GB a device"
+            if fits(result):
+                say(f"{devices.name}: batch {batch:,}: {said}, fits")
+                return True
+        say(f"{devices.name}: batch {batch:,}: {said}, does not fit")
+        return False
+
+    low, high = 0, max(1, job.config.batch_size // unit)
+    while high * unit <= job.trained_on and holds(high * unit):
+        low, high = high, 2 * high
+    high = min(high, job.trained_on // unit + 1)
+    while high - low > max(1, low // 8):
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle * unit) else (low, middle)
+    return low * unit

@@ -1,0 +1,148 @@
+"""Plans: of virtual CPU devices, as the main job's own programs are; and the advice where memory does not suffice."""
+
+import json
+
+import jax
+import pytest
+from command_line import ROOT, run_module
+
+from cifar_jax import config as config_lib
+from cifar_jax.planning import devices, jobs, planner, plans
+from cifar_jax.planning.programs import Job
+
+(ONE,) = devices.parse("cpu:1")
+
+
+def job_of(config, **fields):
+    config = config.copy_and_resolve_references()
+    config.update_from_flattened_dict(fields)
+    return Job(config_lib.check(config), 1438, 359, 10)
+
+
+def test_a_plan_of_one_device_sends_nothing_and_counts_memory(small_config):
+    job = job_of(small_config)
+    result = plans.plan(job, ONE)
+    assert result["train"]["collectives"] == {} and result["formula_bytes"] == 0
+    images = job.count * 32 * 32 * 3
+    assert result["memory"]["data"] == images
+    state = 4 * 710  # parameters, at least
+    assert images + state < result["memory"]["used"] < images + 4e6
+    assert result["memory"]["share"] is None and result["seconds"] is None
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_the_data_are_not_copied_and_nothing_is_exchanged_with_the_host(small_config):
+    result = plans.plan(job_of(small_config), ONE)
+    for name in ("train", "evaluate"):
+        assert result[name]["temporary_bytes"] < 1438 * 32 * 32 * 3 / 2
+        assert result[name]["host_operations"] == 0
+
+
+def test_seconds_are_cycles_by_the_clock_or_peak_rates_and_what_is_sent(small_config):
+    job = job_of(small_config, batch_size=64)
+    program = {
+        "steps": 6, "flops": 4e9, "bytes_accessed": 1e9, "cycles": 3_000_000,
+        "collectives": {"all-reduce": {"count": 1, "bytes": 10**8}},
+    }  # fmt: skip
+    result = {"device_count": 4, "train": program}
+    of_tpu = plans.time_of(job, devices.parse("v5e:2x2")[0], result)
+    sent = 2 * 3 / 4 * 1e8 / 100e9
+    assert of_tpu["communication"] == pytest.approx(sent)
+    assert of_tpu["step"] == pytest.approx(0.002 + sent)
+    assert of_tpu["epoch"] == pytest.approx(of_tpu["step"] * job.steps_per_epoch)
+    assert of_tpu["total"] == pytest.approx(of_tpu["epoch"] * job.config.total_epochs)
+    of_card = plans.time_of(
+        job, devices.parse("h100:4")[0], result | {"train": program | {"cycles": None}}
+    )
+    assert of_card["step"] == pytest.approx(1e9 / 3352e9 + 2 * 3 / 4 * 1e8 / 450e9)
+    assert "lower bound" in of_card["basis"]
+
+
+def test_a_training_that_does_not_fit_is_planned_with_the_first_change_that_does(
+    small_config, monkeypatch
+):
+    tried, told = [], []
+
+    def plan(job, devices, *_, **__):
+        tried.append((job.config.accumulate_steps, job.config.dtype))
+        if job.config.dtype != "bfloat16":
+            raise plans.TooLarge("RESOURCE_EXHAUSTED: Used 20.50G of 15.75G hbm")
+        return {"memory": {"share": 0.9, "used": 1e9, "there": 2e9}}
+
+    monkeypatch.setattr(plans, "plan", plan)
+    result = planner.plan_or_advise(job_of(small_config), ONE, told.append)
+    assert result["changes"] == {"dtype": "bfloat16"}
+    assert tried == [(1, "float32"), (2, "float32"), (4, "float32"), (1, "bfloat16")]
+    assert "22.0 GB a device" in told[1]
+    assert told[-1].endswith("it fits with --config.dtype=bfloat16; planned so")
+
+
+def test_the_largest_batch_is_found_by_halving(small_config, monkeypatch):
+    def plan(job, devices, *_, **__):
+        return {"memory": {"share": job.config.batch_size / 300, "used": 1, "there": 1}}
+
+    monkeypatch.setattr(plans, "plan", plan)
+    assert 300 * 7 / 8 <= plans.largest_batch(job_of(small_config), ONE, print) <= 300
+    monkeypatch.setattr(plans, "fits", lambda result: True)
+    most = plans.largest_batch(job_of(small_config), ONE, print)
+    assert 1295 * 7 / 8 <= most <= 1295  # all images are one batch
+
+
+def test_sizes_of_data_sets():
+    given = type("Given", (), {"train_count": None, "test_count": None, "classes": None})()
+    assert jobs.sizes("cifar100", given) == (50_000, 10_000, 100)
+    with pytest.raises(
+        Exception, match="the sizes of beans are not known here: give --train_count"
+    ):
+        jobs.sizes("beans", given)
+    given.train_count, given.classes = 1000, 3
+    assert jobs.sizes("beans", given) == (1000, 200, 3)
+
+
+def test_a_sweeps_file_is_known_by_its_function(tmp_path):
+    assert jobs.is_sweep(str(ROOT / "configs/sweeps/quickstart.py"))
+    assert not jobs.is_sweep(str(ROOT / "configs/basic_net.py:x"))
+    assert not jobs.is_sweep(str(tmp_path / "none.py"))
+
+
+@pytest.mark.thorough
+def test_the_command_plans_virtual_devices_and_the_main_job_compiles_to_the_same(tmp_path):
+    config = "--config", ROOT / "configs/quickstart.py", "--config.batch_size=64"
+    done = run_module("plan", *config, "--devices", "cpu:4,cpu:1", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    four, one = json.loads(done.stdout)
+    assert four["device_count"] == 4 and four["batch_a_device"] == 16
+    assert set(four["train"]["collectives"]) == {"all-reduce"} and one["train"]["collectives"] == {}
+    assert four["formula_bytes"] == 4 * 62_006 + 8
+    table = run_module("plan", *config, "--devices", "cpu:4", cwd=tmp_path)
+    assert "by docs/scaling.md" in table.stdout and "0.248 MB" in table.stdout
+    sweep = "--config", ROOT / "configs/sweeps/quickstart.py", "--runs", "2"
+    done = run_module("plan", *sweep, "--devices", "cpu:2", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (of_sweep,) = json.loads(done.stdout)
+    assert of_sweep["runs"] == 6 and of_sweep["train"]["collectives"] == {}
+    for arguments, said in (
+        (("--devices", "v5:2x2"), "is unknown; did you mean"),
+        ((), "--devices names none"),
+        (("--devices", "cpu:3"), "batch_size=64 does not divide over 3 devices; nearest: 63, 66"),
+        (("--devices", "cpu:1", "--config.dataset.name=beans"), "sizes of beans are not known"),
+    ):
+        done = run_module("plan", *config, *arguments, cwd=tmp_path)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["v5e:2x2", "h100:1"])
+def test_accelerators_compilers_take_it(name, tmp_path):
+    module = {"v5e:2x2": "libtpu", "h100:1": "jax_cuda13_plugin"}[name]
+    pytest.importorskip(module, reason="its compiler is not installed")
+    config = "--config", ROOT / "configs/basic_net.py", "--config.log_every_steps=10"
+    done = run_module("plan", *config, "--devices", name, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)
+    count = {"v5e:2x2": 4, "h100:1": 1}[name]
+    assert result["device_count"] == count
+    sent = sum(each["bytes"] for each in result["train"]["collectives"].values())
+    assert sent == (4 * 62_006 + 8 if count > 1 else 0) == result["formula_bytes"]
+    assert 0 < result["memory"]["share"] < 0.1 and result["train"]["host_operations"] == 0
+    assert jax.default_backend() == "cpu"
