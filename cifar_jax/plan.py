@@ -30,6 +30,7 @@ ENVIRONMENT = {
     "CIFAR_JAX_TUNING": "off",  # the CPU's options are no other compiler's
     "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",  # of any kind: else the library looks for one, and says so
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
@@ -59,21 +60,22 @@ def main(argv):
         return 0
     given, rest = parse(argv)
     from cifar_jax.planning import devices as devices_lib
+    from cifar_jax.planning import jobs
 
-    wanted = devices_lib.parse(given.devices or "")
+    wanted, loaded = devices_lib.parse(given.devices or ""), jobs.load(given, rest)
     os.environ.update(ENVIRONMENT)
     import jax
 
-    jax.config.update(
-        "jax_num_cpu_devices", max([1, *(each.count for each in wanted if each.kind == "cpu")])
-    )
+    virtual = max((each.count for each in wanted if each.kind == "cpu"), default=1)
+    if virtual > 1:
+        jax.config.update("jax_num_cpu_devices", virtual)
     from rich.console import Console
 
     from cifar_jax.console.tables import to_rich
-    from cifar_jax.planning import jobs, planner, tables
+    from cifar_jax.planning import planner, tables
 
     say = Console(stderr=True, highlight=False).print
-    job, dropout_from_hyper, title = jobs.of_command(given, rest)
+    job, dropout_from_hyper, title = jobs.of_command(given, loaded)
     results = [
         (each.name, planner.plan_or_advise(job, each, say, given.fit, dropout_from_hyper))
         for each in wanted

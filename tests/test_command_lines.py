@@ -30,6 +30,10 @@ COMMANDS = {
     "summary": ((), "models.names"),
     "experiments": ((), "config.load"),
     "reproduce": (("--list",), "config.load"),
+    "plan": (
+        ("--config", str(QUICKSTART), "--devices", "cpu:1"),
+        "planning.planner.plan_or_advise",
+    ),
     "data.prepare": (("--archive", "cifar-10-binary.tar.gz"), "data.archive.read"),
 }
 # Another process' half of writers.TensorBoard, which nobody types.

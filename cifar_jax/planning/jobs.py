@@ -2,12 +2,14 @@
 
 import ast
 import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from cifar_jax import config as config_lib
 from cifar_jax.console import flags
 from cifar_jax.errors import ConfigError
-from cifar_jax.planning.programs import Job
-from cifar_jax.sweep import cells, groups
+from cifar_jax.sweep import cells
 
 # Data set -> training images, test images, classes.
 KNOWN = {
@@ -20,33 +22,73 @@ KNOWN = {
 }
 
 
-def of_command(given, rest):
-    """Make the job of a command line.
+class Job(NamedTuple):
+    """A training on such data."""
+
+    config: Any  # checked ConfigDict; of a group the group's
+    count: int  # training images, the validation set among them
+    test_count: int
+    classes: int
+    runs: tuple = ()  # of a sweep's group: cells.Trial
+
+    @property
+    def image_shape(self):
+        return (self.config.dataset.image_size,) * 2 + (3,)
+
+    @property
+    def trained_on(self):
+        return round(self.count * (1 - self.config.dataset.validation_fraction))
+
+    @property
+    def steps_per_epoch(self):
+        return self.trained_on // self.config.batch_size
+
+    @property
+    def data_bytes(self):
+        """Bytes of the training images and, where there are any, the validation images."""
+        return self.count * int(np.prod(self.image_shape))
+
+
+def load(given, rest):
+    """Load what a command line plans: a checked ConfigDict, or a cells.Sweep. This needs no JAX.
 
     Args:
         given, rest: of flags.read_flags.
+    Raises:
+        ConfigError: as of config.load and cells.load.
+    """
+    if not is_sweep(given.config):
+        return flags.override(config_lib.load(given.config), rest, list(given))
+    sweep = cells.load(given.config)
+    cells.check_overrides(sweep, flags.overridden(rest))
+    return dataclasses.replace(sweep, base=flags.override(sweep.base, rest, list(given)))
+
+
+def of_command(given, loaded):
+    """Make the job of a command line; of a sweep that of its largest group.
+
+    Args:
+        given: of flags.read_flags.
+        loaded: of `load`.
     Returns:
         (Job, groups.Group.dropout_from_hyper, a title).
     Raises:
-        ConfigError: as of config.load and cells.load; or a data set whose sizes are not known.
+        ConfigError: a data set whose sizes are not known, or a batch that is larger than it.
     """
-    if is_sweep(given.config):
-        sweep = cells.load(given.config)
-        cells.check_overrides(sweep, flags.overridden(rest))
-        sweep = dataclasses.replace(sweep, base=flags.override(sweep.base, rest, list(given)))
-        group = max(
-            groups.make_groups(cells.runs(sweep, given.runs)), key=lambda each: len(each.runs)
-        )
+    config, runs, which, several = loaded, (), False, ""
+    if isinstance(loaded, cells.Sweep):
+        from cifar_jax.sweep import groups  # which imports JAX
+
+        planned = groups.make_groups(cells.runs(loaded, given.runs))
+        group = max(planned, key=lambda each: len(each.runs))
         config, runs, which = group.config, group.runs, group.dropout_from_hyper
-        title = f"{given.config}: {len(runs):,} runs of {config.model.name}"
-    else:
-        config = flags.override(config_lib.load(given.config), rest, list(given))
-        runs, which = (), False
-        title = f"{given.config}: {config.model.name}"
-    train, test, classes = sizes(config.dataset.name, given)
-    if config.batch_size > round(train * (1 - config.dataset.validation_fraction)):
-        raise ConfigError(f"batch_size={config.batch_size} is more than the training images")
-    return Job(config, train, test, classes, runs), which, title
+        several = f"{len(runs):,} runs of "
+    job = Job(config, *sizes(config.dataset.name, given), runs)
+    if config.batch_size > job.trained_on:
+        raise ConfigError(
+            f"batch_size={config.batch_size} is more than the {job.trained_on} training images"
+        )
+    return job, which, f"{given.config}: {several}{config.model.name}"
 
 
 def sizes(name, given):

@@ -27,38 +27,11 @@ class Compiled(NamedTuple):
     program: Any  # jax.stages.Compiled
 
 
-class Job(NamedTuple):
-    """A training on such data."""
-
-    config: Any  # checked ConfigDict; of a group the group's
-    count: int  # training images, the validation set among them
-    test_count: int
-    classes: int
-    runs: tuple = ()  # of a sweep's group: cells.Trial
-
-    @property
-    def image_shape(self):
-        return (self.config.dataset.image_size,) * 2 + (3,)
-
-    @property
-    def trained_on(self):
-        return round(self.count * (1 - self.config.dataset.validation_fraction))
-
-    @property
-    def steps_per_epoch(self):
-        return self.trained_on // self.config.batch_size
-
-    @property
-    def data_bytes(self):
-        """Bytes of the training images and, where there are any, the validation images."""
-        return self.count * int(np.prod(self.image_shape))
-
-
 def compiled(job, devices, dropout_from_hyper=False):
     """Yield the Compiled programs of a job: the training interval and the evaluation.
 
     Args:
-        job: Job.
+        job: jobs.Job.
         devices: of devices.described.
         dropout_from_hyper: of sweep.groups.Group.
     Raises:

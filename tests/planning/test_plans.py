@@ -8,7 +8,7 @@ from command_line import ROOT, run_module
 
 from cifar_jax import config as config_lib
 from cifar_jax.planning import devices, jobs, planner, plans
-from cifar_jax.planning.programs import Job
+from cifar_jax.planning.jobs import Job
 
 (ONE,) = devices.parse("cpu:1")
 
@@ -86,6 +86,14 @@ def test_the_largest_batch_is_found_by_halving(small_config, monkeypatch):
     monkeypatch.setattr(plans, "fits", lambda result: True)
     most = plans.largest_batch(job_of(small_config), ONE, print)
     assert 1295 * 7 / 8 <= most <= 1295  # all images are one batch
+
+
+def test_operations_are_counted_by_layers_where_the_compiler_counts_none(small_config):
+    job = job_of(small_config, batch_size=64)
+    adds = plans.cost.multiply_adds(job.config.model.name, 10, (32, 32, 3))
+    assert plans.flops_of(job, "train", 4) == 6 * adds * 16
+    counted = plans.plan(job, ONE)["train"]["flops"]
+    assert 0.5 < plans.flops_of(job, "train", 1) / counted < 2
 
 
 def test_sizes_of_data_sets():
