@@ -76,7 +76,8 @@ def test_every_one_that_optax_has_is_taken_or_refused_in_a_line():
     taken = []
     for name in optax_optimizers.known():
         try:
-            optax_optimizers.direction(f"optax:{name}", {})
+            named = f"optax:{name}"
+            optax_optimizers.direction(named, optax_optimizers.named(named), {})
         except ConfigError as error:
             assert "\n" not in str(error) and f"optax:{name}" in str(error)
         else:

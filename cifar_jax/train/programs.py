@@ -42,7 +42,7 @@ def make_programs(functions, sharding=None, jit_step=None):
     no_metrics = jit_here(functions.no_metrics)
 
     @functools.partial(jit_step or jit_here, static_argnums=static, donate_argnums=(0, 4))
-    def add_steps(state, data, order, count, sums):
+    def train_steps(state, data, order, count, sums):
         plans = None
         if static:
             # A GPU launches a kernel for each number that a step draws: those of all steps are drawn at once.
@@ -55,17 +55,17 @@ def make_programs(functions, sharding=None, jit_step=None):
 
         return jax.lax.fori_loop(0, count, step, (state, sums))
 
-    def train_steps(state, data, order, count, sums=None):
-        return add_steps(state, data, order, count, no_metrics() if sums is None else sums)
+    def from_nothing(state, data, order, count, sums=None):
+        return train_steps(state, data, order, count, no_metrics() if sums is None else sums)
 
     def lower(state, data, order, count):
-        return add_steps.lower(state, data, order, count, no_metrics.eval_shape())
+        return train_steps.lower(state, data, order, count, no_metrics.eval_shape())
 
-    train_steps.lower = lower
+    from_nothing.lower = lower
 
     def compile_steps(state, data, order, counts):
         for count in counts if static else counts[:1]:
-            add_steps.lower(state, data, order, count, no_metrics()).compile()
+            train_steps.lower(state, data, order, count, no_metrics()).compile()
 
     @jit_here
     def evaluate(variables, data):
@@ -76,4 +76,4 @@ def make_programs(functions, sharding=None, jit_step=None):
         return jax.lax.fori_loop(0, batches, step, functions.no_eval_metrics())
 
     order = jit_here(functions.epoch_order, static_argnames="count")
-    return Programs(compile_steps, train_steps, evaluate, order, not static)
+    return Programs(compile_steps, from_nothing, evaluate, order, not static)

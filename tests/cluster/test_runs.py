@@ -171,10 +171,14 @@ def test_killed_then_stopped_then_finished_by_another_number(tmp_path, alone):
     wait_for_rows(workdir, processes, 7)  # into the second epoch
     processes[1].kill()
     codes, _, errors = finish(processes, timeout=60)
-    # Where a checkpoint was being written, JAX's own check may come first.
-    lost = f"{LostProcess.exit_code} error: process 0 of 2 lost another one"
-    aborted = f"{-signal.SIGABRT} error: process 0 of 2 ended without a word"
-    assert f"{codes[0]} {errors[0].splitlines()[-1]}".startswith((lost, aborted)), errors[0]
+    # Where a checkpoint was being written, JAX's own check may come first, or between our message and our end.
+    lost, aborted = (
+        "error: process 0 of 2 lost another one",
+        "error: process 0 of 2 ended without a word",
+    )
+    said = [line for line in errors[0].splitlines() if line.startswith((lost, aborted))]
+    assert codes[0] in (LostProcess.exit_code, -signal.SIGABRT) and said, errors[0]
+    assert codes[0] != LostProcess.exit_code or errors[0].splitlines()[-1].startswith(lost)
     assert codes[1] == -signal.SIGKILL and "Traceback" not in errors[0]
     assert "process 1 of 2 ended without a word" in errors[1]
 
