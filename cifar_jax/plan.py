@@ -20,6 +20,7 @@ Exit codes: 0 done, 2 wrong config, devices or command line, or not enough memor
 
 import json
 import os
+import re
 import sys
 
 from cifar_jax.console import endings, flags
@@ -58,17 +59,14 @@ def main(argv):
     if flags.asks_for_help(argv):
         print(__doc__)
         return 0
+    os.environ.update(ENVIRONMENT)  # before JAX, which a plugin may import
+    cpus = [int(count) for argument in argv for count in re.findall(r"\bcpu:(\d{1,4})\b", argument)]
+    os.environ["JAX_NUM_CPU_DEVICES"] = str(max([1, *cpus]))
     given, rest = parse(argv)
     from cifar_jax.planning import devices as devices_lib
     from cifar_jax.planning import jobs
 
     wanted, loaded = devices_lib.parse(given.devices or ""), jobs.load(given, rest)
-    os.environ.update(ENVIRONMENT)
-    import jax
-
-    virtual = max((each.count for each in wanted if each.kind == "cpu"), default=1)
-    if virtual > 1:
-        jax.config.update("jax_num_cpu_devices", virtual)
     from rich.console import Console
 
     from cifar_jax.console.tables import to_rich

@@ -14,6 +14,7 @@ imported because a workdir names it.
 
 import contextlib
 import functools
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -22,7 +23,7 @@ import pathlib
 import re
 import sys
 
-from cifar_jax.errors import ConfigError, UserError, users_code
+from cifar_jax.errors import ConfigError, UserError, one_line, users_code
 
 GROUP = "cifar_jax.plugins"
 # Field of a config -> what its value names.
@@ -36,26 +37,38 @@ KINDS = {
 }
 _added = {}  # (kind, name) -> the plugin, as it was given
 _importing = []  # plugins, the innermost last
+_digests = {}  # of files: plugin -> SHA-256
 
 
-def add(kind, registry, name, entry, source=""):
-    """Put an entry into a registry. One's own may be replaced, as by a notebook's cell that is run again.
+def add(kind, registry, name, entry, made):
+    """Put an entry into a registry. A plugin may replace its own, as a notebook's cell does that is run again.
 
     Args:
         kind: of KINDS.
         registry: dict.
         name: letters, digits, `_`, `-`, `+` and `.`.
         entry: of the registry.
-        source: module that it is from, where no plugin is being imported.
+        made: the user's class or function; its module is named where no plugin is being imported.
     Raises:
-        ConfigError: the name is one of ours, or has other letters.
+        ConfigError: the name is one of ours or of another plugin's, or has other letters; `made` can't be called.
     """
+    if not callable(made):
+        raise ConfigError(
+            f"{kind} {name!r}: {type(made).__name__} can't be called; register a class or a function"
+        )
+    while isinstance(made, functools.partial):
+        made = made.func
+    source = _importing[-1] if _importing else getattr(made, "__module__", None) or ""
     if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_][\w.+-]*", name)):
         raise ConfigError(f"{name!r} is no name of a {kind}: letters, digits and _ - + . are")
     if name in registry and (kind, name) not in _added:
         raise ConfigError(f"there is a {kind} {name!r} already: register yours by another name")
+    if (other := _added.get((kind, name), source)) != source:
+        raise ConfigError(
+            f"the {kind} {name!r} is registered by {other} and by {source}: rename one"
+        )
     registry[name] = entry
-    _added[kind, name] = _importing[-1] if _importing else source
+    _added[kind, name] = source
 
 
 def find(kind, registry, name):
@@ -94,18 +107,23 @@ def load(plugin):
 
 
 def _load_module(name):
-    try:
-        present = importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError):  # of a package that is not there; "a..b"
-        present = False
-    if not present:
-        raise UserError(f"no plugin {name}: there is neither such a file nor such a module")
     with importing(name):
+        try:
+            present = importlib.util.find_spec(name) is not None  # imports the packages around it
+        except ModuleNotFoundError as error:
+            if not (error.name and f"{name}.".startswith(f"{error.name}.")):
+                raise
+            present = False
+        except ValueError:  # "a..b"
+            present = False
+        if not present:
+            raise UserError(f"no plugin {name}: there is neither such a file nor such a module")
         importlib.import_module(name)
 
 
 @functools.cache
-def _load_file(plugin, path, _content):
+def _load_file(plugin, path, content):
+    _digests[plugin] = hashlib.sha256(content).hexdigest()
     # A module of its own: a file may be called as a package that is installed.
     name = f"cifar_jax_plugin_{path.stem}_{len(sys.modules)}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -144,17 +162,21 @@ def importing(plugin):
 
 
 def of_config(flat):
-    """Return what a config takes from plugins: {field: plugin}.
+    """Return what a config takes from plugins: {field: {"plugin": as it was given, "sha256": of a file, else ""}}.
 
     Args:
         flat: {"model.name": value, ...}.
     """
-    added = {field: _added.get((kind, flat.get(field))) for field, kind in KINDS.items()}
-    return {field: plugin for field, plugin in added.items() if plugin is not None}
+    added = {field: _added.get((kind, str(flat.get(field)))) for field, kind in KINDS.items()}
+    return {
+        field: {"plugin": plugin, "sha256": _digests.get(plugin, "")}
+        for field, plugin in added.items()
+        if plugin is not None
+    }
 
 
 def require(folder, noted, flat, fields=tuple(KINDS)):
-    """Raise UserError where a run needs a plugin that this process has not imported.
+    """Raise UserError where a run needs a plugin that this process has not imported; say where it has another content.
 
     Args:
         folder: of the run, for the message.
@@ -162,11 +184,20 @@ def require(folder, noted, flat, fields=tuple(KINDS)):
         flat: its config.
         fields: that are needed.
     """
+    now = of_config(flat)
     for field in fields:
-        plugin = noted.get(field) if isinstance(noted, dict) else None
-        if isinstance(plugin, str) and not has(kind := KINDS[field], name := flat.get(field)):
+        each = noted.get(field) if isinstance(noted, dict) else None
+        plugin = each.get("plugin") if isinstance(each, dict) else None
+        if not isinstance(plugin, str):
+            continue
+        plugin, kind, name = one_line(plugin, 200), KINDS[field], str(flat.get(field))
+        if not has(kind, name):
             is_program = plugin in ("", "__main__")
             todo = (
                 "the program that trained it registers" if is_program else f"--plugin {plugin} has"
             )
             raise UserError(f"{folder} needs the {kind} {name!r}, which {todo}")
+        here = now.get(field, {}).get("sha256")
+        if here and each.get("sha256") and here != each["sha256"]:
+            said = f"note: {folder} had the {kind} {name!r} of another file than this {now[field]['plugin']}"
+            print(one_line(said, 400), file=sys.stderr)

@@ -49,9 +49,14 @@ def run(monkeypatch, tmp_path):
     def run(name, *arguments):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", [name, *arguments])
+        environment = dict(os.environ)
         monkeypatch.delitem(sys.modules, f"cifar_jax.{name}", raising=False)
         with pytest.raises(SystemExit) as ended:
-            runpy.run_module(f"cifar_jax.{name}", run_name="__main__")
+            try:
+                runpy.run_module(f"cifar_jax.{name}", run_name="__main__")
+            finally:  # a plan's is for its own process
+                os.environ.clear()
+                os.environ.update(environment)
         return ended.value.code
 
     return run

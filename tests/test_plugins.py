@@ -1,6 +1,8 @@
 """Models and more of a user's own: the plugin that docs/plugins.md shows, part by part and through every command."""
 
 import contextlib
+import functools
+import hashlib
 import importlib.metadata
 import json
 import re
@@ -94,9 +96,78 @@ def test_a_config_takes_the_names_once_they_are_there(plugin):
             config_lib.check(quick(**{field: value}))
     plugins.load(plugin)
     config = config_lib.check(quick(**fields))
-    assert plugins.of_config(config_lib.flatten(config)) == dict.fromkeys(fields, str(plugin))
+    noted = plugins.of_config(config_lib.flatten(config))
+    assert {field: each["plugin"] for field, each in noted.items()} == dict.fromkeys(
+        fields, str(plugin)
+    )
+    assert {each["sha256"] for each in noted.values()} == {
+        hashlib.sha256(TEXT.encode()).hexdigest()
+    }
     with pytest.raises(ConfigError, match="did you mean `squares`"):
         config_lib.check(quick(**{"loss.name": "squarse"}))
+
+
+def test_two_plugins_of_one_name_are_refused_and_a_changed_file_is_said(tmp_path, capsys):
+    text = "from cifar_jax.train import schedules\nschedules.register('mine')(lambda step, plan: 1)"
+    first, second = tmp_path / "a.py", tmp_path / "b.py"
+    for path in (first, second):
+        path.write_text(text)
+    plugins.load(first)
+    with pytest.raises(
+        ConfigError, match="'mine' is registered by .*a.py and by .*b.py: rename one"
+    ):
+        plugins.load(second)
+    flat = {"schedule.name": "mine"}
+    noted = plugins.of_config(flat)
+    plugins.require("runs/x", noted, flat)
+    assert capsys.readouterr().err == ""
+    first.write_text(text + "  # changed")
+    plugins.load(first)
+    plugins.require("runs/x", noted, flat)
+    assert (
+        "note: runs/x had the schedule 'mine' of another file than this" in capsys.readouterr().err
+    )
+
+
+def test_what_a_record_says_of_plugins_is_believed_only_as_far_as_it_makes_sense():
+    forged = {"plugin": "a.py has\nerror: forged " + "x" * 999, "sha256": []}
+    for noted in (None, [], {"model.name": 3}, {"model.name": {"plugin": 3}}):
+        plugins.require("runs/x", noted, {"model.name": ["x"]})
+    with pytest.raises(UserError, match="--plugin a.py has error: forged") as raised:
+        plugins.require("runs/x", {"model.name": forged}, {"model.name": ["x"]})
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 300
+
+
+def test_a_part_of_a_function_is_its_modules_and_what_can_not_be_called_is_refused():
+    schedules.register("part")(functools.partial(lambda factor, step, plan: factor, 0.5))
+    assert plugins.of_config({"schedule.name": "part"})["schedule.name"]["plugin"] == __name__
+    models.register("widened")(functools.partial(Map, name="m"))
+    for register, given in (
+        (losses.register, 3),
+        (data.register, (x for x in ())),
+        (schedules.register, None),
+    ):
+        with pytest.raises(ConfigError, match="can't be called; register a class or a function"):
+            register("odd")(given)
+    for given in (dict, 3):
+        with pytest.raises(
+            ConfigError, match="neither a Flax module's class nor a function|takes no num_classes"
+        ):
+            models.register("odd")(given)
+
+
+def test_a_module_whose_package_raises_is_said_in_one_line(tmp_path, monkeypatch):
+    (tmp_path / "raising").mkdir()
+    (tmp_path / "raising/__init__.py").write_text("raise RuntimeError('not today')")
+    (tmp_path / "lacking").mkdir()
+    (tmp_path / "lacking/__init__.py").write_text("import no_such_dependency")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, said in (
+        ("raising.sub", "raising.sub: RuntimeError: not today"),
+        ("lacking.sub", "no_such_dependency"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            plugins.load(name)
 
 
 def test_a_file_is_imported_again_where_it_was_changed(tmp_path):
@@ -149,7 +220,7 @@ def test_an_installed_package_brings_its_own_when_a_name_is_not_ours(plugin):
         config_lib.check(quick(**{"loss.name": "squares"}))
     assert len(imported) == 1
     noted = plugins.of_config({"loss.name": "squares"})
-    assert noted == {"loss.name": "my_package.models of the package my-package"}
+    assert noted["loss.name"]["plugin"] == "my_package.models of the package my-package"
 
 
 def test_a_module_without_dtype_or_train_is_a_model(loaded):
@@ -192,6 +263,24 @@ def test_a_dtype_is_heeded_and_logits_are_float32():
     )
 
 
+class Training(nn.Module):
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, x, training=False):
+        return nn.Dense(self.num_classes)(x.mean((1, 2)))
+
+
+class FailsInTraining(nn.Module):
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, x, train):
+        if train:
+            raise NameError("no such")
+        return nn.Dense(self.num_classes)(x.mean((1, 2)))
+
+
 class Counts(nn.Module):
     num_classes: int
 
@@ -212,7 +301,7 @@ class Map(nn.Module):
 class Fails(nn.Module):
     num_classes: int
 
-    def __call__(self, x, mode):
+    def __call__(self, x, size):
         return x
 
 
@@ -221,8 +310,10 @@ class Fails(nn.Module):
     [
         (Counts, "has variables counts: a training keeps params and batch_stats"),
         (Map, "answers two images with 2 x 32 x 32 x 10 numbers, not 2 x 10"),
-        (Fails, "model 'wrong': TypeError: .*mode"),
+        (Fails, "model 'wrong': TypeError: .*size"),
         (lambda num_classes: 3, "gives int, no Flax module"),
+        (Training, "Training.__call__ takes training, which nobody sets here: call it train"),
+        (FailsInTraining, "model 'wrong': NameError: no such"),
     ],
 )
 def test_a_model_that_can_not_be_trained_is_refused_before_the_data_are_read(make, said):
@@ -449,6 +540,9 @@ BAD_DATA = {
     "fewer labels": ({"test": (GOOD[0], GOOD[1][:3])}, r"test: labels are int64 of shape \(3,\)"),
     "classes beyond": ({"train": (GOOD[0], GOOD[1] + 1)}, "labels are 1 to 2, for 2 class_names"),
     "one array": ({"train": 3}, "train: no images and labels"),
+    "no names": ({"class_names": 2}, "class_names is a list of two or more different names, not 2"),
+    "one text": ({"class_names": "ab"}, "class_names is a list"),
+    "one name twice": ({"class_names": ["a", "a"]}, "different names"),
 }  # fmt: skip
 
 
@@ -471,7 +565,7 @@ def test_a_program_may_register_what_it_trains_with(small_config, tmp_path):
     small_config.update({"total_epochs": 1, "loss": {"name": "in_a_program"}})
     train.train_and_evaluate(small_config, tmp_path / "run")
     noted = json.loads((tmp_path / "run/config.json").read_text())["plugins"]
-    assert noted == {"loss.name": __name__}
+    assert noted == {"loss.name": {"plugin": __name__, "sha256": ""}}
     del losses.LOSSES["in_a_program"], plugins._added["loss", "in_a_program"]
     assert trained.open_run(tmp_path / "run").step  # of a finished run a loss is not asked for
 

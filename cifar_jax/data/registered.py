@@ -28,7 +28,7 @@ def register(name):
     """
 
     def decorate(function):
-        plugins.add("data set", DATASETS, name, function, function.__module__)
+        plugins.add("data set", DATASETS, name, function, function)
         return function
 
     return decorate
@@ -46,7 +46,16 @@ def load(name, function, data_dir, size) -> Dataset:
         given = function(**({"data_dir": data_dir} if "data_dir" in takes else {}))
     if not isinstance(given, dict) or not {*SPLITS, "class_names"} <= set(given):
         raise DataError(f"the data set {name!r} gives other things than are wanted: {WANTED}")
-    class_names = tuple(map(str, given["class_names"]))
+    names = given["class_names"]
+    if (
+        not isinstance(names, list | tuple)
+        or len({*map(str, names)}) != len(names)
+        or len(names) < 2
+    ):
+        raise DataError(
+            f"the data set {name!r}: class_names is a list of two or more different names, not {names!r:.100}"
+        )
+    class_names = tuple(map(str, names))
     splits = {split: _arrays(name, split, given[split], len(class_names), size) for split in SPLITS}
     described = {
         split: {"images": cache.describe(pixels), "labels": cache.describe(labels)}

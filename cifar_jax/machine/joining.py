@@ -83,7 +83,8 @@ def _initialize(where):
     except Exception as error:  # each kind of cluster raises others
         raise ConfigError(
             f"JAX can't tell this process's place in a cluster ({error}); give --coordinator=HOST:PORT --processes=N "
-            "--process=I, or --nodistributed for a run of one process"
+            "--process=I, or --nodistributed for a run of one process; a plugin must compute nothing while it "
+            "is imported"
         ) from error
 
 

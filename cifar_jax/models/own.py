@@ -12,6 +12,18 @@ from cifar_jax.errors import ConfigError, users_code
 from cifar_jax.models.layers import storage_dtype
 from cifar_jax.models.ops import choice
 
+# What others call `train`, or its opposite.
+MODES = (
+    "training",
+    "is_training",
+    "deterministic",
+    "use_running_average",
+    "inference",
+    "eval",
+    "testing",
+    "mode",
+)
+
 
 def arguments(make):
     """Return {name: inspect.Parameter} of what a module's class, or a function that makes a module, takes.
@@ -19,7 +31,12 @@ def arguments(make):
     Raises:
         ConfigError: not the number of classes.
     """
-    taken = inspect.signature(make).parameters
+    try:
+        taken = inspect.signature(make).parameters
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{named(make)} is neither a Flax module's class nor a function that makes one"
+        ) from error
     if "num_classes" not in taken:
         raise ConfigError(
             f"{named(make)} takes no num_classes, the width of its last layer, which the data set decides"
@@ -59,7 +76,12 @@ def adapted(module):
     would take a device's statistics where those of all are wanted.
     """
     kind = type(module)
-    takes_train = "train" in inspect.signature(kind.__call__).parameters
+    taken = inspect.signature(kind.__call__).parameters
+    takes_train = "train" in taken
+    if strange := [each for each in taken if each in MODES]:
+        raise ConfigError(
+            f"{kind.__name__}.__call__ takes {strange[0]}, which nobody sets here: call it train, true in a training"
+        )
 
     def __call__(self, images, train=False):
         with nn.intercept_methods(_as_ours):
@@ -107,16 +129,25 @@ def check(name, model, num_classes, input_shape):
             [B, num_classes].
     """
     images = jax.ShapeDtypeStruct((2, *input_shape), jnp.float32)
+
+    def both(key, images):
+        logits, variables = model.init_with_output(key, images, train=False)
+        mutable, rngs = ["batch_stats"], {"dropout": key}
+        trained = model.apply(variables, images, train=True, rngs=rngs, mutable=mutable)
+        return logits, variables, trained
+
     with users_code(f"model {name!r}"):
-        logits, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), images)
+        logits, variables, (trained, _) = jax.eval_shape(both, jax.random.key(0), images)
     if not variables.get("params"):
         raise ConfigError(f"model {name!r} has no parameters")
     if more := set(variables) - {"params", "batch_stats"}:
         raise ConfigError(
             f"model {name!r} has variables {', '.join(sorted(more))}: a training keeps params and batch_stats"
         )
-    if logits.shape != (2, num_classes):
-        shape = " x ".join(map(str, logits.shape))
+    for each in (logits, trained):
+        if each.shape == (2, num_classes):
+            continue
+        shape = " x ".join(map(str, each.shape))
         raise ConfigError(
             f"model {name!r} answers two images with {shape} numbers, not 2 x {num_classes}"
         )

@@ -193,7 +193,7 @@ def register(name, *, input_shape=(32, 32, 3), num_classes=10):
             num_classes=num_classes,
             input_shape=tuple(input_shape),
         )
-        plugins.add("model", REGISTRY, name, entry, make.__module__)
+        plugins.add("model", REGISTRY, name, entry, make)
         return make
 
     return decorate

@@ -37,20 +37,51 @@ class Step(NamedTuple):
 
 
 def of_loop(text):
-    """Read the longest loop's body of a program's text: Step. Of a program without a loop, the program."""
+    """Read a turn of the program's own loop: Step. Of a program without a loop, the program."""
     parts = computations(text)
-    bodies = {
-        name
-        for lines in parts.values()
-        for line in lines
-        for name in re.findall(r"body=%?([\w.\-]+)", line)
-    }
-    body = max(bodies or parts, key=lambda name: len(parts.get(name, ())), default=None)
-    lines = parts.get(body, [])
-    cycles = sum(map(cycles_of, lines))
-    kinds = [kind for line in lines if (kind := kind_of(line)) and kind not in NO_LAUNCH]
-    host = sum(bool(re.search(rf"= .*? ({WITH_HOST})(-start)?\(", line)) for line in lines)
-    return Step(collectives(lines), host, len(kinds), cycles or None)
+    entry = next(
+        (each[1] for each in re.finditer(r"^ENTRY %?([\w.\-]+)", text, re.MULTILINE)), None
+    )
+    main = parts.get(entry, [])
+    bodies = [body for line in main for body in re.findall(r"body=%?([\w.\-]+)", line)]
+    body = max(bodies, key=lambda name: len(parts.get(name, ())), default=entry)
+    return _sum_of(parts, body)
+
+
+def _sum_of(parts, name):
+    """Add up what a computation does: loops in it as often as they turn, and the dearest branch of each choice."""
+    sent, host, launches, cycles = {}, 0, 0, 0
+    for line in parts.get(name, ()):
+        kind = kind_of(line)
+        host += bool(re.fullmatch(rf"({WITH_HOST})(-start)?", kind))
+        launches += bool(kind) and kind not in NO_LAUNCH
+        cycles += cycles_of(line)
+        _add(sent, collectives([line]))
+        within = []
+        if kind == "while" and (inner := re.search(r"body=%?([\w.\-]+)", line)):
+            turns = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', line)
+            within = [_sum_of(parts, inner[1])] * (int(turns[1]) if turns else 1)
+        elif kind == "conditional":
+            names = re.findall(
+                r"%([\w.\-]+)", line[line.find("branch_computations") :]
+            ) or re.findall(r"(?:true|false)_computation=%?([\w.\-]+)", line)
+            branches = [_sum_of(parts, each) for each in names if each in parts]
+            within = sorted(branches, key=lambda each: (each.cycles or 0, each.launches))[-1:]
+        for each in within:
+            host, launches, cycles = (
+                host + each.host,
+                launches + each.launches,
+                cycles + (each.cycles or 0),
+            )
+            _add(sent, each.collectives)
+    return Step(sent, host, launches, cycles or None)
+
+
+def _add(total, more):
+    for kind, each in more.items():
+        entry = total.setdefault(kind, {"count": 0, "bytes": 0})
+        for name in entry:
+            entry[name] += each[name]
 
 
 def computations(text):

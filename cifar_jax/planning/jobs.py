@@ -37,7 +37,9 @@ class Job(NamedTuple):
 
     @property
     def trained_on(self):
-        return round(self.count * (1 - self.config.dataset.validation_fraction))
+        # As data.dataset.stratified_split divides classes of one size.
+        of_class = self.count / self.classes * self.config.dataset.validation_fraction
+        return self.count - self.classes * round(of_class)
 
     @property
     def steps_per_epoch(self):
@@ -93,13 +95,13 @@ def of_command(given, loaded):
 
 def sizes(name, given):
     """Return how many training images, test images and classes a data set has, by the flags or as it is known."""
-    known = KNOWN.get(name, (None, None, 10))
-    train = given.train_count or known[0]
-    if train is None:
+    known = KNOWN.get(name, (None, None, None))
+    train, classes = given.train_count or known[0], given.classes or known[2]
+    if train is None or classes is None:
         raise ConfigError(
             f"the sizes of {name} are not known here: give --train_count N, --test_count N, --classes N"
         )
-    return train, given.test_count or known[1] or max(1, train // 5), given.classes or known[2]
+    return train, given.test_count or known[1] or max(1, train // 5), classes
 
 
 def is_sweep(path):

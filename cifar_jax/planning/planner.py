@@ -1,5 +1,6 @@
 """A plan, or what would make it fit."""
 
+from cifar_jax.errors import ConfigError
 from cifar_jax.planning import plans
 
 
@@ -22,7 +23,11 @@ def plan_or_advise(job, devices, say, fit=False, dropout_from_hyper=False):
     for changes, words, other in () if result else plans.smaller(job):
         listed = ", ".join(f"--config.{name}={value}" for name, value in changes.items())
         say(f"{devices.name}: trying {listed}: {words}")
-        result = attempt(other, devices, say, dropout_from_hyper)
+        try:
+            result = attempt(other, devices, say, dropout_from_hyper)
+        except ConfigError as error:  # such as parts that the batch does not divide into
+            say(f"{devices.name}: not so: {error}")
+            continue
         if result is not None:
             say(f"{devices.name}: it fits with {listed}; planned so")
             result["changes"], job = changes, other

@@ -4,7 +4,9 @@ import re
 
 import numpy as np
 
+from cifar_jax import config as config_lib
 from cifar_jax import models
+from cifar_jax.errors import ConfigError
 from cifar_jax.models import cost
 from cifar_jax.planning import devices as devices_lib
 from cifar_jax.planning import hlo, programs
@@ -12,11 +14,11 @@ from cifar_jax.planning import hlo, programs
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 # What makes a training smaller, in the order in which it costs least: field, value, in words.
 SMALLER = (
-    ({"accumulate_steps": 2}, "half of the batch at a time"),
-    ({"accumulate_steps": 4}, "a quarter of the batch at a time"),
-    ({"dtype": "bfloat16"}, "computed in bfloat16"),
-    ({"parallel.dataset": "sharded"}, "each device holds its share of the images"),
-    ({"dataset.residency": "stream"}, "the images stay on the host"),
+    ("accumulate_steps", 2, "a part of the batch at a time"),
+    ("accumulate_steps", 2, "a smaller part of the batch at a time"),
+    ("dtype", "bfloat16", "computed in bfloat16"),
+    ("parallel.dataset", "sharded", "each device holds its share of the images"),
+    ("dataset.residency", "stream", "the images stay on the host"),
 )
 
 
@@ -59,7 +61,8 @@ def plan(job, devices, dropout_from_hyper=False, only_train=False):
     try:
         for each in programs.compiled(job, there, dropout_from_hyper):
             result[each.name] = read(each)
-            if not result[each.name]["flops"]:  # NVIDIA's compiler counts none
+            # NVIDIA's compiler counts none, and of parts of a batch XLA counts one.
+            if not result[each.name]["flops"] or job.config.accumulate_steps > 1:
                 result[each.name]["flops"] = flops_of(job, each.name, len(there))
             if only_train:
                 break
@@ -87,7 +90,7 @@ def read(compiled):
         "host_operations": step.host,
         "launches": step.launches,
         "cycles": step.cycles,
-        # XLA counts a loop's body once.
+        # XLA counts a loop's body once: the step.
         "flops": counted.get("flops", 0.0),
         "bytes_accessed": counted.get("bytes accessed", 0.0),
     }
@@ -194,14 +197,29 @@ def fits(result):
 
 
 def smaller(job):
-    """Yield (changes, in words, Job) of trainings that need less memory; those that change nothing are left out."""
-    flat = job.config.copy_and_resolve_references()
-    for changes, words in SMALLER:
-        changed = flat.copy_and_resolve_references()
-        changed.update_from_flattened_dict(changes)
-        sweeps = job.runs and any(name.startswith(("parallel", "dataset")) for name in changes)
-        if changed.to_dict() != flat.to_dict() and not sweeps:
-            yield changes, words, job._replace(config=changed)
+    """Yield (changes, in words, Job) of trainings that need less and less memory: each has the changes before it.
+
+    Those that contradict the config, or change nothing, are left out.
+    """
+    changes, config = {}, job.config
+    for name, value, words in SMALLER:
+        if job.runs and name.startswith(("parallel", "dataset")):
+            continue  # the runs of a sweep share images
+        old = config_lib.flatten(config)[name]
+        value = old * value if name == "accumulate_steps" else value
+        changed = config.copy_and_resolve_references()
+        changed.update_from_flattened_dict({name: value})
+        if name == "dataset.residency":
+            changed.parallel.dataset = "replicated"
+        try:
+            changed = config_lib.check(changed)
+        except ConfigError:
+            continue
+        if old != value:
+            changes, config = changes | {name: value}, changed
+            if name == "dataset.residency":
+                changes.pop("parallel.dataset", None)
+            yield dict(changes), words, job._replace(config=config)
 
 
 def largest_batch(job, devices, say, dropout_from_hyper=False):

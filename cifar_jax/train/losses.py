@@ -70,7 +70,7 @@ def register(name):
     """
 
     def decorate(function):
-        plugins.add("loss", LOSSES, name, OfTargets(function), function.__module__)
+        plugins.add("loss", LOSSES, name, OfTargets(function), function)
         return function
 
     return decorate

@@ -188,7 +188,7 @@ def register(name):
     """
 
     def decorate(function):
-        plugins.add("optimizer", OPTIMIZERS, name, _of_rate(function), function.__module__)
+        plugins.add("optimizer", OPTIMIZERS, name, _of_rate(function), function)
         return function
 
     return decorate

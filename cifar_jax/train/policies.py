@@ -104,7 +104,7 @@ def register(name):
 
     def decorate(function):
         policy = of_each_image(name, function)
-        plugins.add("augmentation", POLICIES, name, policy, function.__module__)
+        plugins.add("augmentation", POLICIES, name, policy, function)
         return function
 
     return decorate

@@ -89,7 +89,7 @@ def register(name):
     """
 
     def decorate(function):
-        plugins.add("schedule", SCHEDULES, name, function, function.__module__)
+        plugins.add("schedule", SCHEDULES, name, function, function)
         return function
 
     return decorate

@@ -47,3 +47,29 @@ def test_without_a_loop_the_program_is_a_step_and_without_estimates_there_are_no
     step = hlo.of_loop(plain.replace("estimated_cycles", "other"))
     assert step.collectives == {"all-reduce": {"count": 1, "bytes": 2048}}
     assert step.cycles is None and step.host == 0
+
+
+def test_a_loop_within_a_step_counts_as_often_as_it_turns_and_of_a_choice_the_dearest_branch():
+    inner = """\
+%part (arg: f32[8]) -> f32[8] {
+  %arg = f32[8]{0} parameter(0)
+  ROOT %f = f32[8]{0} fusion(%arg), kind=kLoop, calls=%fused, backend_config={"estimated_cycles":"1000"}
+}
+
+%cheap (arg: f32[8]) -> f32[8] {
+  %arg = f32[8]{0} parameter(0)
+  ROOT %f = f32[8]{0} fusion(%arg), kind=kLoop, calls=%fused, backend_config={"estimated_cycles":"7"}
+}
+
+"""
+    turns = '"known_trip_count":{"n":"4"}'
+    lines = (
+        f"  %l = f32[8]{{0}} while(%f), condition=%cond.1, body=%part, backend_config={{{turns}}}\n"
+        "  %c = f32[8]{0} conditional(%a, %f, %f), branch_computations={%cheap, %part}\n"
+    )
+    text = TEXT.replace("%body.1 (arg", inner + "%body.1 (arg", 1).replace(
+        "  ROOT %t =", lines + "  ROOT %t =", 1
+    )
+    step = hlo.of_loop(text)
+    assert step.cycles == 150 + 4 * 1000 + 1000
+    assert step.launches == 4 + 4 + 1

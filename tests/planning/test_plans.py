@@ -7,6 +7,7 @@ import pytest
 from command_line import ROOT, run_module
 
 from cifar_jax import config as config_lib
+from cifar_jax.errors import ConfigError
 from cifar_jax.planning import devices, jobs, planner, plans
 from cifar_jax.planning.jobs import Job
 
@@ -71,10 +72,42 @@ def test_a_training_that_does_not_fit_is_planned_with_the_first_change_that_does
 
     monkeypatch.setattr(plans, "plan", plan)
     result = planner.plan_or_advise(job_of(small_config), ONE, told.append)
-    assert result["changes"] == {"dtype": "bfloat16"}
-    assert tried == [(1, "float32"), (2, "float32"), (4, "float32"), (1, "bfloat16")]
+    assert result["changes"] == {"accumulate_steps": 4, "dtype": "bfloat16"}
+    assert tried == [(1, "float32"), (2, "float32"), (4, "float32"), (4, "bfloat16")]
     assert "22.0 GB a device" in told[1]
-    assert told[-1].endswith("it fits with --config.dtype=bfloat16; planned so")
+    assert told[-1].endswith(
+        "it fits with --config.accumulate_steps=4, --config.dtype=bfloat16; planned so"
+    )
+
+
+def test_what_contradicts_the_config_is_not_proposed_and_what_does_not_divide_is_said(
+    small_config, monkeypatch
+):
+    weighted = job_of(small_config, **{"loss.class_weights": (1.0,) * 10, "accumulate_steps": 1})
+    assert [sorted(changes) for changes, *_ in plans.smaller(weighted)][0] == ["dtype"]
+    several = [
+        changes["accumulate_steps"]
+        for changes, *_ in plans.smaller(job_of(small_config, accumulate_steps=3))
+    ]
+    assert several[:2] == [6, 12]
+    told, calls = [], []
+
+    def plan(job, devices, *_, **__):
+        calls.append(job.config.accumulate_steps)
+        raise (
+            plans.TooLarge("") if len(calls) == 1 else ConfigError("batch_size=36 does not divide")
+        )
+
+    monkeypatch.setattr(plans, "plan", plan)
+    assert planner.plan_or_advise(job_of(small_config, batch_size=36), ONE, told.append) is None
+    assert any("not so: batch_size=36 does not divide" in line for line in told) and len(calls) > 2
+
+
+def test_parts_of_a_batch_are_counted_together(small_config):
+    whole, parts = (
+        plans.plan(job_of(small_config, batch_size=64, accumulate_steps=n), ONE) for n in (1, 4)
+    )
+    assert parts["train"]["flops"] == pytest.approx(whole["train"]["flops"], rel=0.6)
 
 
 def test_the_largest_batch_is_found_by_halving(small_config, monkeypatch):
