@@ -26,6 +26,7 @@ import sys
 from cifar_jax.errors import ConfigError, UserError, one_line, users_code
 
 GROUP = "cifar_jax.plugins"
+PACKAGE = "package "  # before the name of an installed one
 # Field of a config -> what its value names.
 KINDS = {
     "model.name": "model",
@@ -146,7 +147,7 @@ def load_installed():
         UserError: one can't be imported.
     """
     for point in importlib.metadata.entry_points(group=GROUP):
-        with importing(f"{point.value} of the package {point.dist.name}"):
+        with importing(f"{PACKAGE}{point.dist.name}"):
             point.load()
 
 
@@ -192,10 +193,11 @@ def require(folder, noted, flat, fields=tuple(KINDS)):
             continue
         plugin, kind, name = one_line(plugin, 200), KINDS[field], str(flat.get(field))
         if not has(kind, name):
-            is_program = plugin in ("", "__main__")
-            todo = (
-                "the program that trained it registers" if is_program else f"--plugin {plugin} has"
-            )
+            todo = f"--plugin {plugin} has"
+            if plugin in ("", "__main__"):
+                todo = "the program that trained it registers"
+            elif plugin.startswith(PACKAGE):
+                todo = f"the {plugin} registers: install it"
             raise UserError(f"{folder} needs the {kind} {name!r}, which {todo}")
         here = now.get(field, {}).get("sha256")
         if here and each.get("sha256") and here != each["sha256"]:

@@ -220,7 +220,12 @@ def test_an_installed_package_brings_its_own_when_a_name_is_not_ours(plugin):
         config_lib.check(quick(**{"loss.name": "squares"}))
     assert len(imported) == 1
     noted = plugins.of_config({"loss.name": "squares"})
-    assert noted["loss.name"]["plugin"] == "my_package.models of the package my-package"
+    assert noted["loss.name"]["plugin"] == "package my-package"
+    del plugins._added["loss", "squares"]
+    with pytest.raises(
+        UserError, match="'squares', which the package my-package registers: install it"
+    ):
+        plugins.require("runs/x", noted, {"loss.name": "squares"})
 
 
 def test_a_module_without_dtype_or_train_is_a_model(loaded):

@@ -275,7 +275,10 @@ def batch_norms(shape, precision):
     return cases
 
 
-@pytest.mark.parametrize("shape", [(4, 5, 3, 6), (1, 7, 7, 6), (2, 4, 3, 16), (16, 6)])
+SHAPES = [(4, 5, 3, 6), (1, 7, 7, 6), (2, 4, 3, 16), (16, 6)]
+
+
+@pytest.mark.parametrize("shape", tiered(SHAPES, [SHAPES[0], SHAPES[-1]]))
 def test_batch_norm(shape, precision):
     assert_equal(batch_norms(shape, precision), precision)
 
