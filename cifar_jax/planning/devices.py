@@ -4,8 +4,10 @@ Figures are the makers': Google's pages of Cloud TPU versions (https://cloud.goo
 of A100, H100, H200 and B200. Rates are peaks: of bfloat16 without sparsity, and of all links of a device, one way.
 """
 
+import contextlib
 import importlib.util
 import math
+import os
 import pathlib
 import re
 import sys
@@ -99,6 +101,16 @@ def described(devices):
     import jax
 
     if devices.kind == "cpu":
+        most = max(
+            devices.count, int(os.environ.get("JAX_NUM_CPU_DEVICES", 1))
+        )  # as cifar_jax.plan sets it
+        with contextlib.suppress(RuntimeError):  # JAX computed something before
+            jax.config.update("jax_num_cpu_devices", most)
+        if (there := jax.device_count("cpu")) < devices.count:
+            raise UserError(
+                f"{devices.name}: this process has {there} CPU devices; start one with JAX_NUM_CPU_DEVICES="
+                f"{devices.count}"
+            )
         return jax.devices("cpu")[: devices.count]
     from jax.experimental import topologies
 
