@@ -15,6 +15,7 @@ from cifar_jax.train.pace import Pace
 from cifar_jax.train.setup import build, initial_state
 
 MOST_SECONDS = 10.0  # of steps
+FEW = 8  # steps between two looks at the clock
 
 
 @jax_settings.pinned()
@@ -72,6 +73,8 @@ def time_steps(setup, state):
     order = setup.programs.epoch_order(state.key, 0, len(setup.train.labels))
     left = setup.total_steps - int(state.step)
     every = min(setup.config.log_every_steps, setup.steps_per_epoch)
+    if setup.programs.any_count:
+        every = min(every, FEW)
     while left > 0:
         count, started = min(every, left), time.perf_counter()
         state, _ = pace.train_steps(state, setup.train, order, count)
