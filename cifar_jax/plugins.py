@@ -64,12 +64,23 @@ def add(kind, registry, name, entry, made):
         raise ConfigError(f"{name!r} is no name of a {kind}: letters, digits and _ - + . are")
     if name in registry and (kind, name) not in _added:
         raise ConfigError(f"there is a {kind} {name!r} already: register yours by another name")
-    if (other := _added.get((kind, name), source)) != source:
+    other = _added.get((kind, name), source)
+    if os.path.realpath(other) != os.path.realpath(source):  # a file may be called by several paths
         raise ConfigError(
             f"the {kind} {name!r} is registered by {other} and by {source}: rename one"
         )
     registry[name] = entry
     _added[kind, name] = source
+
+
+def registering(kind, registry, name, entry_of=lambda made: made):
+    """Make a decorator that adds a user's class or function, as `entry_of` has it, to a registry; see `add`."""
+
+    def decorate(made):
+        add(kind, registry, name, entry_of(made), made)
+        return made
+
+    return decorate
 
 
 def find(kind, registry, name):

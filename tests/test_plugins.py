@@ -113,6 +113,8 @@ def test_two_plugins_of_one_name_are_refused_and_a_changed_file_is_said(tmp_path
     for path in (first, second):
         path.write_text(text)
     plugins.load(first)
+    plugins.load(f"{tmp_path}/./a.py")  # the same file
+    plugins.load(first)
     with pytest.raises(
         ConfigError, match="'mine' is registered by .*a.py and by .*b.py: rename one"
     ):

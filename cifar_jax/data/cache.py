@@ -124,6 +124,24 @@ def dataset_of(name: str, content: dict, read) -> Dataset:
     )
 
 
+def in_memory(name: str, class_names: tuple, splits: dict) -> Dataset:
+    """Make a Dataset of arrays: {"train" and "test": (uint8 [N, S, S, 3], int32 [N])}."""
+    described = {
+        split: {"images": describe(images), "labels": describe(labels)}
+        for split, (images, labels) in splits.items()
+    }
+    mean, std = mean_and_std(name, splits["train"][0])
+    return Dataset(
+        name=name,
+        class_names=class_names,
+        mean=mean,
+        std=std,
+        sizes={split: len(labels) for split, (_, labels) in splits.items()},
+        fingerprint=fingerprint(described),
+        read=splits.__getitem__,
+    )
+
+
 def describe(array: np.ndarray) -> dict:
     """Describe an array as the manifest does: shape, type and SHA-256 of its data."""
     return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest(array)}

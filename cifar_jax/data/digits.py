@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 
 from cifar_jax.data import cache
-from cifar_jax.data.dataset import Dataset, mean_and_std, stratified_split
+from cifar_jax.data.dataset import Dataset, stratified_split
 from cifar_jax.data.images import SIZE, fit_all
 from cifar_jax.errors import DataError
 
@@ -37,20 +37,7 @@ def load(archive="", size=SIZE) -> Dataset:
     rgb = fit_all(grey, size)
     train, test = stratified_split(labels, TEST_FRACTION, TEST_SEED)
     splits = {"train": (rgb[train], labels[train]), "test": (rgb[test], labels[test])}
-    entries = {
-        split: {"images": cache.describe(images), "labels": cache.describe(labels)}
-        for split, (images, labels) in splits.items()
-    }
-    mean, std = mean_and_std("digits", splits["train"][0])
-    return Dataset(
-        name="digits",
-        class_names=CLASS_NAMES,
-        mean=mean,
-        std=std,
-        sizes={split: len(labels) for split, (_, labels) in splits.items()},
-        fingerprint=cache.fingerprint(entries),
-        read=splits.__getitem__,
-    )
+    return cache.in_memory("digits", CLASS_NAMES, splits)
 
 
 def _read():

@@ -6,7 +6,7 @@ import numpy as np
 
 from cifar_jax import plugins
 from cifar_jax.data import cache, images
-from cifar_jax.data.dataset import KNOWN, SPLITS, Dataset, mean_and_std
+from cifar_jax.data.dataset import KNOWN, SPLITS, Dataset
 from cifar_jax.errors import DataError, users_code
 
 # Name -> function; None of what is ours.
@@ -27,11 +27,7 @@ def register(name):
         ConfigError: the name is one of ours.
     """
 
-    def decorate(function):
-        plugins.add("data set", DATASETS, name, function, function)
-        return function
-
-    return decorate
+    return plugins.registering("data set", DATASETS, name)
 
 
 def load(name, function, data_dir, size) -> Dataset:
@@ -57,20 +53,7 @@ def load(name, function, data_dir, size) -> Dataset:
         )
     class_names = tuple(map(str, names))
     splits = {split: _arrays(name, split, given[split], len(class_names), size) for split in SPLITS}
-    described = {
-        split: {"images": cache.describe(pixels), "labels": cache.describe(labels)}
-        for split, (pixels, labels) in splits.items()
-    }
-    mean, std = mean_and_std(name, splits["train"][0])
-    return Dataset(
-        name=name,
-        class_names=class_names,
-        mean=mean,
-        std=std,
-        sizes={split: len(labels) for split, (_, labels) in splits.items()},
-        fingerprint=cache.fingerprint(described),
-        read=splits.__getitem__,
-    )
+    return cache.in_memory(name, class_names, splits)
 
 
 def _arrays(name, split, given, classes, size):

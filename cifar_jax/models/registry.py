@@ -182,21 +182,19 @@ def register(name, *, input_shape=(32, 32, 3), num_classes=10):
       ConfigError: the name is one of ours, or the module takes no `num_classes`.
     """
 
-    def decorate(make):
+    def entry_of(make):
         taken = own.arguments(make)
         rate = taken["dropout"].default if "dropout" in taken else None
         has_rate = isinstance(rate, int | float) and not isinstance(rate, bool)
-        entry = Entry(
+        return Entry(
             own.builder(name, make),
             None,
             dropout=float(rate) if has_rate else None,
             num_classes=num_classes,
             input_shape=tuple(input_shape),
         )
-        plugins.add("model", REGISTRY, name, entry, make)
-        return make
 
-    return decorate
+    return plugins.registering("model", REGISTRY, name, entry_of)
 
 
 def names() -> list[str]:

@@ -69,11 +69,7 @@ def register(name):
         ConfigError: the name is one of ours.
     """
 
-    def decorate(function):
-        plugins.add("loss", LOSSES, name, OfTargets(function), function)
-        return function
-
-    return decorate
+    return plugins.registering("loss", LOSSES, name, OfTargets)
 
 
 def make_loss(name, *, label_smoothing=False, class_weights=(), gamma=2.0):

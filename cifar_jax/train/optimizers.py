@@ -187,11 +187,7 @@ def register(name):
         ConfigError: the name is one of ours.
     """
 
-    def decorate(function):
-        plugins.add("optimizer", OPTIMIZERS, name, _of_rate(function), function)
-        return function
-
-    return decorate
+    return plugins.registering("optimizer", OPTIMIZERS, name, _of_rate)
 
 
 def _of_rate(function):

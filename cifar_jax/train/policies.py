@@ -1,5 +1,6 @@
 """Policies of augmentation by name: which operations an image gets, and how strong, by chance."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -102,12 +103,8 @@ def register(name):
         ConfigError: the name is one of ours.
     """
 
-    def decorate(function):
-        policy = of_each_image(name, function)
-        plugins.add("augmentation", POLICIES, name, policy, function)
-        return function
-
-    return decorate
+    entry_of = functools.partial(of_each_image, name)
+    return plugins.registering("augmentation", POLICIES, name, entry_of)
 
 
 def of_each_image(name, function):

@@ -88,11 +88,7 @@ def register(name):
         ConfigError: the name is one of ours.
     """
 
-    def decorate(function):
-        plugins.add("schedule", SCHEDULES, name, function, function)
-        return function
-
-    return decorate
+    return plugins.registering("schedule", SCHEDULES, name)
 
 
 def make_schedule(name, plan):
