@@ -86,6 +86,36 @@ def counting(what, total):
         yield advance
 
 
+def is_wide(console):
+    """Tell whether a console's line holds all in full words."""
+    return console.width >= 150
+
+
+def new_bar(console, **options):
+    """Make the bar of steps of a notebook or a terminal; None elsewhere.
+
+    Args:
+        console: rich.console.Console.
+        options: of rich.progress.Progress.
+    """
+    if notebook_bar.in_notebook():
+        return notebook_bar.NotebookBar()
+    if not console.is_terminal:
+        return None
+    wide = (TextColumn("{task.completed}/{task.total} steps"), TimeElapsedColumn())
+    return Progress(
+        SpinnerColumn("line"),  # moves while a program is compiled, and within a long step
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=40 if is_wide(console) else 6),
+        *(wide if is_wide(console) else ()),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        **options,
+    )
+
+
 class Display:
     """Context manager; `say`, `interval` and `epoch` may be called in any order."""
 
@@ -93,21 +123,7 @@ class Display:
         self.console = console or Console(highlight=False)
         self._epochs = total_epochs
         self._last_line = time.monotonic()
-        self._bar = None
-        if notebook_bar.in_notebook():
-            self._bar = notebook_bar.NotebookBar()
-        elif self.console.is_terminal:
-            wide = (TextColumn("{task.completed}/{task.total} steps"), TimeElapsedColumn())
-            self._bar = Progress(
-                SpinnerColumn("line"),  # moves while a program is compiled, and within a long step
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=40 if self._is_wide() else 6),
-                *(wide if self._is_wide() else ()),
-                TextColumn("ETA"),
-                TimeRemainingColumn(),
-                console=self.console,
-                transient=True,
-            )
+        self._bar = new_bar(self.console)
         if self._bar:
             self._task = self._bar.add_task("compiling", total=total_steps)
 
@@ -122,7 +138,7 @@ class Display:
 
     def _is_wide(self):
         """Tell whether a line holds all in full words, rather than the same figures in fewer columns."""
-        return self.console.width >= 150
+        return is_wide(self.console)
 
     def say(self, text):
         """Print one line of text."""

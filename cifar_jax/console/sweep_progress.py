@@ -1,16 +1,8 @@
 """The display of a sweep: one bar over all runs on a terminal, plain lines elsewhere."""
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from cifar_jax.console import notebook_bar
+from cifar_jax.console import progress
 
 # Seconds over which the speed is averaged: an interval of many runs takes longer than Rich's half a minute.
 PERIOD = 24 * 3600.0
@@ -24,22 +16,7 @@ class SweepDisplay:
         self._bar, self._steps = None, []
 
     def __enter__(self):
-        if notebook_bar.in_notebook():
-            self._bar = notebook_bar.NotebookBar()
-        elif self.console.is_terminal:
-            is_wide = self.console.width >= 150
-            steps = (TextColumn("{task.completed}/{task.total} steps"), TimeElapsedColumn())
-            self._bar = Progress(
-                SpinnerColumn("line"),
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=40 if is_wide else 6),
-                *(steps if is_wide else ()),
-                TextColumn("ETA"),
-                TimeRemainingColumn(),
-                console=self.console,
-                transient=True,
-                speed_estimate_period=PERIOD,
-            )
+        self._bar = progress.new_bar(self.console, speed_estimate_period=PERIOD)
         if self._bar:
             self._task = self._bar.add_task("compiling", total=None)
             self._bar.start()
