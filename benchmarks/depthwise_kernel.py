@@ -1,6 +1,6 @@
 """A depthwise convolution with its two gradients in Pallas, for GPUs (Triton): a candidate of `gpu.py`.
 
-It goes into cifar_jax.models.ops.convolution if it is the fastest there, and from here if not. What it could win: XLA's
+It goes into cifar_jax.models.ops if it is the fastest there, and from here if not. What it could win: XLA's
 grouped convolution and its gradients fall back to kernels for few channels a group (jax-ml/jax#13800, #23713), and the
 sum of shifted products reads its input once a tap unless XLA fuses it.
 """
@@ -19,7 +19,7 @@ SPLITS = 4  # blocks that share out an image in the gradient by the kernel
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def depthwise_conv(x, kernel, stride=1, padding=0, interpret=False):
-    """One filter per channel, as cifar_jax.models.ops.convolution.depthwise_conv: [B, H, W, C], [K, K, 1, C]."""
+    """One filter per channel, as cifar_jax.models.ops.depthwise.depthwise_conv: [B, H, W, C], [K, K, 1, C]."""
     size = len(kernel)
     height, width = ((n + 2 * padding - size) // stride + 1 for n in x.shape[1:3])
 

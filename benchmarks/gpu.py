@@ -69,11 +69,11 @@ def depthwise():
     import jax.numpy as jnp
     import roof
 
-    from cifar_jax.models.ops import convolution
+    from cifar_jax.models.ops import depthwise, plain
 
     formulations = {
-        "grouped": lambda x, k: convolution.xla_conv(x, k, 1, 1, x.shape[-1]),
-        "shifts": lambda x, k: convolution.depthwise_conv(x, k, 1, 1),
+        "grouped": lambda x, k: plain.xla_conv(x, k, 1, 1, x.shape[-1]),
+        "shifts": lambda x, k: depthwise.depthwise_conv(x, k, 1, 1),
         "pallas": lambda x, k: depthwise_kernel.depthwise_conv(x, k, 1, 1),
     }
     rows = []

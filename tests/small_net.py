@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from cifar_jax import models
 from cifar_jax.models import layers
-from cifar_jax.models.ops.convolution import plain_conv
+from cifar_jax.models.ops.plain import plain_conv
 
 NAME, WITHOUT = "small_net", "small_net_without_batch_norm"
 SIDE = 8

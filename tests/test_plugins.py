@@ -374,7 +374,7 @@ def test_flaxs_convolutions_keep_their_values_and_gradients(kind):
 
 
 def test_flaxs_convolutions_have_no_gradient_that_is_slow_in_a_loop():
-    """Those of autodiff have permuted dimensions, see ops.convolution.plain_conv; ours are plain convolutions."""
+    """Those of autodiff have permuted dimensions, see ops.plain.plain_conv; ours are plain convolutions."""
     layer, x = nn.Conv(32, (3, 3), strides=2), jnp.ones((128, 32, 32, 32))
     variables = layer.init(jax.random.key(1), x)
 

@@ -1,4 +1,6 @@
-"""What the tests took, beside what they took at the last commit: a report, never a failure, as machines are noisy.
+"""What the tests took, beside what they took at the last record: a report, never a failure.
+
+CPU time, their processes' included, so that what else the machine does counts for little.
 
 CIFAR_JAX_RECORD_TIMES=1 pytest -n auto --dist worksteal      writes the record anew, tests/times.json
 """
@@ -7,6 +9,8 @@ import collections
 import json
 import os
 import pathlib
+
+import pytest
 
 RECORD = pathlib.Path(__file__).parent / "times.json"
 LONG = 15  # seconds
@@ -18,22 +22,50 @@ class Times:
     def __init__(self, config):
         self.tier = config.option.markexpr or "all"
         self.seconds = collections.Counter()
+        self.before = 0.0
+
+    def pytest_collection_finish(self):
+        self.before = cpu_seconds()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self):
+        report = yield
+        now = cpu_seconds()
+        report.cpu_seconds = now - self.before  # xdist sends a report's attributes along
+        self.before = now
+        return report
 
     def pytest_runtest_logreport(self, report):
-        self.seconds[report.nodeid] += report.duration
+        self.seconds[report.nodeid] += getattr(report, "cpu_seconds", report.duration)
 
     def pytest_terminal_summary(self, terminalreporter, config):
         if len(self.seconds) < 2 or hasattr(config, "workerinput"):
             return
         recorded = json.loads(RECORD.read_text()) if RECORD.exists() else {}
         before, now = recorded.get(self.tier, {}), summary(self.seconds)
-        terminalreporter.section("seconds of the workers, and at the last record")
+        terminalreporter.section("seconds of CPU time, and at the last record")
         terminalreporter.write_line(f"{now['sum']:8.0f} {before.get('sum', '-'):>8}  all")
         for name, seconds in now["long"].items():
             was = before.get("long", {}).get(name, "-")
             terminalreporter.write_line(f"{seconds:8.0f} {was:>8}  {name}")
         if os.environ.get("CIFAR_JAX_RECORD_TIMES"):
             RECORD.write_text(json.dumps(recorded | {self.tier: now}, indent=1) + "\n")
+
+
+def cpu_seconds():
+    """Return the seconds of CPU time that this process, its ended children and, on Linux, the living ones took."""
+    children = pathlib.Path("/proc/self/task").glob("*/children")
+    living = [int(pid) for each in children for pid in each.read_text().split()]
+    return sum(os.times()[:4]) + sum(map(_of_child, living))
+
+
+def _of_child(pid):
+    """Of a living child, and of its own ended ones: the fork server's are the commands that tests run."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended meanwhile
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def summary(seconds):

@@ -72,7 +72,7 @@ def builder(name, make):
 def adapted(module):
     """Return a Flax module as one whose `__call__` takes `train`, with our convolutions, and logits of float32.
 
-    Flax's Conv would be 50 times slower in a training on a CPU (see ops.convolution.plain_conv), and its BatchNorm
+    Flax's Conv would be 50 times slower in a training on a CPU (see ops.plain.plain_conv), and its BatchNorm
     would take a device's statistics where those of all are wanted.
     """
     kind = type(module)

@@ -11,7 +11,7 @@ from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 from quick_jit import quick_jit
 from tiers import THOROUGH, tiered
 
-from cifar_jax.models.ops.convolution import xla_conv
+from cifar_jax.models.ops.plain import xla_conv
 
 depthwise_conv = runpy.run_path(str(ROOT / "benchmarks/depthwise_kernel.py"))["depthwise_conv"]
 

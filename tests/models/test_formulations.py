@@ -22,18 +22,13 @@ from tiers import EXAMPLES, THOROUGH, tiered
 
 from cifar_jax.models.attention import attend, blocked_attend
 from cifar_jax.models.ops import reductions, winograd
-from cifar_jax.models.ops.convolution import (
-    banded_conv,
-    blocked_conv,
-    depthwise_conv,
-    patches_conv,
-    plain_conv,
-    pointwise_conv,
-    strided_conv,
-    xla_conv,
-)
+from cifar_jax.models.ops.bands import banded_conv, blocked_conv
+from cifar_jax.models.ops.depthwise import depthwise_conv
 from cifar_jax.models.ops.normalization import batch_norm, normalize
+from cifar_jax.models.ops.plain import plain_conv, xla_conv
 from cifar_jax.models.ops.pooling import sliced_max_pool, xla_max_pool
+from cifar_jax.models.ops.products import patches_conv, pointwise_conv
+from cifar_jax.models.ops.strided import strided_conv
 from cifar_jax.models.ops.winograd import winograd_conv
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}

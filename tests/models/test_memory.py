@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cifar_jax.models.ops.convolution import xla_conv
 from cifar_jax.models.ops.materialize import materialize, materialize_once
+from cifar_jax.models.ops.plain import xla_conv
 
 
 @pytest.mark.parametrize("function", [materialize_once, materialize])

@@ -10,17 +10,12 @@ import math
 import jax
 import jax.numpy as jnp
 
-from cifar_jax.models.ops.convolution import (
-    banded_conv,
-    blocked_conv,
-    depthwise_conv,
-    patches_conv,
-    plain_conv,
-    pointwise_conv,
-    strided_conv,
-    xla_conv,
-)
+from cifar_jax.models.ops.bands import banded_conv, blocked_conv
+from cifar_jax.models.ops.depthwise import depthwise_conv
 from cifar_jax.models.ops.materialize import materialize_once
+from cifar_jax.models.ops.plain import plain_conv, xla_conv
+from cifar_jax.models.ops.products import patches_conv, pointwise_conv
+from cifar_jax.models.ops.strided import strided_conv
 from cifar_jax.models.ops.winograd import winograd_conv
 
 # Measured on two cores, value and both gradients together (docs/performance.md): up to so many channels in and out
@@ -88,7 +83,7 @@ def _set(variable, value):
 
 
 def conv(x, kernel, stride=1, padding=0, groups=1):
-    """Convolve in 2-D by the formulation that is fastest here; see `convolution` for the arguments.
+    """Convolve in 2-D by the formulation that is fastest here; see `plain` for the arguments.
 
     Here alone the kernel may be a rectangle, and `padding` then (rows, columns): XLA's own takes those.
     """

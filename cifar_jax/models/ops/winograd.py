@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from cifar_jax.models.ops.convolution import differentiable, plain_grad_kernel, xla_conv
+from cifar_jax.models.ops.plain import differentiable, plain_grad_kernel, xla_conv
 
 OUTPUTS = 4
 # By the kernel's size. Of pairs p and 1 / p these round least: in float32 to some 1e-6 of the largest output.
