@@ -515,39 +515,73 @@ def read_only(folder):
 @pytest.mark.thorough
 @pytest.mark.parametrize("environment", [{}, {"HOME": "/proc"}], ids=["no HOME", "a closed HOME"])
 def test_every_command_works_without_a_home(tmp_path, environment, workdir):
-    """As in a container with --user 12345. A closed home is met as none is, so three commands are enough.
+    """As in a container with --user 12345, in a folder with a pattern for a name. A closed home is met as none is, so
+    three commands are enough.
 
     Those that ask a run leave it alone: its folder can't be written to, and results go elsewhere. The main job imports
     all that the others' forks have, and so is a process of its own from the start.
     """
-    temporary, here = tmp_path / "tmp", tmp_path / "here"
+    temporary, here = tmp_path / "tmp", tmp_path / "it's [1] {a,b}*? 100%20#"
     temporary.mkdir()
     here.mkdir()
     run = shutil.copytree(workdir, here / "run", ignore=shutil.ignore_patterns("evaluation"))
     Image.new("RGB", (32, 32), "red").save(here / "cat.png")
     quick = ("--config.total_epochs=1", "--config.log_every_steps=10", "--config.batch_size=256")
-    lines = {
-        "main": ("--config", ROOT / SMALL, "--workdir", "new", *quick),
-        "sweep": ("--config", ROOT / "tests/small_sweep.py", "--workdir", "sweep", *quick[:2]),
-        "evaluate": ("--workdir", "run", "--no-speed", "--out", "evaluation"),
-        "gradcam": ("--workdir", "run", "--count", "2", "--out", "gradcam"),
-        "ood": ("--workdir", "run", "--ood", "noise", "--count", "20", "--out", "ood"),
-        "report": ("run", "--out", "report.html"),
-        "predict": ("--workdir", "run", "cat.png"),
-        "export": ("--workdir", "run", "--out", "model.jaxexport", "--platforms", "cpu"),
-        "weights": ("--workdir", "run", "--target", "weights.npz"),
-        "summary": ("--model", "basic_net", "--json"),
-        "experiments": (),
-        "reproduce": ("--list",),
-        "plan": ("--config", ROOT / "configs/quickstart.py", "--devices", "cpu:1"),
-    }  # fmt: skip
-    elsewhere = {"data", "serve"}  # in the tests below
-    assert {name.partition(".")[0] for name in COMMANDS} - elsewhere == lines.keys()
+    lines = [
+        ("main", "--config", ROOT / SMALL, "--workdir", here / "new", *quick),
+        ("evaluate", "--workdir", "run", "--no-speed", "--out", "evaluation"),
+        ("summary", "--model", "basic_net", "--json"),
+    ]
+    if not environment:
+        sweep = (
+            "sweep",
+            "--config",
+            ROOT / "tests/small_sweep.py",
+            "--workdir",
+            here / "sweep",
+            *quick[:2],
+        )
+        elsewhere = {"data", "serve"}  # in the tests below
+        lines += [
+            lines[0],  # the second time they go on
+            sweep,
+            sweep,
+            (
+                "gradcam",
+                "--workdir",
+                "run",
+                "--images",
+                here / "cat.png",
+                "--out",
+                here / "gradcam",
+            ),
+            ("ood", "--workdir", "run", "--ood", "noise", "--count", "20", "--out", here / "ood"),
+            ("report", here / "run", "--out", here / "report.html"),
+            ("predict", "--workdir", here / "run", here / "cat.png"),
+            ("predict", "--workdir", "run", here),
+            ("export", "--workdir", "run", "--out", here / "model.jaxexport", "--platforms", "cpu"),
+            ("weights", "--workdir", "run", "--target", here / "w.npz"),
+            (
+                "weights",
+                "--model",
+                "basic_net",
+                "--source",
+                here / "w.npz",
+                "--target",
+                here / "w.safetensors",
+            ),
+            ("experiments",),
+            ("reproduce", "--list"),
+            ("plan", "--config", ROOT / "configs/quickstart.py", "--devices", "cpu:1"),
+        ]
+        assert {name.partition(".")[0] for name in COMMANDS} - elsewhere == {
+            name for name, *_ in lines
+        }
     as_nobody = functools.partial(run_as_nobody, cwd=here, temporary=temporary, **environment)
     with read_only(run):
-        for name in ("main", "evaluate", "summary") if environment else lines:
-            done = as_nobody(name, *lines[name], fork=name != "main")
-            assert done.returncode == 0, (name, done.stderr)
+        for name, *arguments in lines:
+            done = as_nobody(name, *arguments, fork=name != "main")
+            assert done.returncode == 0 and "damaged" not in done.stdout, (name, done.stderr)
             lines_said = 1 + (name == "plan")  # which says what it compiles
             assert done.stderr.count("\n") == lines_said and "caches are in" in done.stderr, (
                 name,
@@ -559,6 +593,7 @@ def test_every_command_works_without_a_home(tmp_path, environment, workdir):
     (folder,) = temporary.iterdir()
     assert folder.name == f"cifar_jax_{NUMBER}" and folder.stat().st_mode & 0o777 == 0o700
     assert list((here / "new" / "tensorboard").glob("events.*"))
+    assert sorted(tmp_path.iterdir()) == sorted([temporary, here])
 
 
 @pytest.mark.thorough

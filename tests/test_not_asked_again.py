@@ -128,12 +128,11 @@ def stopped(tmp_path_factory, module_config):
 def fine_tuning(stopped, tmp_path, monkeypatch):
     """(folder, config) of the test's own copy, which is the current folder."""
     folder, config = stopped
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path, config_lib.check(config.to_dict())
+    copy = shutil.copytree(folder, tmp_path / "it's [1] {a,b}*? 100%20#")
+    monkeypatch.chdir(copy)
+    return copy, config_lib.check(config.to_dict())
 
 
-@pytest.mark.thorough
 @pytest.mark.thorough
 def test_a_fine_tuning_goes_on_without_its_file(fine_tuning):
     """To the same end, under the old name, and under the file's new one."""

@@ -9,14 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import small_net
-from command_line import QUICK, ROOT, SMALL
+from command_line import ROOT
 from fuzzing import check
-from PIL import Image
 from sandbox import Sandbox
 
 from cifar_jax import config as config_lib
-from cifar_jax.analysis.charts import vega
 from cifar_jax.config import paths
 from cifar_jax.errors import StorageError, UserError
 from cifar_jax.machine import local_path
@@ -301,35 +298,3 @@ def test_every_command_refuses_urls_at_the_door(sandbox, arguments):
     ended = check(sandbox.run(*arguments))
     assert ended.code == 2 and " is a URL" in ended.errors and ended.errors.count("\n") == 1
     assert not ended.printed and not list(sandbox.here.iterdir())
-
-
-@pytest.mark.thorough
-def test_every_command_in_a_folder_with_a_pattern_for_a_name(sandbox, small_nets):
-    vega.library()  # its V8 reserves more addresses than the sandbox lets a command take
-    folder = sandbox.here / "it's [1] {a,b}*? 100%20#"
-    folder.mkdir()
-    Image.new("RGB", (40, 30)).save(folder / "cat.png")
-    run, cat = folder / "run", folder / "cat.png"
-    quick = (*QUICK, "--config.total_epochs=1")
-    train = ("--config", ROOT / SMALL, "--workdir", run, *quick)
-    config = ROOT / "tests/small_sweep.py"
-    sweep = ("--config", config, "--workdir", folder / "sweep", "--runs", "1", *quick)
-    for arguments in (
-        ("main", *train),
-        ("main", *train),
-        ("predict", "--workdir", run, cat),
-        ("predict", "--workdir", run, folder),
-        ("evaluate", "--workdir", run, "--no-speed"),
-        ("gradcam", "--workdir", run, "--images", cat),
-        ("ood", "--workdir", run, "--ood", "noise", "--count", "50", "--train_count", "50"),
-        ("report", run, "--out", folder / "r.html"),
-        ("export", "--workdir", run, "--out", folder / "m", "--platforms", "cpu"),
-        ("weights", "--workdir", run, "--target", folder / "w.npz"),
-        ("weights", "--model", small_net.NAME, "--source", folder / "w.npz", "--target", folder / "w.safetensors"),
-        ("main", *train[:3], folder / "tuned", *quick, f"--config.model.weights={folder}/w.npz"),
-        ("sweep.__main__", *sweep),
-        ("sweep.__main__", *sweep),
-    ):  # fmt: skip
-        ended = sandbox.run(*arguments)
-        assert ended.code == 0 and "damaged" not in ended.printed + ended.errors, (arguments, ended)
-    assert sorted(sandbox.here.iterdir()) == [folder]

@@ -80,6 +80,11 @@ def marked(names):
     return [pytest.param(each, marks=[pytest.mark.thorough] * (each in SLOW)) for each in names]
 
 
+def is_outlined(name):
+    """Whether a viewer may lack its letters and this machine has them: a bare one may have no such font."""
+    return name in ("猫", "बिल्ली") and style.families(name) != matplotlib.rcParams["font.family"]
+
+
 def saved(name, folder):
     figure = FIGURES[name][0]()
     with warnings.catch_warnings():
@@ -95,7 +100,7 @@ def test_names_of_charts_are_drawn_as_written_within_the_picture(name, tmp_path)
     texts = re.findall("<text[^>]*>([^<]*)<", text)
     outlined = re.findall('<g transform[^>]* aria-label="([^"]*)"><path', text)
     for expected in AS_WRITTEN:
-        where = outlined if expected in ("猫", "बिल्ली") else texts
+        where = outlined if is_outlined(expected) else texts
         count = sum(html.unescape(each).count(expected) for each in where)
         assert count >= FIGURES[name][1], expected
     assert any("…" in each for each in texts)
