@@ -71,6 +71,7 @@ def test_all_is_told_in_order_and_is_what_metrics_jsonl_has(config, tmp_path):
 
 
 @pytest.mark.parametrize("event", ["interval", pytest.param("epoch", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
 def test_one_that_fails_ends_the_run_saved_and_it_goes_on(config, tmp_path, event):
     noted, other = Noting(fails=event), Noting()
     with pytest.raises(UserError, match=f"Noting failed in {event} .ValueError: no room.*saved"):

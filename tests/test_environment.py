@@ -274,6 +274,7 @@ def test_random_numbers_of_the_process_s_own_are_refused(monkeypatch):
 KEPT = ("params_sha256", "test_loss", "validation_accuracy")
 
 
+@pytest.mark.thorough
 def test_a_program_with_unusual_settings_gets_the_same_bits(workdir, tmp_path):
     usual = json.loads((workdir / "summary.json").read_text())
     with unusual():

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 from command_line import ROOT
 
 PROGRAM = """
@@ -14,6 +15,7 @@ for module in pkgutil.walk_packages(cifar_jax.__path__, "cifar_jax."):
 """
 
 
+@pytest.mark.thorough
 def test_all_modules_are_imported_without_those_of_unix():
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], cwd=ROOT, text=True, stderr=subprocess.PIPE

@@ -30,6 +30,7 @@ def of_epochs(config, count, **schedule):
     ],
     ids=lambda schedule: schedule["name"],
 )
+@pytest.mark.thorough
 def test_a_longer_run_is_the_run_that_was_as_long_from_the_start(small_config, tmp_path, schedule):
     short, long = (of_epochs(small_config, count, **schedule) for count in (1, 3))
     train.train_and_evaluate(short, tmp_path / "grown")

@@ -392,6 +392,7 @@ def test_flaxs_convolutions_have_no_gradient_that_is_slow_in_a_loop():
     assert len(kinds()) > 1 and len(kinds(own._as_ours)) == 1
 
 
+@pytest.mark.thorough
 def test_flaxs_batch_norm_takes_the_statistics_of_all_devices(loaded):
     model = models.create("small", 3)
     images = jax.random.normal(jax.random.key(2), (4, 32, 32, 3))

@@ -52,6 +52,7 @@ def test_accelerators_have_their_own(fresh):
     assert compilation.compiler_options() == compilation.once_options() == {}
 
 
+@pytest.mark.thorough
 def test_the_main_job_trains_with_a_version_that_knows_none(fresh, small_config, tmp_path):
     for name in ("CPU_OPTIONS", "ONCE_OPTIONS"):
         fresh.setattr(compilation, name, {"xla_cpu_no_such_option": 1})

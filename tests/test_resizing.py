@@ -65,6 +65,7 @@ def a_step(recipe, number):
     "number",
     [PER_EPOCH - 1, *(pytest.param(each, marks=pytest.mark.thorough) for each in (0, PER_EPOCH))],
 )
+@pytest.mark.thorough
 def test_a_step_is_that_of_a_recipe_of_such_images(number):
     resized = a_step(make_recipe(resizing=Resizing((6, SIDE), PER_EPOCH)), number)
     alike, other = PLAIN, Smaller(**vars(PLAIN))

@@ -101,7 +101,11 @@ def assert_close(ours, theirs, **tolerance):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), ours, theirs)
 
 
-@every_recipe
+@pytest.mark.parametrize(
+    "changes",
+    [{}, pytest.param(EVERYTHING, marks=pytest.mark.thorough)],
+    ids=["plain", "everything"],
+)
 def test_a_call_of_six_steps_is_a_python_loop_over_the_step(changes):
     recipe, data = make_recipe(**changes), make_data()
     together, sums = train(recipe, 6)

@@ -45,6 +45,7 @@ def test_streamed_is_resident(streaming, resident, tmp_path):
     assert streamed["checkpoints"] == resident["checkpoints"]
 
 
+@pytest.mark.thorough
 def test_resumed_in_the_middle_of_an_epoch_is_uninterrupted(
     streaming, resident, tmp_path, monkeypatch
 ):

@@ -49,6 +49,7 @@ def impatient(small_config):
 
 
 @pytest.mark.parametrize("terminal", [False, pytest.param(True, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
 def test_a_run_that_stops_early_says_so_and_is_then_only_evaluated(impatient, tmp_path, terminal):
     summary, said = run(impatient, tmp_path / "run", force_terminal=terminal)
     reason = "validation_loss did not improve in 2 epochs"

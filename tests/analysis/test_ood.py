@@ -125,7 +125,11 @@ def test_every_model_has_penultimate_features(name):
 
 @pytest.mark.parametrize(
     ("name", "layer", "scale"),
-    [("big_net_improved", "fc2", 1), ("selective_kernel_net", "fc2", 1), ("resnet9", "fc", 1 / 8)],
+    [
+        ("big_net_improved", "fc2", 1),
+        pytest.param("selective_kernel_net", "fc2", 1, marks=pytest.mark.thorough),
+        pytest.param("resnet9", "fc", 1 / 8, marks=pytest.mark.thorough),
+    ],
 )
 def test_features_through_the_last_layer_are_the_logits(name, layer, scale):
     model, variables = initialised(name)
@@ -154,6 +158,7 @@ def test_relus_of_report_004(name):
     np.testing.assert_array_equal(relu_10, penultimate)
 
 
+@pytest.mark.thorough
 def test_outputs_do_not_depend_on_the_batch_size():
     model, variables = initialised("big_net_improved")
     images = RNG.integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)

@@ -117,6 +117,7 @@ def assert_same(ours, theirs):
     jax.tree.map(np.testing.assert_array_equal, ours[1], theirs[1])
 
 
+@pytest.mark.thorough
 def test_two_processes_of_the_slurm_script_are_bit_for_bit_one_with_two_devices(tmp_path, alone):
     script, bin_folder = tmp_path / "cifar.sbatch", tmp_path / "bin"
     script.write_text(next(block for block in code_blocks("bash") if "#SBATCH" in block))

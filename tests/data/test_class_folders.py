@@ -300,6 +300,7 @@ def test_threads_keep_the_order_and_do_not_run_ahead():
     assert list(results) == list(range(2, 1000, 2))
 
 
+@pytest.mark.thorough
 def test_a_run_on_a_folder_goes_on_when_the_folder_is_gone(small_config, tmp_path):
     root = fill(tmp_path / "pets", 12)
     small_config.dataset.update(

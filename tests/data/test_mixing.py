@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from quick_jit import quick_jit
-from tiers import tiered
 
 from cifar_jax.train import mixing
 from cifar_jax.train.mixing import Mixing
@@ -74,7 +73,8 @@ def test_mix_labels():
 BOTH = Mixing(1.0, 0.4)
 
 
-@pytest.mark.parametrize("options", tiered([Mixing(0.4), Mixing(0.0, 1.0), BOTH], [BOTH]))
+@pytest.mark.thorough
+@pytest.mark.parametrize("options", [Mixing(0.4), Mixing(0.0, 1.0), BOTH])
 def test_mix_draws_and_applies(options):
     """One permutation, one weight and, with both on, one fair coin for each batch."""
     mix = quick_jit(mixing.mix, static_argnums=(3, 4))

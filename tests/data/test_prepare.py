@@ -82,6 +82,7 @@ def test_interrupted_writing_leaves_nothing(archives, tmp_path, snapshot, monkey
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.thorough
 def test_a_kill_leaves_nothing_believed(archives, tmp_path, python):
     """Killed in the middle of writing, it starts afresh the next time."""
     path = archives.make(tmp_path / "a.tar.gz", "cifar10-binary")

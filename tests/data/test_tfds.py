@@ -91,6 +91,7 @@ def test_equals_what_tfds_itself_prepares(tmp_path, local, prepared_once, file_f
     assert theirs.fingerprint == ours.fingerprint
 
 
+@pytest.mark.thorough
 def test_a_download_replaces_a_cache_left_alone(prepared, local):
     pytest.importorskip("tensorflow")
     home = prepared / "cifar10/3.0.2"

@@ -85,6 +85,7 @@ pytestmark = [
         for each in DAMAGES
     ],
 )
+@pytest.mark.thorough
 def test_any_file_of_the_newest_damaged(saved, tmp_path, damage):
     """Each in turn: either nothing of value was in it, or the checkpoint before is the newest good one."""
     fallen_back = set()

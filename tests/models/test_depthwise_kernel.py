@@ -31,10 +31,7 @@ OTHERS = [
 
 @pytest.mark.parametrize(
     ("shape", "stride", "padding", "dtype", "tolerance"),
-    [
-        ODD_SIZES,
-        *(pytest.param(*each, marks=THOROUGH) for each in OTHERS),
-    ],
+    [pytest.param(*each, marks=THOROUGH) for each in (ODD_SIZES, *OTHERS)],
 )
 def test_it_is_xlas(shape, stride, padding, dtype, tolerance):
     with jax.enable_x64(dtype == "float64"):

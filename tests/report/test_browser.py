@@ -38,6 +38,7 @@ def drawn(chromium, made):
 
 @pytest.mark.parametrize("width", tiered([1280, 390], [1280]))
 @pytest.mark.parametrize("which", tiered(["made", "compared"], ["made"]))
+@pytest.mark.thorough
 def test_it_opens_alone_and_fits(which, width, chromium, request):
     with opened(chromium, request.getfixturevalue(which), width) as tab:
         charts = tab.locator("[data-chart]")

@@ -81,6 +81,7 @@ def in_float64(tree):
         pytest.param("modified_net", DROPOUT_AND_DECAY, marks=pytest.mark.thorough),
     ],
 )
+@pytest.mark.thorough
 def test_every_run_is_that_run_alone(model, other, monkeypatch):
     """Seeds, rates, momentum, decay, smoothing, dropout: each on in some runs and off in others.
 
