@@ -121,6 +121,24 @@ def test_nor_is_a_full_disk_that_it_prints_to_a_traceback():
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("device", [True, False])
+def test_too_little_memory_is_one_line(run, capsys, monkeypatch, device):
+    """Of a device, as JAX says it, or of the machine, as NumPy does."""
+    arguments, inside = COMMANDS["main"]
+
+    def ask(*_, **__):
+        import jax.numpy as jnp
+        import numpy as np
+
+        (jnp if device else np).ones(1 << 48, np.int8)
+
+    monkeypatch.setattr(f"cifar_jax.{inside}", ask)
+    assert run("main", *arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: out of memory (") and said.count("\n") == 1
+    assert "281474976710656" in said and "--config.accumulate_steps=2" in said
+
+
 @every_command
 def test_a_reader_that_goes_away_ends_it_quietly(run, name, capsys, monkeypatch):
     """As `| head -1` does."""

@@ -93,6 +93,9 @@ class Log:
         per_epoch = setup.steps_per_epoch
         self._display.say(progress.estimate(step_seconds, steps, per_epoch, batch, now))
 
+    def may_stop(self):
+        self._display.may_stop()
+
     def epoch(self, epoch, step, trained, validation, seconds):
         self._lines.write({"step": step, "epoch": epoch, "split": "train_epoch", **trained})
         if validation:

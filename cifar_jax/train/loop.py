@@ -186,6 +186,7 @@ class RunTraining(epochs.Training):
             return
         if left * each >= progress.WORTH_SAYING:
             self.log.estimate(each, self.setup, left)
+            self.log.may_stop()
         self.estimated = True
 
     def check(self, step):
