@@ -25,10 +25,10 @@ def rows(losses, split="validation"):
         ([(i, float(i >= 500)) for i in range(1000)], ["⣀⣠⠋⠉"]),
         ([(1, 0), (2, 1), (3, 0)], ["⡠⠒⠑⢄"]),
         ([(1, 7), (2, 7)], ["⠤⠤⠤⠤"]),
-        ([(1, 3)], ["⠀⠀⠄⠀"]),
-        ([(1, 0), (2, math.nan), (3, math.inf), (8, 1)], ["⡀⠀⠀⠈"]),
-        ([(1, 0), (2, 1), (3, math.nan)], ["⡠⠒⠁⠀"]),
-        ([(1, math.nan), (2, math.inf)], ["⠀⠀⠀⠀"]),
+        ([(1, 3)], ["  ⠄ "]),
+        ([(1, 0), (2, math.nan), (3, math.inf), (8, 1)], ["⡀  ⠈"]),
+        ([(1, 0), (2, 1), (3, math.nan)], ["⡠⠒⠁ "]),
+        ([(1, math.nan), (2, math.inf)], ["    "]),
     ],
     ids=["line", "by x", "many", "peak", "constant", "one", "gap", "end", "none"],
 )
@@ -39,10 +39,10 @@ def test_a_curve(points, drawn):
 def test_side_by_side_with_their_ends():
     assert curves.of_rows(rows([2.0, 1.0, 0.123456]), "validation", 200) == [
         "validation accuracy, %          validation loss, nats",
-        "30.0 ⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⢀⣀⠤⠔⠒⠉        2 ⠉⠒⠢⢄⣀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀",
-        "     ⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⣀⡠⠤⠒⠊⠁⠀⠀⠀⠀⠀          ⠀⠀⠀⠀⠀⠉⠑⠒⠤⣀⡀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀",
-        "     ⠀⠀⠀⠀⠀⢀⣀⡠⠤⠒⠊⠉⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀          ⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠈⠉⠒⠢⠤⣀⡀⠀⠀⠀⠀⠀",
-        "10.0 ⣀⠤⠔⠒⠉⠁⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀    0.123 ⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠈⠉⠒⠢⠤⣀",
+        "30.0                  ⢀⣀⠤⠔⠒⠉        2 ⠉⠒⠢⢄⣀",
+        "                 ⣀⡠⠤⠒⠊⠁                    ⠉⠑⠒⠤⣀⡀",
+        "          ⢀⣀⡠⠤⠒⠊⠉                               ⠈⠉⠒⠢⠤⣀⡀",
+        "10.0 ⣀⠤⠔⠒⠉⠁                     0.123                 ⠈⠉⠒⠢⠤⣀",
         "     1                     3          1                    3",
     ]
 
@@ -74,7 +74,7 @@ def test_what_they_are_of(given, selection, title):
 
 
 @pytest.mark.parametrize(
-    ("terminal", "encoding", "lines"), [(True, "utf-8", 7), (False, "utf-8", 0), (True, "ascii", 0)]
+    ("terminal", "encoding", "lines"), [(True, "utf-8", 8), (False, "utf-8", 0), (True, "ascii", 0)]
 )
 def test_logs_stay_quiet(terminal, encoding, lines):
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)

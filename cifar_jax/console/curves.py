@@ -7,7 +7,7 @@ LEAST = 24  # cells of a curve with its figures
 BETWEEN = 4  # cells between two curves
 # Bits of the dots of a cell, four lines of two, in Unicode's block of Braille patterns.
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-BLANK = 0x2800
+FIRST = 0x2800
 
 
 def show(console, rows, selection):
@@ -20,7 +20,7 @@ def show(console, rows, selection):
     if console.is_terminal and not console.options.ascii_only:
         lines = of_rows(rows, selection, console.width)
         if lines:
-            console.print(*lines, "", sep="\n", markup=False, highlight=False)
+            console.print("", *lines, "", sep="\n", markup=False, highlight=False)
 
 
 def of_rows(rows, selection, width):
@@ -94,16 +94,17 @@ def curve(points, width, height=HEIGHT):
         points: (x, y) by rising x; a y that is not finite leaves a gap.
         width, height: in cells, of 2 x 4 dots.
     Returns:
-        list of `height` str of `width` letters of Braille.
+        list of `height` str of `width` letters.
     """
-    cells = [[BLANK] * width for _ in range(height)]
+    cells = [[0] * width for _ in range(height)]
     before = None
     for place in _places(points, 2 * width - 1, 4 * height - 1):
         if place:
             for column, row in _between(before or place, place):
                 cells[row // 4][column // 2] |= DOTS[row % 4][column % 2]
         before = place
-    return ["".join(map(chr, line)) for line in cells]
+    # An empty pattern, which some fonts draw as eight circles, is a space.
+    return ["".join(chr(FIRST + bits) if bits else " " for bits in line) for line in cells]
 
 
 def _places(points, right, bottom):
