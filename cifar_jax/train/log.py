@@ -52,6 +52,8 @@ class Log:
             f"{len(setup.train.labels):,} training, {validation:,} validation, "
             f"{setup.dataset.sizes['test']:,} test images; {runtime.hardware()}"
         )
+        if remark := runtime.unused_gpu():
+            self._display.say(remark)
         self._display.say(
             f"{setup.config.total_epochs:,} epochs of {setup.steps_per_epoch:,} steps of "
             f"{setup.config.batch_size:,} images"
