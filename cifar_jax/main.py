@@ -22,6 +22,8 @@ mpirun and GKE's TPU pods need no flag. Else:
 Exit codes: 0 done, 2 wrong config, data or command line, 3 loss became NaN or infinite, 4 the workdir's disk
 is full or fails, 5 another process of the run is gone (134, an abort, where JAX noticed first),
 130 Ctrl-C and 143 SIGTERM (during training both save first, at the end of the log interval).
+
+A GPU that is not used, where the data are, too little memory, how to cite: docs/questions.md.
 """
 
 import os

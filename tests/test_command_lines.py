@@ -2,7 +2,9 @@
 
 import errno
 import os
+import re
 import runpy
+import shlex
 import subprocess
 import sys
 
@@ -94,6 +96,22 @@ def test_ctrl_c_ends_it_without_a_traceback(run, name, capsys, monkeypatch):
     assert ("goes on" in shown) == (name in ("main", "sweep.__main__", "reproduce"))
 
 
+def test_the_lines_of_the_questions_are_understood(run, monkeypatch, tmp_path):
+    """Those of docs/questions.md; what they then call does nothing."""
+    text = (ROOT / "docs/questions.md").read_text()
+    lines = re.findall(r"^    python -m cifar_jax\.(\S+) (.*)$", text, re.MULTILINE)
+    assert text.count("\n## ") == 10 and lines
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cifar_jax.train.dry_run", interrupt)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    for name, arguments in lines:
+        monkeypatch.setattr(f"cifar_jax.{COMMANDS[name][1]}", interrupt)
+        assert run(name, *shlex.split(arguments)) == 130, (name, arguments)
+
+
 @every_command
 def test_a_full_disk_is_one_line(run, name, capsys, monkeypatch):
     """The error of a write names no file."""
@@ -119,6 +137,28 @@ def test_nor_is_a_full_disk_that_it_prints_to_a_traceback():
         "error: a disk can't be written (No space"
     )
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("device", [True, False])
+def test_too_little_memory_is_one_line(run, capsys, monkeypatch, device):
+    """Of a device, as JAX says it, or of the machine, as NumPy does."""
+    arguments, inside = COMMANDS["main"]
+
+    def ask(*_, **__):
+        import jax.numpy as jnp
+        import numpy as np
+
+        (jnp if device else np).ones(1 << 48, np.int8)
+
+    monkeypatch.setattr(f"cifar_jax.{inside}", ask)
+    assert run("main", *arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: out of memory (") and said.count("\n") == 1
+    assert "281474976710656" in said
+    advice = re.search(
+        r"out of memory \(RES.*?\); (.*?), \.\.\.", (ROOT / "docs/questions.md").read_text()
+    )
+    assert f"); {advice[1]}, " in said
 
 
 @every_command

@@ -180,6 +180,33 @@ sys.exit(endings.guarded(main)())
 
 
 @pytest.mark.parametrize(
+    ("there", "platforms", "visible", "said"),
+    [
+        (True, None, None, True),
+        (False, None, None, False),
+        (True, "cpu", None, False),
+        (True, None, "", False),
+        (True, None, "0", True),
+    ],
+)
+def test_a_gpu_that_is_not_used_is_said(monkeypatch, tmp_path, there, platforms, visible, said):
+    """... unless one wishes it so."""
+    monkeypatch.setattr(runtime, "NVIDIA", tmp_path if there else tmp_path / "nvidia0")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(runtime.jax, "default_backend", lambda: "cpu")
+    before = runtime.jax.config.jax_platforms
+    runtime.jax.config.update("jax_platforms", platforms)
+    try:
+        remark = runtime.unused_gpu()
+        assert bool(remark) == said
+        assert not said or f"    {remark}\n" in (ROOT / "docs/questions.md").read_text()
+    finally:
+        runtime.jax.config.update("jax_platforms", before)
+
+
+@pytest.mark.parametrize(
     "backend", tiered(["module://made_up.backend_inline", "TkAgg", "nonsense"], ["nonsense"])
 )
 def test_a_notebooks_backend_is_not_asked_for(backend):

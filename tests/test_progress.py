@@ -3,6 +3,8 @@
 import datetime
 import io
 import json
+import pathlib
+import shlex
 
 import pytest
 from rich.console import Console
@@ -34,6 +36,25 @@ def test_how_long_it_will_take():
     expected = "about 1 min 0 s an epoch, 30 min 0 s in all, until 22:30 (evaluations not counted)"
     assert said == f"128 images/s: {expected}"
     assert "until Mon 01:00" in progress.estimate(0.5, 21_600, 120, 64, now)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_is_told_that_a_training_may_be_stopped(terminal):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+    progress.Display(10, 1, console).may_stop()
+    assert console.file.getvalue().startswith("Ctrl-C saves and stops") == terminal
+
+
+def test_the_next_commands_name_the_run(quick_config):
+    folder = pathlib.Path("my runs/it's")
+    said = progress.next_commands(folder, quick_config, {"stopped_early": ""})
+    lines = (line.partition(":")[2] for line in said.splitlines())
+    commands = [shlex.split(line) for line in lines if line.strip().startswith("python")]
+    of_run = [command[2:] for command in commands if str(folder) in command]
+    assert of_run == [
+        ["cifar_jax.report", str(folder)],
+        ["cifar_jax.predict", "--workdir", str(folder), "PICTURE"],
+    ]
 
 
 def test_a_count_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch, capsys):

@@ -97,7 +97,7 @@ def table(records, folder=experiments.CONFIGS):
     for each in experiments.EXPERIMENTS:
         config = config_lib.load(f"{folder}/{each.config}")
         params = models.count_params(config.model.name)
-        own = [record for record in records if _same(record, config)]
+        own = of_config(records, config)
         row = [each.report, f"`{each.config}`", f"{params:,}", tables.reported(config.reported)]
         lines.append(f"| {' | '.join(row + _ours(own, config.reported))} |")
     return "\n".join(lines)
@@ -108,7 +108,13 @@ def _same(record, config):
     return not config_lib.differing({**record["values"], "seed": config.seed}, config)
 
 
-def _metric(reported):
+def of_config(records, config):
+    """List the records of a config, field by field, with any seed."""
+    return [record for record in records if _same(record, config)]
+
+
+def metric_of(reported):
+    """Return the name in a record of the metric that a config's section `reported` is about."""
     return next(name for start, name in METRICS.items() if reported.metric.startswith(start))
 
 
@@ -117,7 +123,8 @@ def _ours(records, reported):
         return ["not yet run", "0", "", "", ""]
     kinds = sorted({f"{record['data']}, {record['hardware']}" for record in records})
     measured = [
-        [r[name] for r in records] for name in (_metric(reported), "best_accuracy", "last_accuracy")
+        [r[name] for r in records]
+        for name in (metric_of(reported), "best_accuracy", "last_accuracy")
     ]
     on_test = any(record["values"].get("selection") == "test" for record in records)
     return [

@@ -17,6 +17,7 @@ from cifar_jax.console import home
 from cifar_jax.errors import StorageError, UserError, one_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # errors of a write, which name no file
+LONGEST = 300  # letters of a library's message
 GOES_ON = "interrupted; the same command goes on from the last checkpoint, if any"
 
 
@@ -82,7 +83,7 @@ def _exit_code(main, arguments, interrupted):
         path = printable(os.fsdecode(error.filename)[:200])
         print(f"error: can't use {path} ({error.strerror}); give another path", file=sys.stderr)
         return UserError.exit_code
-    except (RuntimeError, ValueError) as error:
+    except (MemoryError, RuntimeError, ValueError) as error:
         if not (why := _of_the_environment(error)):
             raise
         print("error:", printable(why), file=sys.stderr)
@@ -109,7 +110,12 @@ def _remark(line):
 
 def _of_the_environment(error):
     """Say what of the process's environment an error of Python's or JAX's is about, and what to do; "" for another."""
-    text = one_line(error)
+    text = one_line(error, LONGEST)
+    if isinstance(error, MemoryError) or text.startswith("RESOURCE_EXHAUSTED"):
+        return (
+            f"out of memory ({text}); smaller batches need less: --config.accumulate_steps=2 takes one in two parts, "
+            "--config.batch_size and --config.eval_batch_size make them smaller"
+        )
     if text.startswith("Could not determine home directory"):  # pathlib's
         caller = [each for each in _files(error) if "/pathlib" not in each][-1]
         if "/cifar_jax/" in caller:

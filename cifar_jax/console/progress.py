@@ -144,6 +144,11 @@ class Display:
         """Print one line of text."""
         self.console.print(text, markup=False, soft_wrap=True)
 
+    def may_stop(self):
+        """Say on a terminal that a training may be stopped."""
+        if self.console.is_terminal:
+            self.say("Ctrl-C saves and stops; the same command goes on from there")
+
     def compiled(self, seconds):
         """Take how long the compilation took."""
         if seconds >= COMPILING:
@@ -238,12 +243,15 @@ def print_summary(console, summary, class_names):
 
 def next_commands(folder, config, summary):
     """Return the lines that say where to look next."""
+    quoted = shlex.quote(str(folder))
     lines = [
         "",
         f"Results:      {folder}/summary.json, {folder}/metrics.jsonl, {folder}/checkpoints",
+        f"As a page:    python -m cifar_jax.report {quoted}",
+        f"Use it:       python -m cifar_jax.predict --workdir {quoted} PICTURE",
     ]
     if config.tensorboard:
-        lines.append(f"Curves:       tensorboard --logdir {shlex.quote(str(folder))}/tensorboard")
+        lines.append(f"Curves:       tensorboard --logdir {quoted}/tensorboard")
     if not summary["stopped_early"]:
         elsewhere = "" if config.schedule.name in rules.OPEN_ENDED else "a new --workdir and "
         lines.append(

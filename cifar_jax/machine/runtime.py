@@ -15,6 +15,7 @@ from cifar_jax.console import home
 from cifar_jax.errors import UserError
 
 PACKAGES = ("cifar-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+NVIDIA = pathlib.Path("/dev/nvidia0")  # the first GPU, once its driver is loaded
 
 
 def cache_folder():
@@ -77,6 +78,17 @@ def hardware():
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     name = f"{processor()}, {cores} core{'s' * (cores != 1)}"
     return name if len(devices) == 1 else f"{name} as {len(devices)} devices{hosts}"
+
+
+def unused_gpu():
+    """Say that JAX doesn't use this machine's NVIDIA GPU, and what to install; "" where it does, or was told not to."""
+    told = jax.config.jax_platforms or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if told or jax.default_backend() != "cpu" or not NVIDIA.exists():
+        return ""
+    return (
+        "this machine has an NVIDIA GPU, which JAX doesn't use: pip install 'jax[cuda13]' (drivers before 580: "
+        "'jax[cuda12]')"
+    )
 
 
 def peak_memory_bytes():

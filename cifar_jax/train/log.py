@@ -52,6 +52,8 @@ class Log:
             f"{len(setup.train.labels):,} training, {validation:,} validation, "
             f"{setup.dataset.sizes['test']:,} test images; {runtime.hardware()}"
         )
+        if remark := runtime.unused_gpu():
+            self._display.say(remark)
         self._display.say(
             f"{setup.config.total_epochs:,} epochs of {setup.steps_per_epoch:,} steps of "
             f"{setup.config.batch_size:,} images"
@@ -92,6 +94,9 @@ class Log:
         now, batch = datetime.datetime.now(), setup.config.batch_size
         per_epoch = setup.steps_per_epoch
         self._display.say(progress.estimate(step_seconds, steps, per_epoch, batch, now))
+
+    def may_stop(self):
+        self._display.may_stop()
 
     def epoch(self, epoch, step, trained, validation, seconds):
         self._lines.write({"step": step, "epoch": epoch, "split": "train_epoch", **trained})

@@ -8,7 +8,7 @@ import jax
 from cifar_jax import config as config_lib
 from cifar_jax import metrics, models
 from cifar_jax.config import jax_settings
-from cifar_jax.console import progress
+from cifar_jax.console import curves, progress
 from cifar_jax.console.summaries import Summary
 from cifar_jax.machine import files, processes, runtime
 from cifar_jax.machine import mesh as mesh_lib
@@ -123,6 +123,7 @@ def train_in(folder, setup, start, told, console, goes_on=False):
             log.close()
     if processes.is_first():
         files.write_json(folder / "summary.json", summary)
+    curves.show(display.console, writers.read_rows(folder / "metrics.jsonl"), config.selection)
     progress.print_summary(display.console, summary, dataset.class_names)
     display.say(progress.next_commands(folder, config, summary))
     return summary
@@ -185,6 +186,7 @@ class RunTraining(epochs.Training):
             return
         if left * each >= progress.WORTH_SAYING:
             self.log.estimate(each, self.setup, left)
+            self.log.may_stop()
         self.estimated = True
 
     def check(self, step):
