@@ -6,16 +6,25 @@ import pathlib
 import statistics
 
 from cifar_jax import config as config_lib
-from cifar_jax.config import experiments
+from cifar_jax.config import experiments, named
 from cifar_jax.console import tables
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files
 
-ROOT = experiments.CONFIGS.parent
+ROOT = named.FOLDER.parent
 RECORDS = ROOT / "benchmarks" / "results" / "reproduction.jsonl"
 BEGIN, END = "<!-- reproduction: begin -->", "<!-- reproduction: end -->"
 # The metric that a config's `reported.metric` begins with -> its name in a record.
 METRICS = {"test accuracy": "accuracy", "test F1": "f1"}
+
+
+def check_checkout():
+    """Raise UserError where the package is not in a checkout, in which records and the table are kept."""
+    if not (ROOT / "README.md").is_file():
+        raise UserError(
+            "records are kept in a checkout of the repository, and this package is installed without one: install "
+            "that with pip install -e . and run it there"
+        )
 
 
 def read_records(path=RECORDS):
@@ -69,7 +78,7 @@ def expected_cost(config):
     return steps * (config.batch_size * cost.multiply_adds(config.model.name) + 5e6)
 
 
-def pending(selected, seeds, records, folder=experiments.CONFIGS):
+def pending(selected, seeds, records, folder=named.FOLDER):
     """List the runs to do, cheapest first and seed by seed: [(experiment, seed)].
 
     Args:
@@ -86,7 +95,7 @@ def pending(selected, seeds, records, folder=experiments.CONFIGS):
     ]
 
 
-def table(records, folder=experiments.CONFIGS):
+def table(records, folder=named.FOLDER):
     """Return the reports' figures beside ours, as Markdown: one row an experiment and kind of data."""
     from cifar_jax import models
 

@@ -1,11 +1,10 @@
 """The trainings of the five reports: which config is which."""
 
-import pathlib
 from typing import NamedTuple
 
 
 class Experiment(NamedTuple):
-    """One training of a report. `config` is a file of the folder of configs, with its variant."""
+    """One training of a report. `config` is a file of the folder of configs (named.FOLDER), with its variant."""
 
     report: str
     id: str
@@ -36,5 +35,3 @@ EXPERIMENTS = [
         *("no_batch_norm", "no_dropout"),
     ),
 ]
-
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"

@@ -5,7 +5,6 @@ changed in a few lines. `configs/default.py` is the shortest one.
 """
 
 import dataclasses
-import pathlib
 import runpy
 import textwrap
 
@@ -13,7 +12,7 @@ import ml_collections
 from ml_collections import config_dict
 
 from cifar_jax import plugins
-from cifar_jax.config import notebooks, paths, rules, words
+from cifar_jax.config import named, notebooks, paths, rules, words
 from cifar_jax.config.schema import SCHEMA, Field, fields
 from cifar_jax.errors import ConfigError, nearest
 
@@ -63,9 +62,10 @@ def load(path):
     """Load what get_config() of a config file returns, checked and with defaults filled in.
 
     Args:
-        path: "FILE" or "FILE:VARIANT"; the variant is get_config's argument.
+        path: "FILE", or the "NAME" of one that comes with the package, such as "quickstart"; both also with
+            ":VARIANT", which is get_config's argument.
     Raises:
-        ConfigError: no such file, or whatever the file raises, in one line.
+        ConfigError: no such file or name, or whatever the file raises, in one line.
     """
     config = call(path, "get_config")
     if not isinstance(config, (dict, ml_collections.ConfigDict)):
@@ -77,9 +77,8 @@ def load(path):
 
 def call(path, function):
     """Call a function of a config file; for the arguments and errors see `load`."""
-    file, _, variant = str(path).partition(":")
-    if not pathlib.Path(file).is_file():
-        raise ConfigError(f"no config file {file}")
+    given, _, variant = str(path).partition(":")
+    file = named.find(given, sweep=function == "get_sweep")
     with plugins.importing(file):
         called = runpy.run_path(file).get(function)
         if called is None:

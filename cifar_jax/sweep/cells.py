@@ -69,7 +69,7 @@ def of_variants(file, names):
     """Make a base and cells from the variants of a config file, such as the trainings of one of a report's tables.
 
     Args:
-        file: of get_config(variant).
+        file: of get_config(variant), or its name.
         names: of the variants; the first is the base.
     Returns:
         (ConfigDict, {variant: {field: value}}).
@@ -152,9 +152,9 @@ def load(path):
     """Load the Sweep of a file, its base checked and with defaults filled in.
 
     Args:
-        path: "FILE" or "FILE:VARIANT", as config.load's.
+        path: "FILE" or "NAME", also with ":VARIANT", as config.load's; the names are those of configs/sweeps/.
     Raises:
-        ConfigError: no such file, or what it returns is no sweep.
+        ConfigError: no such file or name, or what it returns is no sweep.
     """
     sweep = config_lib.call(path, "get_sweep")
     if not isinstance(sweep, Sweep) or not sweep.cells:
