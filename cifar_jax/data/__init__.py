@@ -5,7 +5,12 @@ images, labels = dataset.split("train")        # uint8 [50000, 32, 32, 3], int32
 train, validation = stratified_split(labels, 0.1, seed=0)
 """
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import ml_collections
 
 from cifar_jax import plugins
 from cifar_jax.data import registered
@@ -26,14 +31,14 @@ __all__ = [
 
 
 def load(
-    name,
-    data_dir="",
-    archive="",
-    log=print,
-    fingerprint="",
-    path="",
-    max_unreadable=0.01,
-    size=SIZE,
+    name: str,
+    data_dir: str = "",
+    archive: str = "",
+    log: Callable[[str], Any] = print,
+    fingerprint: str = "",
+    path: str = "",
+    max_unreadable: float = 0.01,
+    size: int = SIZE,
 ) -> Dataset:
     """Load a data set, preparing it first where it is not on disk.
 
@@ -73,7 +78,9 @@ def load(
     return store.load(name, data_dir, archive, log, fingerprint, size)
 
 
-def of_config(config, log=print, fingerprint="") -> Dataset:
+def of_config(
+    config: ml_collections.ConfigDict, log: Callable[[str], Any] = print, fingerprint: str = ""
+) -> Dataset:
     """Load the data set of config.dataset; `log` and `fingerprint` as of `load`."""
     return load(
         config.name,
@@ -87,7 +94,7 @@ def of_config(config, log=print, fingerprint="") -> Dataset:
     )
 
 
-def has_classes(path) -> bool:
+def has_classes(path: str | os.PathLike[str]) -> bool:
     """Return whether a folder is one of class folders with pictures."""
     from cifar_jax.data import class_folders
 
