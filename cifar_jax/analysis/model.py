@@ -160,8 +160,7 @@ class Model:
             UserError: not as many labels as images, or no such class.
         """
         pixels, single = given.as_images(images, self.image_size)
-        one = single or isinstance(labels, (int, str))
-        listed: list[Any] = [labels] if one else list(labels)
+        listed = [labels] if single or isinstance(labels, (int, str)) else list(labels)
         if len(listed) != len(pixels):
             raise UserError(f"{len(pixels)} images and {len(listed)} labels do not go together")
         numbers = np.array([explain.class_number(self.run, str(label)) for label in listed])

@@ -309,7 +309,8 @@ def takes(name: str, shape: Sequence[int]) -> bool:
     except (ConfigError, TypeError, ValueError, ZeroDivisionError):
         return False
     # A map without pixels has no mean.
-    empty = any(0 in each.aval.shape for step in traced.eqns for each in step.outvars)
+    results = [each.aval for step in traced.eqns for each in step.outvars]
+    empty = any(0 in getattr(each, "shape", ()) for each in results)
     usual = jax.tree.map(lambda leaf: leaf.shape, shapes(name))
     return not empty and jax.tree.map(lambda leaf: leaf.shape, variables) == usual
 
