@@ -55,7 +55,8 @@ def load(
       log: called with one line for each thing that takes time or is out of the ordinary.
       fingerprint: of the set that a run was trained on, "" for none: it decides whether a set on disk is the
         run's, so `archive` is not looked at unless there is no set. Who calls compares it.
-      path, max_unreadable: of "folder"; see `cifar_jax.data.from_folders.load`.
+      path: of "folder": the folder of class folders.
+      max_unreadable: of "folder": the greatest share of files that are no pictures.
       size: S, pixels.
     Returns:
       A `Dataset`.

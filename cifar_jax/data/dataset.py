@@ -69,7 +69,8 @@ class Dataset:
 
         Args:
           labels: integers [N], of the training split.
-          fraction, seed: of `stratified_split`; a fraction of 0 gives no validation set.
+          fraction: of `stratified_split`; 0 gives no validation set.
+          seed: of `stratified_split`.
         Returns:
           (train_indices, validation_indices): sorted int64 arrays.
         """

@@ -106,7 +106,8 @@ def open_model(workdir: Folder, checkpoint: str | int | None = None) -> Trained:
     What a model has to know of its data, the classes' names and the normalisation, stands in its checkpoint.
 
     Args:
-        workdir, checkpoint: of open_run.
+        workdir: as open_run.
+        checkpoint: as open_run.
     Returns:
         Trained, whose data set has no arrays.
     Raises:
