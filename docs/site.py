@@ -1,6 +1,6 @@
 """Lays the pages of the site out in build/: docs/, the README as first page, the notebook, and the files they point to.
 
-    pip install -e '.[docs]' && python docs/site.py && zensical build --strict -f build/mkdocs.yml
+pip install -e '.[docs]' && python docs/site.py && zensical build --strict -f build/mkdocs.yml
 """
 
 import json
@@ -86,7 +86,9 @@ def navigation(pages):
 
 def main():
     shutil.rmtree(PAGES, ignore_errors=True)
-    inside = [each for each in (ROOT / "docs").rglob("*") if each.is_file() and each.suffix != ".py"]
+    inside = [
+        each for each in (ROOT / "docs").rglob("*") if each.is_file() and each.suffix != ".py"
+    ]
     files = inside + [ROOT / name for name in BESIDE if (ROOT / name).exists()]
     for file in files:
         name = file.relative_to(ROOT).as_posix()
@@ -98,7 +100,9 @@ def main():
         text = file.read_text(encoding="utf-8")
         place.write_text(moved(of_notebook(text) if file.suffix == ".ipynb" else text, name))
     settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
-    settings["nav"] = navigation({each.relative_to(PAGES).as_posix() for each in PAGES.rglob("*.md")})
+    settings["nav"] = navigation(
+        {each.relative_to(PAGES).as_posix() for each in PAGES.rglob("*.md")}
+    )
     (PAGES.parent / "mkdocs.yml").write_text(yaml.safe_dump(settings, sort_keys=False))
 
 
