@@ -11,7 +11,6 @@ import shutil
 import yaml
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = ROOT / "build/pages"
 # File of the repository that is not in docs/ -> its place in the site.
 BESIDE = {
     "README.md": "index.md",
@@ -84,15 +83,21 @@ def navigation(pages):
     return [{name: chosen} for name, chosen in sections.items() if chosen]
 
 
-def main():
-    shutil.rmtree(PAGES, ignore_errors=True)
+def main(build=ROOT / "build"):
+    """Write the pages, and the settings with their nav, into a folder.
+
+    Raises:
+        ValueError: as of `moved`.
+    """
+    pages = build / "pages"
+    shutil.rmtree(pages, ignore_errors=True)
     inside = [
         each for each in (ROOT / "docs").rglob("*") if each.is_file() and each.suffix != ".py"
     ]
     files = inside + [ROOT / name for name in BESIDE if (ROOT / name).exists()]
     for file in files:
         name = file.relative_to(ROOT).as_posix()
-        place = PAGES / place_of(name)
+        place = pages / place_of(name)
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.suffix != ".md":
             shutil.copy(file, place)
@@ -101,9 +106,9 @@ def main():
         place.write_text(moved(of_notebook(text) if file.suffix == ".ipynb" else text, name))
     settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
     settings["nav"] = navigation(
-        {each.relative_to(PAGES).as_posix() for each in PAGES.rglob("*.md")}
+        {each.relative_to(pages).as_posix() for each in pages.rglob("*.md")}
     )
-    (PAGES.parent / "mkdocs.yml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    (build / "mkdocs.yml").write_text(yaml.safe_dump(settings, sort_keys=False))
 
 
 if __name__ == "__main__":
