@@ -50,11 +50,11 @@ BESIDE_THE_REPORTS = {("basic_net", 128): "sgd"}
 def cases(text):
     """{(model, batch size): optimizer} of "name:batch,..." or "all": the models and batches of the reports."""
     from cifar_jax import config
-    from cifar_jax.config import experiments, named
+    from cifar_jax.config import experiments
 
     known = {}
     for each in experiments.EXPERIMENTS:
-        settings = config.load(named.FOLDER / each.config)
+        settings = config.load(experiments.CONFIGS / each.config)
         known.setdefault((settings.model.name, settings.batch_size), settings.optimizer.name)
     known |= BESIDE_THE_REPORTS
     if text == "all":

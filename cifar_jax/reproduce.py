@@ -15,7 +15,7 @@ import time
 
 from cifar_jax import config as config_lib
 from cifar_jax.analysis import reproduction
-from cifar_jax.config import experiments, named
+from cifar_jax.config import experiments
 from cifar_jax.console import endings, flags
 from cifar_jax.errors import TrainingDiverged, UserError, nearest
 from cifar_jax.machine import huge_pages
@@ -35,7 +35,7 @@ def run(todo, arguments, records):
     for each, seed in todo:
         if time.monotonic() > deadline:
             break
-        config = config_lib.load(named.FOLDER / each.config)
+        config = config_lib.load(f"{experiments.CONFIGS}/{each.config}")
         if reproduction.is_recorded(records, config, seed):  # meanwhile, by its other name
             continue
         config.seed = seed

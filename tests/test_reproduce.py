@@ -9,7 +9,7 @@ from command_line import ROOT
 from cifar_jax import config as config_lib
 from cifar_jax import reproduce
 from cifar_jax.analysis import reproduction
-from cifar_jax.config import named
+from cifar_jax.config import experiments
 from cifar_jax.errors import TrainingDiverged, UserError
 
 
@@ -43,7 +43,7 @@ def test_readme_has_the_table_of_the_records():
 def test_records_are_of_the_configs_as_they_are():
     """A record whose config has changed since is no record of it any more: it is shown nowhere."""
     for each in reproduction.read_records():
-        config = config_lib.load(named.FOLDER / each["config"])
+        config = config_lib.load(experiments.CONFIGS / each["config"])
         assert reproduction.is_recorded([each], config, each["seed"]), each["config"]
 
 

@@ -6,12 +6,12 @@ import pathlib
 import statistics
 
 from cifar_jax import config as config_lib
-from cifar_jax.config import experiments, named
+from cifar_jax.config import experiments
 from cifar_jax.console import tables
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files
 
-ROOT = named.FOLDER.parent
+ROOT = experiments.CONFIGS.parent
 RECORDS = ROOT / "benchmarks" / "results" / "reproduction.jsonl"
 BEGIN, END = "<!-- reproduction: begin -->", "<!-- reproduction: end -->"
 # The metric that a config's `reported.metric` begins with -> its name in a record.
@@ -78,7 +78,7 @@ def expected_cost(config):
     return steps * (config.batch_size * cost.multiply_adds(config.model.name) + 5e6)
 
 
-def pending(selected, seeds, records, folder=named.FOLDER):
+def pending(selected, seeds, records, folder=experiments.CONFIGS):
     """List the runs to do, cheapest first and seed by seed: [(experiment, seed)].
 
     Args:
@@ -95,7 +95,7 @@ def pending(selected, seeds, records, folder=named.FOLDER):
     ]
 
 
-def table(records, folder=named.FOLDER):
+def table(records, folder=experiments.CONFIGS):
     """Return the reports' figures beside ours, as Markdown: one row an experiment and kind of data."""
     from cifar_jax import models
 

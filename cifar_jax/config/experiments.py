@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+from cifar_jax.config import named
+
 
 class Experiment(NamedTuple):
-    """One training of a report. `config` is a file of the folder of configs (named.FOLDER), with its variant."""
+    """One training of a report. `config` is a file of the folder CONFIGS, with its variant."""
 
     report: str
     id: str
@@ -35,3 +37,5 @@ EXPERIMENTS = [
         *("no_batch_norm", "no_dropout"),
     ),
 ]
+
+CONFIGS = named.FOLDER
