@@ -79,7 +79,7 @@ def main(argv=None):
     if not 1 <= arguments.seeds <= MOST_SEEDS:
         raise UserError(f"--seeds is 1 to {MOST_SEEDS}, not {arguments.seeds}")
     if not arguments.list:
-        reproduction.check_checkout()
+        experiments.check_checkout()
     records = reproduction.read_records()
     if arguments.table:
         reproduction.write_table(reproduction.ROOT / "README.md", records)

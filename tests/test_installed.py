@@ -19,9 +19,17 @@ BUILD = "import sys, setuptools.build_meta as made; print(getattr(made, sys.argv
 LOOK = """
 import sys, cifar_jax
 from cifar_jax import config
+from cifar_jax.config import experiments
+from cifar_jax.errors import UserError
 from cifar_jax.models import box
 from cifar_jax.sweep import cells
 assert cifar_jax.__file__.startswith(sys.argv[1]), cifar_jax.__file__
+try:
+    experiments.check_checkout()
+except UserError as error:
+    assert "pip install -e ." in str(error)
+else:
+    raise AssertionError("this is no checkout")
 print(config.load("wide_net:gap").model.name, len(cells.load("quickstart").cells), *box.names())
 """
 

@@ -18,15 +18,6 @@ BEGIN, END = "<!-- reproduction: begin -->", "<!-- reproduction: end -->"
 METRICS = {"test accuracy": "accuracy", "test F1": "f1"}
 
 
-def check_checkout():
-    """Raise UserError where the package is not in a checkout, in which records and the table are kept."""
-    if not (ROOT / "README.md").is_file():
-        raise UserError(
-            "records are kept in a checkout of the repository, and this package is installed without one: install "
-            "that with pip install -e . and run it there"
-        )
-
-
 def read_records(path=RECORDS):
     """Read the records, a list of dicts; empty where there is no file."""
     path = pathlib.Path(path)

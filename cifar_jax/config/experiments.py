@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from cifar_jax.config import named
+from cifar_jax.errors import UserError
 
 
 class Experiment(NamedTuple):
@@ -39,3 +40,12 @@ EXPERIMENTS = [
 ]
 
 CONFIGS = named.FOLDER
+
+
+def check_checkout():
+    """Raise UserError where the package is not in a checkout, in which records and their table are kept."""
+    if not (CONFIGS.parent / "README.md").is_file():
+        raise UserError(
+            "records are kept in a checkout of the repository, and this package is installed without one: install "
+            "that with pip install -e . and run it there"
+        )
