@@ -52,7 +52,7 @@ def test_a_variant_goes_with_a_name_and_a_file_goes_before_it(tmp_path, monkeypa
 )
 def test_a_name_of_no_config_is_refused_with_the_nearest(tmp_path, monkeypatch, given, sweep, said):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=f"no config file {given}; .*{said}"):
+    with pytest.raises(ConfigError, match=f"no config file {given}, .*{said}"):
         named.find(given, sweep)
 
 

@@ -32,5 +32,6 @@ def find(given, sweep=False):
     sweeps = names(SWEEPS)
     known = sweeps if sweep else [*names(), *(f"{SWEEPS}/{each}" for each in sweeps)]
     if given not in known:
-        raise ConfigError(f"no config file {given}; {nearest(pathlib.PurePath(given).stem, known)}")
+        near = nearest(pathlib.PurePath(given).stem, known)
+        raise ConfigError(f"no config file {given}, and no config of that name; {near}")
     return str(FOLDER / (SWEEPS if sweep else "") / f"{given}.py")
