@@ -1,29 +1,34 @@
 """Trains and explains small image classifiers with JAX."""
 
+import ast
 import importlib
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
-def lazy_face(package, **modules):
-    """Return a package's `__getattr__`, which imports a module, or a name from one, when it is asked for.
+def lazy_face(package: str) -> Callable[[str], Any]:
+    """Return a package's `__getattr__`, which imports what its stub, `__init__.pyi`, imports, when it is asked for.
 
-    So a room's light modules can be had without JAX, as a command's --help needs them.
+    So a room's light modules can be had without JAX, as a command's --help needs them, and type checkers see the rest.
 
     Args:
         package: `__name__` of the package.
-        modules: module of the package -> names, with blanks between. One with a dot is of another package.
     """
-    homes = {name: module for module, names in modules.items() for name in names.split()}
+    stub = pathlib.Path(sys.modules[package].__file__ or "").with_suffix(".pyi")
+    tree = ast.parse(stub.read_text(encoding="utf-8"))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    homes = {alias.name: node.module or "" for node in imports for alias in node.names}
+    modules = set(homes.values())
 
-    def imported(module):
-        return importlib.import_module(module if "." in module else f"{package}.{module}")
-
-    def __getattr__(name):
-        if name in modules:
-            return imported(name)
+    def __getattr__(name: str) -> Any:
+        if f"{package}.{name}" in modules:
+            return importlib.import_module(f"{package}.{name}")
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(imported(homes[name]), name)
+        return getattr(importlib.import_module(homes[name]), name)
 
     return __getattr__

@@ -16,12 +16,12 @@ from cifar_jax.console import endings, flags, tables
 from cifar_jax.errors import UserError
 
 
-def describe(experiment, folder=experiments.CONFIGS):
+def describe(experiment, folder=None):
     """Describe an experiment without running it, as JSON-able values.
 
     Args:
         experiment: Experiment.
-        folder: of the config files.
+        folder: of the config files; None for those of the package, which are called by name.
     Returns:
         dict: `report`, `id` (unique within its report), `config` (for --config), `model`, `params`, `epochs`, and
         `reported`: `value` (None where the report gives no figure), `metric`, `source`, `remarks`.
@@ -30,7 +30,7 @@ def describe(experiment, folder=experiments.CONFIGS):
     """
     from cifar_jax import models
 
-    path = f"{folder}/{experiment.config}"
+    path = f"{folder}/{experiment.config}" if folder else experiment.config.replace(".py", "")
     config = config_lib.load(path)
     return {
         "report": experiment.report,
@@ -79,12 +79,12 @@ def main(argv=None):
     """Run a command line and return its exit code."""
     parser = flags.make_parser("experiments", __doc__)
     parser.add_argument("--json", action="store_true", help="a list of objects")
-    parser.add_argument("--configs", metavar="FOLDER", help="of the config files")
+    parser.add_argument(
+        "--configs", metavar="FOLDER", help="of config files in place of the package's"
+    )
     arguments = parser.parse_args(argv)
-    folder = pathlib.Path(arguments.configs or experiments.CONFIGS)
-    if folder.is_relative_to(pathlib.Path.cwd()):
-        folder = folder.relative_to(pathlib.Path.cwd())
-    if not folder.is_dir():
+    folder = arguments.configs
+    if folder and not pathlib.Path(folder).is_dir():
         raise UserError(f"no folder {folder}: name that of the config files with --configs")
     described = [describe(each, folder) for each in experiments.EXPERIMENTS]
     if arguments.json:

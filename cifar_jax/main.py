@@ -1,10 +1,11 @@
 """Trains and evaluates the model that a config describes.
 
-  python -m cifar_jax.main --config configs/quickstart.py --workdir runs/quickstart
-  python -m cifar_jax.main --config configs/basic_net.py --workdir runs/basic_net \\
+  python -m cifar_jax.main --config quickstart --workdir runs/quickstart
+  python -m cifar_jax.main --config wide_net:gap --workdir runs/gap_net \\
       --config.dataset.archive=cifar-10-binary.tar.gz --config.seed=1
 
---config FILE[:VARIANT]  a Python file with get_config(); see configs/.
+--config FILE[:VARIANT]  a Python file with get_config(), or the name of one that comes with the package:
+                         see below.
 --config.NAME=VALUE      changes a field of it; the fields are listed below.
 --workdir FOLDER         takes config.json, checkpoints/, metrics.jsonl, summary.json and TensorBoard
                          events. Started again with the same config, the run goes on where it stopped.
@@ -28,7 +29,7 @@ A GPU that is not used, where the data are, too little memory, how to cite: docs
 
 import os
 
-from cifar_jax.console import endings, flags
+from cifar_jax.console import endings, flags, program
 from cifar_jax.errors import ConfigError
 from cifar_jax.machine import huge_pages, joining, places
 
@@ -74,9 +75,15 @@ def main(argv):
     if flags.asks_for_help(argv):
         from cifar_jax import config as config_lib
         from cifar_jax import models
+        from cifar_jax.config import named
 
-        print(f"{__doc__}\nModels: {', '.join(models.names())}.\n")
-        print(f"Fields of a config, with their defaults:\n{config_lib.describe()}")
+        parts = [
+            __doc__,
+            f"Configs: {', '.join(named.names())}.\n",
+            f"Models: {', '.join(models.names())}.\n",
+            f"Fields of a config, with their defaults:\n{config_lib.describe()}",
+        ]
+        print(program.as_called("\n".join(parts)))
         return
     config, given, place = read(argv)
     if given.verbose:

@@ -1,10 +1,10 @@
 """Says what a training would ask of accelerators that are not here, as their own compilers see it:
 
-  python -m cifar_jax.plan --config configs/resnet18_dw.py --devices v5e:2x2
-  python -m cifar_jax.plan --config configs/resnet18.py:sgd --devices v5e:2x2,h100:8,cpu:8 --config.batch_size=512
-  python -m cifar_jax.plan --config configs/sweeps/quickstart.py --runs 8 --devices v5e:4x4
+  python -m cifar_jax.plan --config resnet18_dw --devices v5e:2x2
+  python -m cifar_jax.plan --config resnet18:sgd --devices v5e:2x2,h100:8,cpu:8 --config.batch_size=512
+  python -m cifar_jax.plan --config sweeps/quickstart --runs 8 --devices v5e:4x4
 
---config FILE[:VARIANT]  a config file, or a sweep's file, whose largest group is planned.
+--config FILE[:VARIANT]  a config file or a sweep's file, whose largest group is planned; or such a name.
 --config.NAME=VALUE      changes a field of it.
 --devices LIST           v4, v5e, v5p, v6e, tpu7x:TOPOLOGY such as v5e:2x2; a100, h100, h200, b200:N; cpu:N.
 --fit                    also finds the largest batch that fits, to an eighth; compiles several times.
@@ -23,7 +23,7 @@ import os
 import re
 import sys
 
-from cifar_jax.console import endings, flags
+from cifar_jax.console import endings, flags, program
 
 # Compilers for devices that are not there, in a process that computes nothing.
 ENVIRONMENT = {
@@ -57,7 +57,7 @@ def parse(argv):
 def main(argv):
     """Run a command line and return its exit code."""
     if flags.asks_for_help(argv):
-        print(__doc__)
+        print(program.as_called(__doc__))
         return 0
     os.environ.update(ENVIRONMENT)  # before JAX, which a plugin may import
     cpus = [int(count) for argument in argv for count in re.findall(r"\bcpu:(\d{1,4})\b", argument)]

@@ -22,8 +22,12 @@ import os
 import pathlib
 import re
 import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from cifar_jax.errors import ConfigError, UserError, one_line, users_code
+
+Made = TypeVar("Made", bound=Callable[..., Any])  # what a decorator takes and gives back
 
 GROUP = "cifar_jax.plugins"
 PACKAGE = "package "  # before the name of an installed one
@@ -36,9 +40,9 @@ KINDS = {
     "optimizer.name": "optimizer",
     "schedule.name": "schedule",
 }
-_added = {}  # (kind, name) -> the plugin, as it was given
-_importing = []  # plugins, the innermost last
-_digests = {}  # of files: plugin -> SHA-256
+_added: dict[tuple[str, str], str] = {}  # (kind, name) -> the plugin, as it was given
+_importing: list[str] = []  # plugins, the innermost last
+_digests: dict[str, str] = {}  # of files: plugin -> SHA-256
 
 
 def add(kind, registry, name, entry, made):
@@ -73,10 +77,15 @@ def add(kind, registry, name, entry, made):
     _added[kind, name] = source
 
 
-def registering(kind, registry, name, entry_of=lambda made: made):
+def registering(
+    kind: str,
+    registry: dict[str, Any],
+    name: str,
+    entry_of: Callable[[Any], Any] = lambda made: made,
+) -> Callable[[Made], Made]:
     """Make a decorator that adds a user's class or function, as `entry_of` has it, to a registry; see `add`."""
 
-    def decorate(made):
+    def decorate(made: Made) -> Made:
         add(kind, registry, name, entry_of(made), made)
         return made
 
@@ -102,7 +111,7 @@ def names(field):
     return [name for kind, name in _added if kind == KINDS.get(field)]
 
 
-def load(plugin):
+def load(plugin: str | os.PathLike[str]) -> None:
     """Import a plugin: the path of a Python file, or a module's name. Again only where the file was changed since.
 
     Raises:

@@ -78,6 +78,8 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     if not 1 <= arguments.seeds <= MOST_SEEDS:
         raise UserError(f"--seeds is 1 to {MOST_SEEDS}, not {arguments.seeds}")
+    if not arguments.list:
+        experiments.check_checkout()
     records = reproduction.read_records()
     if arguments.table:
         reproduction.write_table(reproduction.ROOT / "README.md", records)

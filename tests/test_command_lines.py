@@ -11,6 +11,8 @@ import sys
 import pytest
 from command_line import ROOT
 
+from cifar_jax.console import commands, program
+
 RUN = ("--workdir", "unused")
 QUICKSTART = ROOT / "configs/quickstart.py"
 
@@ -72,6 +74,7 @@ def test_every_command_line_is_tested():
         if '__name__ == "__main__"' in path.read_text()
     }
     assert modules == COMMANDS.keys() | INTERNAL
+    assert set(commands.COMMANDS.values()) == COMMANDS.keys()
 
 
 @every_command
@@ -170,3 +173,62 @@ def test_a_reader_that_goes_away_ends_it_quietly(run, name, capsys, monkeypatch)
         monkeypatch.setattr(sys, "stdout", stdout)
         assert run(name, "--help") == 141
     assert not capsys.readouterr().err
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path):
+    """(arguments) -> the exit code of `cifar-jax ARGUMENTS`, in this process."""
+
+    def script(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(program, "_by_script", False)
+        monkeypatch.setattr(sys, "argv", ["/bin/cifar-jax", *arguments])
+        for module in commands.COMMANDS.values():
+            monkeypatch.delitem(sys.modules, f"cifar_jax.{module}", raising=False)
+        with pytest.raises(SystemExit) as ended:
+            commands.main()
+        return ended.value.code or 0
+
+    return script
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_the_script_calls_each_command_by_its_name(script, name, capsys):
+    assert script(name, "--help") == 0
+    shown = capsys.readouterr().out
+    assert f"cifar-jax {name}" in shown and "python -m" not in shown
+
+
+def test_the_script_ends_as_the_module_does(script, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cifar_jax.train.train_and_evaluate", interrupt)
+    assert script("main", *COMMANDS["main"][0]) == 130
+    assert capsys.readouterr().err.startswith("interrupted; the same command goes on")
+    assert script("main", *COMMANDS["main"][0], "--lr=1") == 2
+    assert "did you mean `--config.optimizer.learning_rate`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((), 2, "no command is named; cifar-jax --help lists them"),
+        (("evalute",), 2, "there is no command 'evalute'; did you mean `evaluate`?"),
+        (("--version",), 0, "cifar-jax 0."),
+    ],
+)
+def test_the_script_without_a_command(script, capsys, arguments, code, said):
+    assert script(*arguments) == code
+    assert said in "".join(capsys.readouterr())
+
+
+def test_the_scripts_help_lists_every_command_and_imports_no_jax():
+    program = (
+        "import sys; sys.argv[1:] = ['--help']; from cifar_jax.console import commands\n"
+        "try: commands.main()\nfinally: assert 'jax' not in sys.modules and 'numpy' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    named = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert named == list(commands.COMMANDS)

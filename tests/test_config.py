@@ -7,7 +7,7 @@ import pytest
 
 from cifar_jax import config as config_lib
 from cifar_jax import main
-from cifar_jax.config import loading, rules
+from cifar_jax.config import loading, named, rules
 from cifar_jax.errors import ConfigError
 from cifar_jax.train import augment, losses, optimizers, policies, schedules
 
@@ -25,6 +25,35 @@ def test_every_config_file_passes_the_check(file):
     config, workdir = parse(file=file)
     assert workdir == "w"
     assert config_lib.flatten(config).keys() == FIELDS.keys()
+
+
+@pytest.mark.parametrize("name", [file.stem for file in FILES])
+def test_a_config_of_the_package_is_found_by_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert config_lib.load(name) == config_lib.load(ROOT / f"configs/{name}.py")
+
+
+def test_a_variant_goes_with_a_name_and_a_file_goes_before_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert config_lib.load("wide_net:gap").model.name == "gap_net"
+    text = "from cifar_jax import config\n\ndef get_config():\n    return config.load('resnet18')\n"
+    (tmp_path / "wide_net").write_text(text)
+    assert config_lib.load("wide_net").model.name == "resnet18"
+
+
+@pytest.mark.parametrize(
+    ("given", "sweep", "said"),
+    [
+        ("quikstart", False, "did you mean `quickstart`"),
+        ("configs/resnet18_dw.py", False, "did you mean `resnet18_dw`"),
+        ("modifed_net_lr", True, "did you mean `modified_net_lr`"),
+        ("../setup", False, "the nearest are"),
+    ],
+)
+def test_a_name_of_no_config_is_refused_with_the_nearest(tmp_path, monkeypatch, given, sweep, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=f"no config file {given}, .*{said}"):
+        named.find(given, sweep)
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -5,4 +5,4 @@ It knows models and metrics, never the training.
 
 from cifar_jax import lazy_face
 
-__getattr__ = lazy_face(__name__, named_layers="activations layers")
+__getattr__ = lazy_face(__name__)

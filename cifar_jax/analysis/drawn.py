@@ -1,6 +1,8 @@
 """A figure as a notebook shows it: Matplotlib's or a chart, whatever the notebook has for either."""
 
+import os
 import pathlib
+from typing import Any
 
 from cifar_jax.analysis import style
 from cifar_jax.errors import UserError
@@ -9,7 +11,7 @@ from cifar_jax.errors import UserError
 class Drawn:
     """A figure that any function of this room has returned; it shows itself, and `save` writes it."""
 
-    def __init__(self, figure):
+    def __init__(self, figure: Any) -> None:
         self.figure = figure
 
     def __repr__(self):
@@ -18,7 +20,7 @@ class Drawn:
     def _repr_png_(self):
         return style.rendered(self.figure, "png")[0]
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the figure to a .png or .svg file.
 
         Raises:

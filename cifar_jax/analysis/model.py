@@ -9,6 +9,9 @@ model.curves()                         loss and accuracy over the epochs of its 
 
 import dataclasses
 import io
+import os
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
 
 import jax
 import numpy as np
@@ -21,9 +24,11 @@ from cifar_jax.analysis.drawn import Drawn
 from cifar_jax.config import kinds
 from cifar_jax.console.tables import percent, percent_range
 from cifar_jax.data import given
+from cifar_jax.data.given import Images, OneImage
 from cifar_jax.errors import UserError
 from cifar_jax.runs import writers
 
+Labels: TypeAlias = int | str | np.ndarray | Sequence[int | str]
 MOST = 64  # images a step
 SHOWN = 256  # pixels of a side in a notebook, at least
 
@@ -53,7 +58,7 @@ class Explanation:
         return file.getvalue()
 
 
-class Evaluation(dict):
+class Evaluation(dict[str, Any]):
     """The keys of evaluation.json from `images` to `calibration`, and their figures."""
 
     def __repr__(self):
@@ -66,17 +71,17 @@ class Evaluation(dict):
             f"{percent(self['calibration']['error'])}\n keys: {', '.join(self)}>"
         )
 
-    def confusion(self):
-        """Draw the confusion matrix: Drawn."""
+    def confusion(self) -> Drawn:
+        """Draw the confusion matrix."""
         names = [each["name"] for each in self["per_class"]]
         return Drawn(charts.confusion(self["confusion"], names, self._title))
 
-    def classes(self):
-        """Draw the accuracy of each class: Drawn."""
+    def classes(self) -> Drawn:
+        """Draw the accuracy of each class."""
         return Drawn(charts.classes(self["per_class"], self["accuracy"], self._title))
 
-    def reliability(self):
-        """Draw accuracy against confidence: Drawn."""
+    def reliability(self) -> Drawn:
+        """Draw accuracy against confidence."""
         return Drawn(charts.reliability(self["calibration"], self._title))
 
     @property
@@ -87,7 +92,7 @@ class Evaluation(dict):
 class Model:
     """A trained model. Images are of any kind that `data.given.as_images` takes."""
 
-    def __init__(self, run):
+    def __init__(self, run: trained.Trained) -> None:
         """Take a trained.Trained."""
         self.run = dataclasses.replace(run, variables=jax.device_put(run.variables))
         self.class_names = tuple(map(str, run.dataset.class_names))
@@ -101,7 +106,7 @@ class Model:
             f"of {self.image_size} x {self.image_size}>"
         )
 
-    def __call__(self, images):
+    def __call__(self, images: Images) -> np.ndarray:
         """Return the probabilities of the classes, as the run's own evaluation has them.
 
         Returns:
@@ -113,7 +118,9 @@ class Model:
         probabilities = scores.probabilities(self._logits(pixels))
         return probabilities[0] if single else probabilities
 
-    def explain(self, image, class_name=None, layer=None):
+    def explain(
+        self, image: OneImage, class_name: str | int | None = None, layer: str | None = None
+    ) -> Explanation:
         """Explain one image by Grad-CAM.
 
         Args:
@@ -141,7 +148,7 @@ class Model:
         named = self.class_names[number]
         return Explanation(pixels[0], heat, over, named, float(probabilities[number]))
 
-    def evaluate(self, images, labels):
+    def evaluate(self, images: Images, labels: Labels) -> Evaluation:
         """Find accuracy, its interval, loss, confusions, calibration and more.
 
         Args:
@@ -153,14 +160,14 @@ class Model:
             UserError: not as many labels as images, or no such class.
         """
         pixels, single = given.as_images(images, self.image_size)
-        labels = [labels] if single else list(labels)
-        if len(labels) != len(pixels):
-            raise UserError(f"{len(pixels)} images and {len(labels)} labels do not go together")
-        numbers = np.array([explain.class_number(self.run, str(label)) for label in labels])
+        listed = [labels] if single or isinstance(labels, (int, str)) else list(labels)
+        if len(listed) != len(pixels):
+            raise UserError(f"{len(pixels)} images and {len(listed)} labels do not go together")
+        numbers = np.array([explain.class_number(self.run, str(label)) for label in listed])
         return Evaluation(result.describe(numbers, self._logits(pixels), self.class_names))
 
-    def curves(self, axis="epoch"):
-        """Draw loss, accuracy and learning rate of the model's training: Drawn.
+    def curves(self, axis: Literal["epoch", "step"] = "epoch") -> Drawn:
+        """Draw loss, accuracy and learning rate of the model's training.
 
         Args:
             axis: "epoch" or "step".
@@ -182,7 +189,9 @@ class Model:
         return logits
 
 
-def load(workdir=None, checkpoint=None):
+def load(
+    workdir: str | os.PathLike[str] | None = None, checkpoint: str | int | None = None
+) -> Model:
     """Open a trained model.
 
     Args:

@@ -8,6 +8,8 @@ left out, for it does nothing in evaluation. A model's `layer_aliases` are furth
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -20,7 +22,9 @@ LOGITS = "logits"
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def activations(model, variables, images, layer):
+def activations(
+    model: nn.Module, variables: Any, images: jax.typing.ArrayLike, layer: str
+) -> jax.Array:
     """Return the output of a layer in evaluation.
 
     Args:
@@ -37,7 +41,9 @@ def activations(model, variables, images, layer):
     return outputs[resolve(model, layer, outputs)]
 
 
-def layers(model, variables, images_shape):
+def layers(
+    model: nn.Module, variables: Any, images_shape: Sequence[int]
+) -> dict[str, tuple[int, ...]]:
     """List a model's layers in order of execution, with the shapes of their outputs.
 
     The model is traced, not run.

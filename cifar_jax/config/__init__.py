@@ -5,8 +5,4 @@ Every field, its choices and its words are in schema.py; rules.py says which val
 
 from cifar_jax import lazy_face
 
-__getattr__ = lazy_face(
-    __name__,
-    loading="call changes check check_name default describe differing flatten load of_record variant_of",
-    schema="fields",
-)
+__getattr__ = lazy_face(__name__)

@@ -1,11 +1,13 @@
 """The trainings of the five reports: which config is which."""
 
-import pathlib
 from typing import NamedTuple
+
+from cifar_jax.config import named
+from cifar_jax.errors import UserError
 
 
 class Experiment(NamedTuple):
-    """One training of a report. `config` is a file of the folder of configs, with its variant."""
+    """One training of a report. `config` is a file of the folder CONFIGS, with its variant."""
 
     report: str
     id: str
@@ -37,4 +39,13 @@ EXPERIMENTS = [
     ),
 ]
 
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+CONFIGS = named.FOLDER
+
+
+def check_checkout():
+    """Raise UserError where the package is not in a checkout, in which records and their table are kept."""
+    if not (CONFIGS.parent / "README.md").is_file():
+        raise UserError(
+            "records are kept in a checkout of the repository, and this package is installed without one: install "
+            "that with pip install -e . and run it there"
+        )

@@ -5,18 +5,22 @@ changed in a few lines. `configs/default.py` is the shortest one.
 """
 
 import dataclasses
-import pathlib
+import os
 import runpy
 import textwrap
+from collections.abc import Collection, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import ml_collections
 from ml_collections import config_dict
 
 from cifar_jax import plugins
-from cifar_jax.config import notebooks, paths, rules, words
+from cifar_jax.config import named, notebooks, paths, rules, words
 from cifar_jax.config.schema import SCHEMA, Field, fields
 from cifar_jax.errors import ConfigError, nearest
 
+T = TypeVar("T")
+Config: TypeAlias = dict[str, Any] | ml_collections.ConfigDict  # nested
 # Earlier names of fields and values, as records have them and people type them: today's, None for what is gone.
 RENAMED = {
     "optimizer.decay": "optimizer.weight_decay_mode",
@@ -29,9 +33,9 @@ RENAMED_VALUES = {("schedule.name", "piecewise"): "step"}
 notebooks.show_shortly()
 
 
-def flatten(config, prefix=""):
+def flatten(config: Config, prefix: str = "") -> dict[str, Any]:
     """Flatten a nested dict or ConfigDict: "dataset.name" -> value."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name in config:
         if not isinstance(name, str):
             raise ConfigError(f"config has no field {prefix}{name!r}: names are strings")
@@ -43,7 +47,7 @@ def flatten(config, prefix=""):
     return flat
 
 
-def default():
+def default() -> ml_collections.ConfigDict:
     """Return a ConfigDict with every field at its default; `check` refuses what does not belong in it."""
 
     def build(schema):
@@ -59,13 +63,14 @@ def default():
     return ml_collections.ConfigDict(build(SCHEMA))
 
 
-def load(path):
+def load(path: str | os.PathLike[str]) -> ml_collections.ConfigDict:
     """Load what get_config() of a config file returns, checked and with defaults filled in.
 
     Args:
-        path: "FILE" or "FILE:VARIANT"; the variant is get_config's argument.
+        path: "FILE", or the "NAME" of one that comes with the package, such as "quickstart"; both also with
+            ":VARIANT", which is get_config's argument.
     Raises:
-        ConfigError: no such file, or whatever the file raises, in one line.
+        ConfigError: no such file or name, or whatever the file raises, in one line.
     """
     config = call(path, "get_config")
     if not isinstance(config, (dict, ml_collections.ConfigDict)):
@@ -75,11 +80,10 @@ def load(path):
     return check(config)
 
 
-def call(path, function):
+def call(path: str | os.PathLike[str], function: str) -> Any:
     """Call a function of a config file; for the arguments and errors see `load`."""
-    file, _, variant = str(path).partition(":")
-    if not pathlib.Path(file).is_file():
-        raise ConfigError(f"no config file {file}")
+    given, _, variant = str(path).partition(":")
+    file = named.find(given, sweep=function == "get_sweep")
     with plugins.importing(file):
         called = runpy.run_path(file).get(function)
         if called is None:
@@ -87,14 +91,14 @@ def call(path, function):
         return called(variant) if variant else called()
 
 
-def variant_of(variants, name):
+def variant_of(variants: Mapping[str, T], name: str) -> T:
     """Return the entry of a config file's table of variants; ConfigError, with the nearest name, where it has none."""
     if name not in variants:
         raise ConfigError(f"there is no variant {name!r}; {nearest(name, variants)}")
     return variants[name]
 
 
-def check_name(name):
+def check_name(name: str) -> None:
     """Raise ConfigError where `name` ("dataset.name") is no field."""
     known = fields()
     if name in RENAMED:
@@ -109,7 +113,7 @@ def check_name(name):
         raise ConfigError(f"config has no field `{name}`; {hint}")
 
 
-def check(config):
+def check(config: Config) -> ml_collections.ConfigDict:
     """Return the config with defaults filled in, as a plain nested dict's ConfigDict.
 
     Args:
@@ -124,7 +128,7 @@ def check(config):
     return _from_flat(flatten(config))
 
 
-def of_record(config, noted=()):
+def of_record(config: Config, noted: Collection[str] = ()) -> ml_collections.ConfigDict:
     """Check a config that an earlier version recorded.
 
     Args:
@@ -191,7 +195,7 @@ def _is_added(name, value):
     return name in plugins.KINDS and plugins.has(plugins.KINDS[name], value)
 
 
-def differing(old, new):
+def differing(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
     """List the fields in which two configs would give different results: [(name, old value, new value)].
 
     A field that one of them does not have yet is at its default there.
@@ -223,12 +227,12 @@ def _by_todays_names(config):
     return flat
 
 
-def changes(config):
+def changes(config: Config) -> list[str]:
     """List the fields that decide the result and are not at their default, such as ["batch_size=64"]."""
     return [f"{name}={new}" for name, _, new in differing({}, config)]
 
 
-def describe():
+def describe() -> str:
     """Describe every field with its default and meaning, for `--help`."""
     lines = []
     for name, field in fields().items():

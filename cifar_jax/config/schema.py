@@ -231,7 +231,7 @@ SCHEMA = {
 }  # fmt: skip
 
 
-def fields(schema=None, prefix=""):
+def fields(schema: dict[str, Any] | None = None, prefix: str = "") -> dict[str, Field]:
     """Flatten the schema: "dataset.name" -> Field, in order."""
     flat = {}
     for name, entry in (SCHEMA if schema is None else schema).items():

@@ -13,7 +13,7 @@ import threading
 import traceback
 
 from cifar_jax.config import jax_settings
-from cifar_jax.console import home
+from cifar_jax.console import home, program
 from cifar_jax.errors import StorageError, UserError, one_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # errors of a write, which name no file
@@ -72,7 +72,7 @@ def _exit_code(main, arguments, interrupted):
         os.environ["MPLBACKEND"] = "agg"
         return main(*arguments) or 0
     except UserError as error:
-        lines = map(printable, str(error).split("\n"))
+        lines = map(printable, program.as_called(str(error)).split("\n"))
         print(error.opening + "\n".join(lines), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:

@@ -9,7 +9,7 @@ import re
 
 from cifar_jax import plugins
 from cifar_jax.config import paths, words
-from cifar_jax.console import endings
+from cifar_jax.console import endings, program
 from cifar_jax.errors import ConfigError, nearest, one_line
 
 PATHS = ("FILE", "FOLDER", "IMAGE", "PATH", "WORKDIR")  # the metavars of arguments that are paths
@@ -48,13 +48,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def make_parser(name, description):
-    """Make an argparse.ArgumentParser of `python -m cifar_jax.NAME`, with the description's own lines.
+    """Make the argparse.ArgumentParser of a command, with the description's own lines.
 
     Arguments with one of PATHS as metavar take no URL: parse_args raises UserError.
     """
     parser = _Parser(
-        f"python -m cifar_jax.{name}",
-        description=description,
+        program.as_called(f"python -m cifar_jax.{name}"),
+        description=program.as_called(description),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     given = "of models and more of one's own: a Python file or a module (docs/plugins.md); as often as wanted"
@@ -112,7 +112,7 @@ def read_flags(argv, define=None, with_workdir=True):
     with _refusals(list(own)):
         rest = own(argv, known_only=True)
     if not own.config:
-        raise ConfigError("--config=FILE is missing, such as --config configs/quickstart.py")
+        raise ConfigError("--config=FILE is missing, such as --config quickstart")
     if with_workdir and not own.workdir and not ("dry_run" in own and own.dry_run):
         raise ConfigError("--workdir=FOLDER is missing, such as --workdir runs/first")
     for path in filter(None, (own.config, own.workdir, *own.plugin)):

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 from cifar_jax.config import rules
-from cifar_jax.console import notebook_bar
+from cifar_jax.console import notebook_bar, program
 from cifar_jax.console.endings import printable
 from cifar_jax.console.tables import Table, percent, to_rich
 
@@ -258,7 +258,7 @@ def next_commands(folder, config, summary):
             f"More epochs:  the same command with {elsewhere}--config.total_epochs={2 * config.total_epochs}"
         )
     if config.dataset.name == "digits":
-        train = "python -m cifar_jax.main --config configs/basic_net.py --workdir runs/basic_net"
+        train = "python -m cifar_jax.main --config basic_net --workdir runs/basic_net"
         lines.append(f"CIFAR-10:     {train}")
     lines.append("All fields:   python -m cifar_jax.main --help")
-    return "\n".join(lines)
+    return program.as_called("\n".join(lines))

@@ -5,7 +5,12 @@ images, labels = dataset.split("train")        # uint8 [50000, 32, 32, 3], int32
 train, validation = stratified_split(labels, 0.1, seed=0)
 """
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import ml_collections
 
 from cifar_jax import plugins
 from cifar_jax.data import registered
@@ -26,14 +31,14 @@ __all__ = [
 
 
 def load(
-    name,
-    data_dir="",
-    archive="",
-    log=print,
-    fingerprint="",
-    path="",
-    max_unreadable=0.01,
-    size=SIZE,
+    name: str,
+    data_dir: str = "",
+    archive: str = "",
+    log: Callable[[str], Any] = print,
+    fingerprint: str = "",
+    path: str = "",
+    max_unreadable: float = 0.01,
+    size: int = SIZE,
 ) -> Dataset:
     """Load a data set, preparing it first where it is not on disk.
 
@@ -50,7 +55,8 @@ def load(
       log: called with one line for each thing that takes time or is out of the ordinary.
       fingerprint: of the set that a run was trained on, "" for none: it decides whether a set on disk is the
         run's, so `archive` is not looked at unless there is no set. Who calls compares it.
-      path, max_unreadable: of "folder"; see `cifar_jax.data.from_folders.load`.
+      path: of "folder": the folder of class folders.
+      max_unreadable: of "folder": the greatest share of files that are no pictures.
       size: S, pixels.
     Returns:
       A `Dataset`.
@@ -73,7 +79,9 @@ def load(
     return store.load(name, data_dir, archive, log, fingerprint, size)
 
 
-def of_config(config, log=print, fingerprint="") -> Dataset:
+def of_config(
+    config: ml_collections.ConfigDict, log: Callable[[str], Any] = print, fingerprint: str = ""
+) -> Dataset:
     """Load the data set of config.dataset; `log` and `fingerprint` as of `load`."""
     return load(
         config.name,
@@ -87,7 +95,7 @@ def of_config(config, log=print, fingerprint="") -> Dataset:
     )
 
 
-def has_classes(path) -> bool:
+def has_classes(path: str | os.PathLike[str]) -> bool:
     """Return whether a folder is one of class folders with pictures."""
     from cifar_jax.data import class_folders
 

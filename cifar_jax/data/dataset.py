@@ -1,9 +1,11 @@
 """A loaded data set: facts, and a way to its arrays; its statistics, and its division in two."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 SPLITS = ("train", "test")
 # Over all 50,000 training images and all pixels, in units of pixel / 255. The often copied CIFAR-10
@@ -31,18 +33,20 @@ class Dataset:
     class_names: tuple[str, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    sizes: dict
+    sizes: dict[str, int]
     fingerprint: str
-    read: Callable = dataclasses.field(repr=False, compare=False)
+    read: Callable[[str], tuple[np.ndarray, np.ndarray]] = dataclasses.field(
+        repr=False, compare=False
+    )
     held_out: int = 0
     groups: tuple[tuple[int, ...], ...] = dataclasses.field(default=(), repr=False)
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Return all but fingerprint and arrays, JSON-able: what a trained model still has to know of its data."""
         names = ("name", "class_names", "mean", "std", "sizes")
         return {name: getattr(self, name) for name in names}
 
-    def split(self, name) -> tuple[np.ndarray, np.ndarray]:
+    def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the arrays of one split; only that split's files are read.
 
         Args:
@@ -58,22 +62,26 @@ class Dataset:
             raise ValueError(f"there is no split '{name}', only {' and '.join(SPLITS)}")
         return self.read(name)
 
-    def divide(self, labels, fraction, seed) -> tuple[np.ndarray, np.ndarray]:
+    def divide(
+        self, labels: npt.ArrayLike, fraction: float, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Divide the training split for training and validation; a validation set of its own is taken as it is.
 
         Args:
           labels: integers [N], of the training split.
-          fraction, seed: of `stratified_split`; a fraction of 0 gives no validation set.
+          fraction: of `stratified_split`; 0 gives no validation set.
+          seed: of `stratified_split`.
         Returns:
           (train_indices, validation_indices): sorted int64 arrays.
         """
         if not self.held_out:
             return stratified_split(labels, fraction, seed, self.groups)
-        first = len(labels) - self.held_out
-        return np.arange(first), np.arange(first, len(labels) if fraction else first)
+        count = len(np.asarray(labels))
+        first = count - self.held_out
+        return np.arange(first), np.arange(first, count if fraction else first)
 
 
-def from_facts(facts, fingerprint, read) -> Dataset:
+def from_facts(facts: dict[str, Any], fingerprint: str, read: Callable) -> Dataset:
     """Build a Dataset out of `Dataset.facts` again."""
     tuples = {name: tuple(facts[name]) for name in ("class_names", "mean", "std")}
     return Dataset(**{**facts, **tuples}, fingerprint=fingerprint, read=read)
@@ -104,7 +112,9 @@ def mean_and_std(name, images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(mean), tuple(std)
 
 
-def stratified_split(labels, fraction, seed, groups=()) -> tuple[np.ndarray, np.ndarray]:
+def stratified_split(
+    labels: npt.ArrayLike, fraction: float, seed: int, groups: Iterable[Sequence[int]] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw `fraction` of every class for validation.
 
     Each class of n examples gives round(fraction * n) of them (Python's round: halves to even), so

@@ -4,18 +4,24 @@ What can be meant in one way only is taken; anything else is refused, with the s
 """
 
 import os
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from cifar_jax.data import image_files, images
 from cifar_jax.errors import UserError
 
+OneImage: TypeAlias = str | os.PathLike[str] | Image.Image | npt.ArrayLike
+Images: TypeAlias = OneImage | Sequence[OneImage]
 WANTED = (
     "give uint8 [B, H, W, 3] or [H, W, 3] of 0 to 255, floating point of 0 to 1, or paths of files"
 )
 
 
-def as_images(given, size):
+def as_images(given: Images, size: int) -> tuple[np.ndarray, bool]:
     """Bring what is given to a model's images.
 
     Args:
@@ -36,7 +42,7 @@ def as_images(given, size):
         return np.concatenate([images for images, _ in each]), False
     if isinstance(given, (str, os.PathLike)):
         return image_files.read(given, size)[None], True
-    if hasattr(given, "getbands"):  # of Pillow
+    if isinstance(given, Image.Image):
         if given.mode.startswith(
             ("I", "F")
         ):  # whose range nothing tells, and which Pillow would cut off at 255

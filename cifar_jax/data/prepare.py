@@ -1,7 +1,7 @@
 """Prepares CIFAR-10 or CIFAR-100 from an official archive, without network:
 
   python -m cifar_jax.data.prepare --archive ~/Downloads/cifar-10-binary.tar.gz
-  python -m cifar_jax.main --config configs/basic_net.py --workdir runs/basic_net
+  python -m cifar_jax.main --config basic_net --workdir runs/basic_net
 
 The archive is one of cifar-10-binary.tar.gz, cifar-10-python.tar.gz, cifar-100-binary.tar.gz and
 cifar-100-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, or the folder that one of
@@ -15,7 +15,7 @@ Exit status: 0 when the set is ready, 2 when something must be mended first.
 import shlex
 import sys
 
-from cifar_jax.console import endings, flags
+from cifar_jax.console import endings, flags, program
 from cifar_jax.data import folders, from_archive, load
 from cifar_jax.data.layouts import TFDS_SHA256
 
@@ -49,12 +49,12 @@ def main(argv=None):
         f"{dataset.sizes['test']:,} test images of {len(dataset.class_names)} classes in "
         f"{prepared}."
     )
-    print(f"Next: {_next_command(name, given.data_dir)}")
+    print(f"Next: {program.as_called(_next_command(name, given.data_dir))}")
 
 
 def _next_command(name: str, data_dir: str) -> str:
     command = (
-        "python -m cifar_jax.main --config configs/basic_net.py --workdir runs/basic_net"
+        "python -m cifar_jax.main --config basic_net --workdir runs/basic_net"
         f" --config.dataset.name={name}"
     )
     return f"{command} --config.dataset.data_dir={shlex.quote(data_dir)}" if data_dir else command

@@ -1,6 +1,7 @@
 """Data sets of a user's own: functions that give arrays."""
 
 import inspect
+from collections.abc import Callable
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from cifar_jax import plugins
 from cifar_jax.data import cache, images
 from cifar_jax.data.dataset import KNOWN, SPLITS, Dataset
 from cifar_jax.errors import DataError, users_code
+from cifar_jax.plugins import Made
 
 # Name -> function; None of what is ours.
 DATASETS = dict.fromkeys(("digits", "folder", *KNOWN))
@@ -17,7 +19,7 @@ WANTED = (
 )
 
 
-def register(name):
+def register(name: str) -> Callable[[Made], Made]:
     """Make a data set of one's own one of that name: a decorator of a function that gives its arrays.
 
     It takes nothing, or `data_dir` (dataset.data_dir, a str), and returns {"train": (images, labels), "test": (images,

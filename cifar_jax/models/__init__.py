@@ -2,9 +2,4 @@
 
 from cifar_jax import lazy_face
 
-__getattr__ = lazy_face(
-    __name__,
-    registry="REGISTRY Entry check_images count_params create last_layers lookup names register shapes takes",
-    box="Pretrained pretrained",
-    torch_weights="from_torch to_torch",
-)
+__getattr__ = lazy_face(__name__)

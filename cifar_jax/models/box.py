@@ -27,7 +27,7 @@ class Pretrained(NamedTuple):
     """A model that can be asked at once: `inference.logits(variables, inference.normalize(images))`."""
 
     name: str
-    card: dict
+    card: dict[str, Any]
     inference: inference.Inference
     variables: Any  # float32
 
@@ -71,7 +71,7 @@ def file_of(name):
     return path
 
 
-def pretrained(name):
+def pretrained(name: str) -> Pretrained:
     """Open a model in the box.
 
     Args:

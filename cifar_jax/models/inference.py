@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any
 
-import flax
+import flax.linen
+import jax
 import jax.numpy as jnp
 
 from cifar_jax.models import registry
@@ -21,10 +22,11 @@ class Inference:
     flip: bool = False  # judge the mirror image too
     translate: int = 0  # judge the image moved by so many pixels too
 
-    def normalize(self, images):
+    def normalize(self, images: jax.typing.ArrayLike) -> jax.Array:
+        """Return images, uint8 [B, H, W, C], as the model takes them."""
         return normalize(images, self.mean, self.std, self.dtype)
 
-    def logits(self, variables, images):
+    def logits(self, variables: Any, images: jax.Array) -> jax.Array:
         """Return the logits that an image is judged by: the model's, or a weighted mean over views of the image.
 
         With `flip` a view's logits are the mean of its own and its mirror image's. With `translate` the image has half

@@ -7,9 +7,9 @@ kernel, which is not trained.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -35,6 +35,7 @@ from cifar_jax.models.selective_kernel_net import SelectiveKernelNet
 from cifar_jax.models.torch_names import Convention
 from cifar_jax.models.vgg import VGG
 from cifar_jax.models.wide_net import WideNet
+from cifar_jax.plugins import Made
 
 
 class Entry(NamedTuple):
@@ -57,11 +58,11 @@ class Entry(NamedTuple):
 FROM_DATA = 5000
 
 # The images of the models at ImageNet's size.
-IMAGENET = {"num_classes": 1000, "input_shape": (224, 224, 3)}
+IMAGENET: dict[str, Any] = {"num_classes": 1000, "input_shape": (224, 224, 3)}
 KUANGLIU_RESNET = (torch_names.KUANGLIU_RESNET, torch_names.TORCHVISION_RESNET)
 
 
-REGISTRY = {
+REGISTRY: dict[str, Entry] = {
     "plain_cnn": Entry(
         PlainCNN, 1_365_930, dropout=0.5, activation="leaky_relu", flattened=(4, 4, 128)
     ),
@@ -167,7 +168,9 @@ REGISTRY = {
 }
 
 
-def register(name, *, input_shape=(32, 32, 3), num_classes=10):
+def register(
+    name: str, *, input_shape: tuple[int, int, int] = (32, 32, 3), num_classes: int = 10
+) -> Callable[[Made], Made]:
     """Make a Flax module of one's own a model of that name: a decorator of its class, or of a function that makes it.
 
     It takes `num_classes`, and where it has them `dtype` and `dropout`; its `__call__` takes images [B, H, W, 3],
@@ -203,7 +206,12 @@ def names() -> list[str]:
 
 
 def create(
-    name, num_classes=None, dtype=jnp.float32, dropout=None, *, activation=None
+    name: str,
+    num_classes: int | None = None,
+    dtype: jax.typing.DTypeLike = jnp.float32,
+    dropout: float | None = None,
+    *,
+    activation: str | None = None,
 ) -> nn.Module:
     """Build a model: float images [B, H, W, 3], already normalised -> logits [B, num_classes].
 
@@ -221,7 +229,7 @@ def create(
         or an activation for a model that leaves no choice.
     """
     entry = lookup(name)
-    options = {"num_classes": num_classes or entry.num_classes, "dtype": dtype}
+    options: dict[str, Any] = {"num_classes": num_classes or entry.num_classes, "dtype": dtype}
     if entry.dropout is not None:
         rate = entry.dropout if dropout is None else dropout
         if not 0 <= rate < 1:
@@ -238,11 +246,17 @@ def create(
     return entry.build(**options)
 
 
-def shapes(name, num_classes=None, dtype=jnp.float32):
+def shapes(
+    name: str, num_classes: int | None = None, dtype: jax.typing.DTypeLike = jnp.float32
+) -> dict[str, Any]:
     """Return the variables of a model as jax.ShapeDtypeStruct: its initialisation, traced but not run."""
     entry = lookup(name)
     treedef, leaves = _traced_shapes(
-        name, num_classes, jnp.dtype(dtype), jax.config.jax_enable_x64, entry.build
+        name,
+        num_classes,
+        jnp.dtype(dtype),
+        jax.config.jax_enable_x64,  # type: ignore[attr-defined]
+        entry.build,
     )
     return jax.tree.unflatten(treedef, leaves)  # dicts that belong to the caller
 
@@ -259,7 +273,7 @@ def _traced_shapes(name, num_classes, dtype, _in_64_bits, _build):
     return treedef, leaves
 
 
-def last_layers(name) -> tuple[str, ...]:
+def last_layers(name: str) -> tuple[str, ...]:
     """Return the layers that depend on the number of classes, as names of modules joined by "/"."""
     classes = lookup(name).num_classes
     here, wider = (flatten_dict(shapes(name, n)["params"]) for n in (classes, classes + 1))
@@ -267,13 +281,13 @@ def last_layers(name) -> tuple[str, ...]:
     return tuple(dict.fromkeys("/".join(path[:-1]) for path in paths))
 
 
-def count_params(name, num_classes=None) -> int:
+def count_params(name: str, num_classes: int | None = None) -> int:
     """Count the trainable parameters."""
     leaves = jax.tree.leaves(shapes(name, num_classes)["params"])
     return sum(math.prod(leaf.shape) for leaf in leaves)
 
 
-def check_images(name, shape):
+def check_images(name: str, shape: Sequence[int]) -> None:
     """Raise ConfigError where the model does not take images of `shape`, [H, W, C]."""
     entry = lookup(name)
     if entry.num_params is None:  # of a user's own: its faults are said before its size
@@ -286,7 +300,7 @@ def check_images(name, shape):
         )
 
 
-def takes(name, shape) -> bool:
+def takes(name: str, shape: Sequence[int]) -> bool:
     """Return whether a model takes images of `shape`, [H, W, C], with the parameters that it has for its own."""
     images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     trace = jax.make_jaxpr(create(name).init, return_shape=True)
@@ -295,12 +309,13 @@ def takes(name, shape) -> bool:
     except (ConfigError, TypeError, ValueError, ZeroDivisionError):
         return False
     # A map without pixels has no mean.
-    empty = any(0 in each.aval.shape for step in traced.eqns for each in step.outvars)
+    results = [each.aval for step in traced.eqns for each in step.outvars]
+    empty = any(0 in getattr(each, "shape", ()) for each in results)
     usual = jax.tree.map(lambda leaf: leaf.shape, shapes(name))
     return not empty and jax.tree.map(lambda leaf: leaf.shape, variables) == usual
 
 
-def lookup(name) -> Entry:
+def lookup(name: str) -> Entry:
     """Return the entry of that name; ConfigError, with the nearest one, where there is none."""
     if entry := plugins.find("model", REGISTRY, name):
         return entry

@@ -6,6 +6,7 @@ flattens a feature map as [C, H, W]; here it is [rows, columns, in, out], [in, o
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,12 @@ COUNTERS = ("num_batches_tracked", "n_averaged")
 NUMBERS = (jnp.floating, jnp.integer, jnp.bool_)
 
 
-def from_torch(name, state_dict, num_classes=None, new_head=False):
+def from_torch(
+    name: str,
+    state_dict: Mapping[str, Any],
+    num_classes: int | None = None,
+    new_head: bool = False,
+) -> dict[str, Any]:
     """Return the variables of a model with the weights of a PyTorch state dict.
 
     Args:
@@ -81,7 +87,9 @@ def carry(name, tree, state_dict, new_head=False):
     return unflatten_dict(leaves)
 
 
-def to_torch(name, variables, names=None):
+def to_torch(
+    name: str, variables: Mapping[str, Any], names: str | None = None
+) -> dict[str, np.ndarray]:
     """Return the state dict that `from_torch` reads: its inverse.
 
     Args:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cifar_jax import config as config_lib
+from cifar_jax.config import named
 from cifar_jax.console import flags
 from cifar_jax.errors import ConfigError
 from cifar_jax.sweep import cells
@@ -105,10 +106,10 @@ def sizes(name, given):
 
 
 def is_sweep(path):
-    """Return whether a config file is a sweep's, by its text; False where there is none."""
+    """Return whether a config file, or one of a name, is a sweep's, by its text; False where there is none."""
     try:
-        with open(path.partition(":")[0], encoding="utf-8") as file:
+        with open(named.find(path.partition(":")[0]), encoding="utf-8") as file:
             tree = ast.parse(file.read())
-    except (OSError, SyntaxError, ValueError):
+    except (ConfigError, OSError, SyntaxError, ValueError):
         return False
     return any(isinstance(node, ast.FunctionDef) and node.name == "get_sweep" for node in tree.body)

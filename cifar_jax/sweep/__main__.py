@@ -1,8 +1,9 @@
 """Trains many runs as one program: cells of a sweep, several seeds each.
 
-  python -m cifar_jax.sweep --config configs/sweeps/quickstart.py --workdir runs/quickstart_sweep --runs 3
+  python -m cifar_jax.sweep --config quickstart --workdir runs/quickstart_sweep --runs 3
 
---config FILE[:VARIANT]  a Python file with get_sweep(); see configs/sweeps/.
+--config FILE[:VARIANT]  a Python file with get_sweep(), or the name of one that comes with the package:
+                         see below.
 --config.NAME=VALUE      changes a field of the sweep's base; see python -m cifar_jax.main --help.
 --runs N                 seeds for each cell: the base's seed and the N - 1 that follow. Default 1.
 --memory_gb GB           memory for all devices together; a group of runs that needs more by estimate is split.
@@ -26,7 +27,8 @@ process is gone, 130 Ctrl-C and 143 SIGTERM (during training both save first, at
 import dataclasses
 import os
 
-from cifar_jax.console import endings, flags
+from cifar_jax.config import named
+from cifar_jax.console import endings, flags, program
 from cifar_jax.errors import ConfigError
 from cifar_jax.machine import huge_pages, joining, places
 
@@ -68,7 +70,7 @@ def parse(argv):
 def main(argv):
     """Run a command line; see endings.run."""
     if flags.asks_for_help(argv):
-        print(__doc__)
+        print(f"{program.as_called(__doc__)}\nSweeps: {', '.join(named.names(named.SWEEPS))}.")
         return
     sweep, given = parse(argv)
     if given.verbose:

@@ -4,7 +4,9 @@ import copy
 import dataclasses
 import itertools
 import math
-from typing import NamedTuple
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import ml_collections
 import numpy as np
@@ -12,6 +14,8 @@ import numpy as np
 from cifar_jax import config as config_lib
 from cifar_jax.errors import ConfigError, nearest
 
+Cell: TypeAlias = dict[str, Any]  # field -> value
+Distribution: TypeAlias = Callable[[np.random.Generator], Any]
 # Where the last word of a field's name says too little, or a shorter word is at home in the field.
 SHORT = {
     "optimizer.learning_rate": "lr",
@@ -35,7 +39,7 @@ class Sweep:
     """
 
     base: ml_collections.ConfigDict
-    cells: dict
+    cells: dict[str, Cell]
     baseline: str = ""
 
 
@@ -47,11 +51,11 @@ class Trial(NamedTuple):
     config: ml_collections.ConfigDict  # checked, with that seed
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"{self.cell}/{self.seed}"
 
 
-def grid(axes):
+def grid(axes: Mapping[str, Sequence[Any]]) -> dict[str, Cell]:
     """Make cells for every combination of values.
 
     Args:
@@ -65,11 +69,13 @@ def grid(axes):
     return _named(dict(zip(axes, values, strict=True)) for values in combinations)
 
 
-def of_variants(file, names):
+def of_variants(
+    file: str | os.PathLike[str], names: Sequence[str]
+) -> tuple[ml_collections.ConfigDict, dict[str, Cell]]:
     """Make a base and cells from the variants of a config file, such as the trainings of one of a report's tables.
 
     Args:
-        file: of get_config(variant).
+        file: of get_config(variant), or its name.
         names: of the variants; the first is the base.
     Returns:
         (ConfigDict, {variant: {field: value}}).
@@ -85,22 +91,24 @@ def of_variants(file, names):
     return base, dict(zip(names, map(cell, [base, *others]), strict=True))
 
 
-def uniform(low, high):
+def uniform(low: float, high: float) -> Distribution:
     """Make a distribution for random_search: uniform between two numbers."""
     return lambda random: random.uniform(low, high)
 
 
-def log_uniform(low, high):
+def log_uniform(low: float, high: float) -> Distribution:
     """Make a distribution for random_search: the logarithm is uniform, as suits rates and decays."""
     return lambda random: math.exp(random.uniform(math.log(low), math.log(high)))
 
 
-def choice(values):
+def choice(values: Sequence[Any]) -> Distribution:
     """Make a distribution for random_search: one of a list, each as likely."""
-    return lambda random: values[random.integers(len(values))]
+    return lambda random: values[int(random.integers(len(values)))]
 
 
-def random_search(distributions, count, seed):
+def random_search(
+    distributions: Mapping[str, Distribution], count: int, seed: int
+) -> dict[str, Cell]:
     """Draw cells at random, each field for itself.
 
     Bergstra and Bengio, Random Search for Hyperparameters-Parameter Optimization, 2012,
@@ -148,13 +156,13 @@ def _text(value):
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def load(path):
+def load(path: str | os.PathLike[str]) -> Sweep:
     """Load the Sweep of a file, its base checked and with defaults filled in.
 
     Args:
-        path: "FILE" or "FILE:VARIANT", as config.load's.
+        path: "FILE" or "NAME", also with ":VARIANT", as config.load's; the names are those of configs/sweeps/.
     Raises:
-        ConfigError: no such file, or what it returns is no sweep.
+        ConfigError: no such file or name, or what it returns is no sweep.
     """
     sweep = config_lib.call(path, "get_sweep")
     if not isinstance(sweep, Sweep) or not sweep.cells:
@@ -186,7 +194,7 @@ def check_overrides(sweep, names):
             )
 
 
-def runs(sweep, count):
+def runs(sweep: Sweep, count: int) -> list[Trial]:
     """List every run of a sweep: each cell with the seeds base.seed, base.seed + 1, ...
 
     Args:

@@ -3,6 +3,7 @@
 import shlex
 
 from cifar_jax.analysis import statistics
+from cifar_jax.console import program
 from cifar_jax.console.tables import in_markdown
 
 
@@ -92,7 +93,9 @@ def next_commands(folder, sweep, rows):
         best = max(tested, key=lambda row: row["selected_test_accuracy"])
         lines.append(f"Each run:     {folder}/runs, the folders that runs.csv names")
         run = shlex.quote(f"{folder}/{best['folder']}")
-        lines.append(f"Best run:     python -m cifar_jax.evaluate --workdir {run}")
+        lines.append(
+            program.as_called(f"Best run:     python -m cifar_jax.evaluate --workdir {run}")
+        )
     return "\n".join(lines)
 
 

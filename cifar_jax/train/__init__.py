@@ -2,4 +2,4 @@
 
 from cifar_jax import lazy_face
 
-__getattr__ = lazy_face(__name__, callbacks="Callback", loop="train_and_evaluate", timing="dry_run")
+__getattr__ = lazy_face(__name__)

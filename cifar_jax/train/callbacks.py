@@ -1,5 +1,7 @@
 """What a caller of train_and_evaluate is told while a run trains; docs/callbacks.md has trackers written with it."""
 
+from typing import Any
+
 from cifar_jax.errors import UserError, one_line
 
 STOP = -1  # in the place of a signal's number
@@ -12,7 +14,7 @@ class Callback:
     anything: they are what metrics.jsonl has. An exception stops the run after the interval, saved.
     """
 
-    def start(self, run):
+    def start(self, run: dict[str, Any]) -> None:
         """Take what is about to train.
 
         Args:
@@ -20,7 +22,7 @@ class Callback:
                 "parameters": int, "dataset": name, "class_names": list}.
         """
 
-    def interval(self, step, epoch, metrics):
+    def interval(self, step: int, epoch: int, metrics: dict[str, float]) -> None:
         """Take a log interval's figures.
 
         Args:
@@ -30,7 +32,13 @@ class Callback:
                 augmented images; accuracy is a fraction.
         """
 
-    def epoch(self, epoch, step, trained, validation):
+    def epoch(
+        self,
+        epoch: int,
+        step: int,
+        trained: dict[str, float],
+        validation: dict[str, Any] | None,
+    ) -> None:
         """Take an epoch's figures.
 
         Args:
@@ -40,10 +48,10 @@ class Callback:
             validation: {"loss", "accuracy", "count", "per_class_accuracy"}, or None without a validation set.
         """
 
-    def end(self, summary):
+    def end(self, summary: dict[str, Any]) -> None:
         """Take the summary, as in summary.json."""
 
-    def failure(self, error):
+    def failure(self, error: BaseException) -> None:
         """Take the exception that ends the run: a UserError of ours, KeyboardInterrupt, or another."""
 
 

@@ -1,9 +1,12 @@
 """The loop over epochs: train, evaluate, decide, checkpoint, log. No maths here."""
 
 import dataclasses
+import os
 import time
+from collections.abc import Sequence
 
 import jax
+from rich.console import Console
 
 from cifar_jax import config as config_lib
 from cifar_jax import metrics, models
@@ -36,7 +39,12 @@ class Record:
 
 
 @jax_settings.pinned()
-def train_and_evaluate(config, folder, console=None, callbacks=()):
+def train_and_evaluate(
+    config: config_lib.Config,
+    folder: str | os.PathLike[str],
+    console: Console | None = None,
+    callbacks: Sequence[callback_lib.Callback] = (),
+) -> Summary:
     """Train what a config describes, from the start or from where the workdir stands.
 
     Args:

@@ -9,6 +9,7 @@ import optax
 
 from cifar_jax import plugins
 from cifar_jax.errors import ConfigError, users_code
+from cifar_jax.plugins import Made
 
 
 def cross_entropy(logits, labels):
@@ -60,7 +61,7 @@ class OfTargets(NamedTuple):
     function: Callable  # (logits, targets [B, C]) -> [B]
 
 
-def register(name):
+def register(name: str) -> Callable[[Made], Made]:
     """Make a loss of one's own one of that name: a decorator of (logits [B, C], targets [B, C]) -> [B], in nats or not.
 
     Targets are shares of each class, float32: one-hot, smoothed or mixed. The training takes the mean over the batch.

@@ -19,6 +19,7 @@ from optax import contrib
 from cifar_jax import plugins
 from cifar_jax.config import options as config_options
 from cifar_jax.errors import ConfigError, nearest
+from cifar_jax.plugins import Made
 from cifar_jax.train import optax_optimizers
 
 
@@ -177,7 +178,7 @@ OPTIMIZERS = {
 }
 
 
-def register(name):
+def register(name: str) -> Callable[[Made], Made]:
     """Make an optimizer of one's own one of that name: a decorator of a function as Optax's optimizers are.
 
     It takes `learning_rate`, and what optimizer.options may set, and returns an optax.GradientTransformation whose

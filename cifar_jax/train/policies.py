@@ -10,6 +10,7 @@ import numpy as np
 
 from cifar_jax import plugins
 from cifar_jax.errors import ConfigError, users_code
+from cifar_jax.plugins import Made
 from cifar_jax.train import image_operations
 
 BINS = 31  # a magnitude is a number from 0 to 30
@@ -94,7 +95,7 @@ def one_after_the_other(settings_of, count_of, **options):
     return Policy(draw, apply, **options)
 
 
-def register(name):
+def register(name: str) -> Callable[[Made], Made]:
     """Make an augmentation of one's own a policy of that name: a decorator of (key, image) -> image.
 
     An image is uint8 [H, W, 3]; the function is written with jax.numpy, and mapped over the batch.

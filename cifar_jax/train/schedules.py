@@ -4,12 +4,14 @@ A schedule is a factor of the base learning rate as a function of the step. The 
 be an array that a sweep maps over.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
 from cifar_jax import plugins
 from cifar_jax.errors import ConfigError, users_code
+from cifar_jax.plugins import Made
 
 
 class Plan(NamedTuple):
@@ -79,7 +81,7 @@ SCHEDULES = {
 }
 
 
-def register(name):
+def register(name: str) -> Callable[[Made], Made]:
     """Make a schedule of one's own one of that name: a decorator of (step, Plan) -> factor of the learning rate.
 
     `step` is a float32 [] of the program, so it is computed with jax.numpy; a warm-up is ours.

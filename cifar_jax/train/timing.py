@@ -3,6 +3,7 @@
 import time
 
 import jax.numpy as jnp
+from rich.console import Console
 
 from cifar_jax import config as config_lib
 from cifar_jax.config import jax_settings
@@ -19,7 +20,7 @@ FEW = 8  # steps between two looks at the clock
 
 
 @jax_settings.pinned()
-def dry_run(config, console=None):
+def dry_run(config: config_lib.Config, console: Console | None = None) -> dict[str, float]:
     """Load the data, compile the steps and time a few of them; print what would run and how long it would take.
 
     Args:

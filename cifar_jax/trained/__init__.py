@@ -2,9 +2,4 @@
 
 from cifar_jax import lazy_face
 
-__getattr__ = lazy_face(
-    __name__,
-    # A user looks for it here; it explains, too, and so stands in a room above.
-    **{"cifar_jax.analysis.model": "load"},
-    opening="Trained check_finite eval_batch_size logits logits_step named_or_best open_model open_run split",
-)
+__getattr__ = lazy_face(__name__)

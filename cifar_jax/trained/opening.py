@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+import os
 import pathlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import jax
 import ml_collections
@@ -20,6 +22,8 @@ from cifar_jax.runs import workdir as workdir_lib
 from cifar_jax.trained import batches
 from cifar_jax.trained.likeness import Limit
 
+Folder: TypeAlias = str | os.PathLike[str]
+
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
@@ -32,7 +36,7 @@ class Trained:
     variables: Any  # of the model: the moving averages where the run had them
     checkpoint: str  # what was asked for: "best", "last" or a step
     step: int
-    card: dict | None = None  # of a model in the box
+    card: dict[str, Any] | None = None  # of a model in the box
 
     def __repr__(self):
         # The arrays' own would be fifty thousand characters.
@@ -42,18 +46,18 @@ class Trained:
         return f"<Trained {self.workdir}: {facts}>"
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of the model's images."""
         size = self.config.dataset.image_size
         return size, size, 3
 
     @property
-    def limit(self):
+    def limit(self) -> Limit | None:
         """The likeness.Limit of a model in the box, else None."""
         return Limit(**self.card["limit"]) if self.card else None
 
 
-def named_or_best(workdir):
+def named_or_best(workdir: Folder | None) -> Folder:
     """Return the folder of a run as given, or "pretrained:NAME" of the best model in the box where None is.
 
     Raises:
@@ -66,7 +70,9 @@ def named_or_best(workdir):
     return f"{box.PREFIX}{names[0]}"
 
 
-def open_run(workdir, checkpoint=None, data_dir=None):
+def open_run(
+    workdir: Folder, checkpoint: str | int | None = None, data_dir: Folder | None = None
+) -> Trained:
     """Read a checkpoint and the data set of its run.
 
     Args:
@@ -94,13 +100,14 @@ def open_run(workdir, checkpoint=None, data_dir=None):
     return with_data(dataset)
 
 
-def open_model(workdir, checkpoint=None):
+def open_model(workdir: Folder, checkpoint: str | int | None = None) -> Trained:
     """Read a checkpoint as open_run does, for images of one's own: the data set need not be there.
 
     What a model has to know of its data, the classes' names and the normalisation, stands in its checkpoint.
 
     Args:
-        workdir, checkpoint: of open_run.
+        workdir: as open_run.
+        checkpoint: as open_run.
     Returns:
         Trained, whose data set has no arrays.
     Raises:
@@ -167,7 +174,7 @@ def _read_pretrained(name, checkpoint):
     return config, card, with_data
 
 
-def split(trained, name):
+def split(trained: Trained, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the images and labels of a split, and their numbers in the data set's own.
 
     Args:
@@ -192,7 +199,7 @@ def split(trained, name):
     return images[indices], labels[indices], np.asarray(indices, np.int64)
 
 
-def logits(trained, images, batch_size=None):
+def logits(trained: Trained, images: np.ndarray, batch_size: int | None = None) -> np.ndarray:
     """Return the logits of images as the run itself evaluates them: with its test-time augmentation.
 
     Args:
@@ -209,7 +216,7 @@ def logits(trained, images, batch_size=None):
     return batches.apply_batched(step, batch_size, images)
 
 
-def check_finite(trained, answers):
+def check_finite(trained: Trained, answers: np.ndarray) -> None:
     """Raise UserError where a model answers with NaN or infinity."""
     if not np.isfinite(answers).all():
         raise UserError(
@@ -218,13 +225,13 @@ def check_finite(trained, answers):
         )
 
 
-def eval_batch_size(trained):
+def eval_batch_size(trained: Trained) -> int:
     """Return how many images a step of the run's own evaluation takes."""
     return min(trained.config.eval_batch_size, max(trained.dataset.sizes.values()))
 
 
 @functools.lru_cache(maxsize=8)
-def logits_step(inference):
+def logits_step(inference: Inference) -> Callable[[Any, jax.typing.ArrayLike], jax.Array]:
     """Return a compiled (variables, uint8 [B, H, W, C]) -> float32 [B, num_classes]."""
 
     @compilation.jit

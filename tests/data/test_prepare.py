@@ -14,7 +14,7 @@ def test_prepares_and_says_what_next(archives, tmp_path, capsys):
     assert prepare.main(["--archive", str(path), "--data_dir", str(data)]) == 0
     output = capsys.readouterr().out
     assert f"Ready: 'cifar10' with 20 training and 4 test images of 10 classes in {data}" in output
-    assert output.splitlines()[-1].startswith("Next: python -m cifar_jax.main --config configs/")
+    assert output.splitlines()[-1].startswith("Next: python -m cifar_jax.main --config basic_net")
     made = sorted(child.name for child in (data / "cifar10/3.0.2").iterdir())
     assert made == [
         "cifar10-test.array_record-00000-of-00001",

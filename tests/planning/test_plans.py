@@ -144,6 +144,7 @@ def test_a_sweeps_file_is_known_by_its_function(tmp_path):
     assert jobs.is_sweep(str(ROOT / "configs/sweeps/quickstart.py"))
     assert not jobs.is_sweep(str(ROOT / "configs/basic_net.py:x"))
     assert not jobs.is_sweep(str(tmp_path / "none.py"))
+    assert jobs.is_sweep("sweeps/quickstart") and not jobs.is_sweep("quickstart")
 
 
 @pytest.mark.thorough

@@ -136,6 +136,7 @@ def test_a_file_that_gives_no_sweep_is_refused(tmp_path, body, message):
 def test_the_sweeps_that_come_with_it_are_valid(path):
     sweep = cells.load(path)
     assert len(cells.runs(sweep, 2)) == 2 * len(sweep.cells)
+    assert cells.load(path.stem).cells == sweep.cells
 
 
 def test_table_8_of_report_001():

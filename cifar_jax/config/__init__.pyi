@@ -1,0 +1,13 @@
+from cifar_jax.config.loading import Config as Config
+from cifar_jax.config.loading import call as call
+from cifar_jax.config.loading import changes as changes
+from cifar_jax.config.loading import check as check
+from cifar_jax.config.loading import check_name as check_name
+from cifar_jax.config.loading import default as default
+from cifar_jax.config.loading import describe as describe
+from cifar_jax.config.loading import differing as differing
+from cifar_jax.config.loading import flatten as flatten
+from cifar_jax.config.loading import load as load
+from cifar_jax.config.loading import of_record as of_record
+from cifar_jax.config.loading import variant_of as variant_of
+from cifar_jax.config.schema import fields as fields

@@ -1,0 +1,15 @@
+from cifar_jax.models.box import Pretrained as Pretrained
+from cifar_jax.models.box import pretrained as pretrained
+from cifar_jax.models.registry import REGISTRY as REGISTRY
+from cifar_jax.models.registry import Entry as Entry
+from cifar_jax.models.registry import check_images as check_images
+from cifar_jax.models.registry import count_params as count_params
+from cifar_jax.models.registry import create as create
+from cifar_jax.models.registry import last_layers as last_layers
+from cifar_jax.models.registry import lookup as lookup
+from cifar_jax.models.registry import names as names
+from cifar_jax.models.registry import register as register
+from cifar_jax.models.registry import shapes as shapes
+from cifar_jax.models.registry import takes as takes
+from cifar_jax.models.torch_weights import from_torch as from_torch
+from cifar_jax.models.torch_weights import to_torch as to_torch
