@@ -26,9 +26,8 @@ class SmallNet(nn.Module):
     dtype: Any = jnp.float32
     dropout: float = 0.0
     batch_norm: bool = True
-    ours: bool = (
-        False  # the convolutions of layers.py, which take twice as long to compile; else plain ones
-    )
+    # The convolutions of layers.py, which take twice as long to compile; else plain ones.
+    ours: bool = False
 
     @nn.compact
     def __call__(self, images, train: bool = False):

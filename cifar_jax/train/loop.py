@@ -146,9 +146,8 @@ class RunTraining(epochs.Training):
     record: Record
     manager: checkpoints.Manager
     log: Log
-    score: float | None = (
-        None  # of the last epoch: greater is better; None without a validation split
-    )
+    # Of the last epoch: greater is better; None without a validation split.
+    score: float | None = None
     estimated: bool = False  # whether it was said how long it will take
 
     def __post_init__(self):

@@ -35,9 +35,8 @@ class Entry(NamedTuple):
     scale: Callable | None = None
     decayed: Callable | None = None  # params -> tree of bool, which have weight decay; None: all
     project: Callable | None = None  # see `projection`
-    takes_rate: bool = (
-        False  # `direction` is of a learning rate and options, as Optax's own optimizers are
-    )
+    # `direction` is of a learning rate and options, as Optax's own optimizers are.
+    takes_rate: bool = False
 
 
 class AdagradState(NamedTuple):
