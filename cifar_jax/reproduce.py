@@ -3,8 +3,9 @@
   python -m cifar_jax.reproduce --reports 001,004 --seeds 3 --budget-minutes 60
 
 Runs the configs of cifar_jax.experiments, cheapest first, seed by seed; skips what is recorded for the same config and
-data; appends each result to benchmarks/results/reproduction.jsonl and rebuilds the table of README.md from it. No run
-begins once the budget is spent; one that was interrupted goes on from its checkpoint the next time.
+data; appends each result to benchmarks/results/reproduction.jsonl and rebuilds the tables of README.md and
+docs/results.md from it. No run begins once the budget is spent; one that was interrupted goes on from its checkpoint
+the next time.
 """
 
 import functools
@@ -14,7 +15,7 @@ import sys
 import time
 
 from cifar_jax import config as config_lib
-from cifar_jax.analysis import reproduction
+from cifar_jax.analysis import reproduction, reproduction_tables
 from cifar_jax.config import experiments
 from cifar_jax.console import endings, flags
 from cifar_jax.errors import TrainingDiverged, UserError, nearest
@@ -53,7 +54,7 @@ def run(todo, arguments, records):
         with reproduction.RECORDS.open("a") as file:
             file.write(json.dumps(record) + "\n")
         records.append(record)
-        reproduction.write_table(reproduction.ROOT / "README.md", records)
+        reproduction_tables.write(records)
         recorded += 1
     return recorded, diverged
 
@@ -74,7 +75,7 @@ def main(argv=None):
     )
     parser.add_argument("--data_name", default="CIFAR-10", help="what the data is called in tables")
     parser.add_argument("--list", action="store_true", help="only say what would be run")
-    parser.add_argument("--table", action="store_true", help="only rebuild the table of README.md")
+    parser.add_argument("--table", action="store_true", help="only rebuild the tables")
     arguments = parser.parse_args(argv)
     if not 1 <= arguments.seeds <= MOST_SEEDS:
         raise UserError(f"--seeds is 1 to {MOST_SEEDS}, not {arguments.seeds}")
@@ -82,7 +83,7 @@ def main(argv=None):
         experiments.check_checkout()
     records = reproduction.read_records()
     if arguments.table:
-        reproduction.write_table(reproduction.ROOT / "README.md", records)
+        print(f"{' and '.join(reproduction_tables.write(records))}: from {len(records)} records")
         return
     selected = select(arguments.reports, arguments.experiments)
     todo = reproduction.pending(selected, arguments.seeds, records)

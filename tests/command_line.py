@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+import runpy
 import socket
 import subprocess
 import sys
+from unittest import mock
 
 import forked
 
@@ -47,6 +49,21 @@ def run_main(workdir, *overrides, config="configs/quickstart.py", **environment)
 def run_module(name, *arguments, cwd=ROOT):
     """Runs `python -m cifar_jax.NAME ARGUMENTS`; returns a CompletedProcess with text output."""
     return _run([sys.executable, "-m", f"cifar_jax.{name}", *map(str, arguments)], cwd=cwd)
+
+
+def run_here(name, *arguments):
+    """The exit code of `python -m cifar_jax.NAME ARGUMENTS`, run in this process."""
+    module = f"cifar_jax.{name}"
+    imported = sys.modules.pop(module, None)
+    # What a command sets is for its own process.
+    with mock.patch.object(sys, "argv", [name, *map(str, arguments)]), mock.patch.dict(os.environ):
+        try:
+            runpy.run_module(module, run_name="__main__")
+        except SystemExit as ended:
+            return ended.code
+        finally:
+            if imported:
+                sys.modules[module] = imported
 
 
 def free_port():

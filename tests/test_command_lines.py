@@ -3,13 +3,11 @@
 import errno
 import os
 import re
-import runpy
-import shlex
 import subprocess
 import sys
 
 import pytest
-from command_line import ROOT
+from command_line import ROOT, run_here
 
 from cifar_jax.console import commands, program
 
@@ -48,22 +46,9 @@ every_command = pytest.mark.parametrize("name", COMMANDS)
 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
-    """(name, arguments) -> the exit code of `python -m cifar_jax.NAME ARGUMENTS`, in this process."""
-
-    def run(name, *arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", [name, *arguments])
-        environment = dict(os.environ)
-        monkeypatch.delitem(sys.modules, f"cifar_jax.{name}", raising=False)
-        with pytest.raises(SystemExit) as ended:
-            try:
-                runpy.run_module(f"cifar_jax.{name}", run_name="__main__")
-            finally:  # a plan's is for its own process
-                os.environ.clear()
-                os.environ.update(environment)
-        return ended.value.code
-
-    return run
+    """run_here in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return run_here
 
 
 def test_every_command_line_is_tested():
@@ -97,22 +82,6 @@ def test_ctrl_c_ends_it_without_a_traceback(run, name, capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert shown.startswith("interrupted") and shown.count("\n") == 1
     assert ("goes on" in shown) == (name in ("main", "sweep.__main__", "reproduce"))
-
-
-def test_the_lines_of_the_questions_are_understood(run, monkeypatch, tmp_path):
-    """Those of docs/questions.md; what they then call does nothing."""
-    text = (ROOT / "docs/questions.md").read_text()
-    lines = re.findall(r"^    python -m cifar_jax\.(\S+) (.*)$", text, re.MULTILINE)
-    assert text.count("\n## ") == 10 and lines
-
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("cifar_jax.train.dry_run", interrupt)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    for name, arguments in lines:
-        monkeypatch.setattr(f"cifar_jax.{COMMANDS[name][1]}", interrupt)
-        assert run(name, *shlex.split(arguments)) == 130, (name, arguments)
 
 
 @every_command

@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import json
-import re
 import sys
 from functools import partial
 
@@ -234,17 +233,6 @@ def test_the_command_line(call, small_run, tmp_path):
     wanted = export_check.own_answers(small_run, known["images"])
     np.testing.assert_allclose(known["probabilities"], wanted, rtol=0, atol=1e-5)
     onnx.checker.check_model("model.onnx")
-
-
-def test_readme_says_what_to_do_with_the_file(small_run, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (lines,) = [each for each in blocks if "onnxruntime" in each]
-    (name,) = re.findall(r"\w+\.onnx", lines)
-    onnx.save(onnx_model.of_run(small_run), name)
-    known = {}
-    exec(lines, known)
-    assert known["probabilities"].shape == (4, 10)
 
 
 def test_a_fixed_batch(call, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Records of reproductions, the README's table that they make, and what is still to run."""
+"""Records of reproductions, the tables of README and docs that they make, and what is still to run."""
 
 import argparse
 import json
@@ -8,8 +8,10 @@ from command_line import ROOT
 
 from cifar_jax import config as config_lib
 from cifar_jax import reproduce
-from cifar_jax.analysis import reproduction
+from cifar_jax.analysis import reproduction, reproduction_tables
 from cifar_jax.config import experiments
+from cifar_jax.config import reported as stated
+from cifar_jax.console import tables
 from cifar_jax.errors import TrainingDiverged, UserError
 
 
@@ -29,15 +31,19 @@ def record(name="basic_net.py", seed=0, accuracy=0.6, **values):
     }
 
 
-def rows(records):
-    return {line.split("`")[1]: line for line in reproduction.table(records).splitlines()[2:]}
+def rows(records, tabulate=reproduction_tables.all_trainings, key="`"):
+    """The lines of a table, by what stands in `backquotes`."""
+    table = tabulate(reproduction_tables.collect(records))
+    return {line.split(key)[1]: line for line in tables.rows_in_markdown(table).splitlines()[2:]}
 
 
-def test_readme_has_the_table_of_the_records():
-    text = (ROOT / "README.md").read_text()
-    _, _, rest = text.partition(reproduction.BEGIN)
-    shown, end, _ = rest.partition(reproduction.END)
-    assert end and shown.strip() == reproduction.table(reproduction.read_records())
+def test_readme_and_results_have_the_tables_of_the_records(tmp_path):
+    (tmp_path / "docs").mkdir()
+    for name in reproduction_tables.TABLES:
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    reproduction_tables.write(reproduction.read_records(), tmp_path)
+    for name in reproduction_tables.TABLES:
+        assert (tmp_path / name).read_text() == (ROOT / name).read_text(), name
 
 
 def test_records_are_of_the_configs_as_they_are():
@@ -84,7 +90,7 @@ def test_a_training_that_two_tables_print_is_run_once(monkeypatch, tmp_path):
     recorded = record("modified_net.py:lr_0.0001")
     monkeypatch.setattr(reproduction, "to_record", lambda *_: recorded)
     monkeypatch.setattr(reproduction, "RECORDS", tmp_path / "records.jsonl")
-    monkeypatch.setattr(reproduction, "write_table", lambda *_: None)
+    monkeypatch.setattr(reproduction_tables, "write", lambda *_: None)
     trained = []
     monkeypatch.setattr("cifar_jax.train.train_and_evaluate", lambda *_: trained.append(1))
     arguments = argparse.Namespace(
@@ -96,7 +102,7 @@ def test_a_training_that_two_tables_print_is_run_once(monkeypatch, tmp_path):
 def test_a_run_that_diverges_is_told_at_the_end(monkeypatch, tmp_path, capsys):
     """... and keeps none of the others from being run."""
     monkeypatch.setattr(reproduction, "RECORDS", tmp_path / "records.jsonl")
-    monkeypatch.setattr(reproduction, "write_table", lambda *_: None)
+    monkeypatch.setattr(reproduction_tables, "write", lambda *_: None)
     monkeypatch.setattr(reproduction, "read_records", lambda: [])
     monkeypatch.setattr(reproduction, "to_record", lambda name, *_: record(name))
 
@@ -135,16 +141,55 @@ def test_a_run_becomes_a_record(small_config, tmp_path):
     assert not reproduction.is_recorded([read], small_config, seed=1)
 
 
-def test_marks_that_are_missing(tmp_path):
-    (tmp_path / "README.md").write_text("nothing")
-    with pytest.raises(UserError, match="no lines"):
-        reproduction.write_table(tmp_path / "README.md", [])
-    (tmp_path / "README.md").write_text(
-        f"before\n{reproduction.BEGIN}\nold\n{reproduction.END}\nafter\n"
+def test_one_row_a_report_is_the_best_reported_of_what_ran():
+    table = rows([], reproduction_tables.reports)
+    assert (
+        len(table) == 5
+        and "| 0 of 10 | `resnet10.py:plateau` | 92.09 | not yet run | 0 |"
+        in table["resnet10.py:plateau"]
     )
-    reproduction.write_table(tmp_path / "README.md", [])
-    text = (tmp_path / "README.md").read_text()
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    records = [record(seed=seed, accuracy=0.6 + seed / 100) for seed in range(3)]
+    table = rows([*records, record("plain_cnn.py:model_2")], reproduction_tables.reports)
+    # 61 +- 4.303 * 1 / sqrt(3), Student's t with two degrees of freedom
+    assert (
+        "| 1 of 10 | `basic_net.py` | 62.06 | **61.00** [58.52, 63.48] | 3 |"
+        in table["basic_net.py"]
+    )
+    assert "| **60.00** (chosen on the test set) | 1 |" in table["plain_cnn.py:model_2"]
+
+
+def test_report_000_class_by_class_and_what_stopped_it():
+    accuracies = [0.5] * 5 + [0.6] * 5
+    of_run = {"per_class_accuracy": accuracies, "epochs": 7, "stopped_early": "a gap of 11 points"}
+    trained = [record("plain_cnn.py:model_2", seed, 0.55 + seed / 50, **of_run) for seed in (1, 0)]
+    trained[0] |= {"epochs": 25, "stopped_early": None, "per_class_accuracy": accuracies[::-1]}
+    table = rows(trained, reproduction_tables.classes, "| ")
+    assert "| 83.3 |  | 88.3 | 55.0 ± 7.1 | 73.3 |  | 79.3 |  |" in table["airplane "]
+    assert "| 77.65 | not yet run | 75.22 | 56.00 ± 1.41 | 75.36 | not yet run |" in table["all "]
+    stops = reproduction_tables.stops(reproduction_tables.collect(trained)).rows
+    assert [row[1:] for row in stops if "model_2" in row[0]] == [
+        ("0", "7 of 25", "a gap of 11 points"),
+        ("1", "25 of 25", "no rule: it had all its epochs"),
+    ]
+    assert [row[3] for row in stops if "model_2" not in row[0]] == ["not yet run"] * 3
+
+
+def test_the_classes_stand_in_the_order_of_the_data_set():
+    """... and their means are as docs/results.md says of two models, and the report's totals of the others."""
+    about = json.loads((ROOT / "cifar_jax/pretrained/speedrun.json").read_text())
+    assert list(stated.CLASSES) == about["dataset"]["class_names"]
+    means = [sum(column) / 10 for column in zip(*stated.CLASSES.values(), strict=True)]
+    assert means == pytest.approx([77.02, 75.65, 75.36, 78.83])
+    assert "mean of 77.02 and 75.65" in (ROOT / "docs/results.md").read_text()
+
+
+def test_marks_that_are_missing():
+    table = reproduction_tables.stops([])
+    with pytest.raises(UserError, match="a.md has no lines <!-- stops: begin"):
+        reproduction_tables.between_marks("a.md", "nothing", "stops", table)
+    text = "before\n<!-- stops: begin -->\nold\n<!-- stops: end -->\nafter\n"
+    made = reproduction_tables.between_marks("a.md", text, "stops", table)
+    assert made.startswith("before\n") and made.endswith("\nafter\n") and "old" not in made
 
 
 def test_names_that_do_not_exist(capsys):

@@ -1,19 +1,14 @@
-"""Records of reproduced trainings, and the table of the reports' figures beside ours."""
+"""Records of reproduced trainings, and what is still to run."""
 
 import datetime
 import json
 import pathlib
-import statistics
 
 from cifar_jax import config as config_lib
 from cifar_jax.config import experiments
-from cifar_jax.console import tables
-from cifar_jax.errors import UserError
-from cifar_jax.machine import files
 
 ROOT = experiments.CONFIGS.parent
 RECORDS = ROOT / "benchmarks" / "results" / "reproduction.jsonl"
-BEGIN, END = "<!-- reproduction: begin -->", "<!-- reproduction: end -->"
 # The metric that a config's `reported.metric` begins with -> its name in a record.
 METRICS = {"test accuracy": "accuracy", "test F1": "f1"}
 
@@ -58,7 +53,7 @@ def is_recorded(records, config, seed):
 
     The name does not count: two tables of a report may print the same training.
     """
-    return any(record["seed"] == seed and _same(record, config) for record in records)
+    return any(record["seed"] == seed for record in of_config(records, config))
 
 
 def expected_cost(config):
@@ -86,71 +81,15 @@ def pending(selected, seeds, records, folder=experiments.CONFIGS):
     ]
 
 
-def table(records, folder=experiments.CONFIGS):
-    """Return the reports' figures beside ours, as Markdown: one row an experiment and kind of data."""
-    from cifar_jax import models
-
-    lines = [
-        "| report | experiment | parameters | reported | ours | n | best epoch | last epoch | data, hardware |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for each in experiments.EXPERIMENTS:
-        config = config_lib.load(f"{folder}/{each.config}")
-        params = models.count_params(config.model.name)
-        own = of_config(records, config)
-        row = [each.report, f"`{each.config}`", f"{params:,}", tables.reported(config.reported)]
-        lines.append(f"| {' | '.join(row + _ours(own, config.reported))} |")
-    return "\n".join(lines)
-
-
-def _same(record, config):
-    """Compare a record with a config, whatever its seed."""
-    return not config_lib.differing({**record["values"], "seed": config.seed}, config)
-
-
 def of_config(records, config):
-    """List the records of a config, field by field, with any seed."""
-    return [record for record in records if _same(record, config)]
+    """List the records of this config, whatever their seed and the config's name."""
+    return [
+        record
+        for record in records
+        if not config_lib.differing({**record["values"], "seed": config.seed}, config)
+    ]
 
 
 def metric_of(reported):
     """Return the name in a record of the metric that a config's section `reported` is about."""
     return next(name for start, name in METRICS.items() if reported.metric.startswith(start))
-
-
-def _ours(records, reported):
-    if not records:
-        return ["not yet run", "0", "", "", ""]
-    kinds = sorted({f"{record['data']}, {record['hardware']}" for record in records})
-    measured = [
-        [r[name] for r in records]
-        for name in (metric_of(reported), "best_accuracy", "last_accuracy")
-    ]
-    on_test = any(record["values"].get("selection") == "test" for record in records)
-    return [
-        f"**{spread(measured[0])}**" + (" (chosen on the test set)" if on_test else ""),
-        str(len(records)),
-        *(spread(values) if None not in values else "-" for values in measured[1:]),
-        "; ".join(kinds),
-    ]
-
-
-def spread(fractions):
-    """Write mean and standard deviation in per cent: "61.53 ± 0.80", without the latter for one value."""
-    values = [100 * value for value in fractions]
-    mean = f"{statistics.mean(values):.2f}"
-    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
-
-
-def write_table(path, records):
-    """Put the table between the marks of a Markdown file.
-
-    Raises:
-        UserError: the file has no such marks.
-    """
-    text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"{path} has no lines {BEGIN} and {END} to put the table between")
-    files.write_text(path, f"{before}{begin}\n{table(records)}\n{end}{after}")

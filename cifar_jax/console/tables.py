@@ -76,14 +76,17 @@ def in_markdown(text):
 
 def to_markdown(table):
     """Write a Table as lines of Markdown, a heading first."""
+    return f"## {table.title}\n\n{rows_in_markdown(table)}"
+
+
+def rows_in_markdown(table):
+    """Write a Table as lines of Markdown, without its title."""
 
     def line(cells):
         return f"| {' | '.join(map(in_markdown, cells))} |"
 
     rule = "|".join("---" if i in table.left else "---:" for i in range(len(table.columns)))
-    return "\n".join(
-        [f"## {table.title}", "", line(table.columns), f"|{rule}|", *map(line, table.rows)]
-    )
+    return "\n".join([line(table.columns), f"|{rule}|", *map(line, table.rows)])
 
 
 def percent(fraction, digits=2):

@@ -13,7 +13,7 @@ from cifar_jax.machine import files
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 DEFAULT_PLATFORMS = ("cpu", "cuda", "tpu")
 # JAX writes the version of StableHLO that was current four weeks before its release, which an older JAX and
-# TensorFlow do not read. All our models can be said in this one, and README tells who reads it.
+# TensorFlow do not read. All our models can be said in this one, and docs/export.md tells who reads it.
 STABLEHLO = "1.9.0"
 MAX_BATCH = 4_096
 

@@ -636,7 +636,7 @@ def expected(case):
     return success | {2} if is_output(case) else of_picture
 
 
-# What may stand on stderr beside the error, see README.md.
+# What may stand on stderr beside the error, see docs/training.md.
 NOTES = (
     r"not heeded: \S.*, as the numbers are the same whatever the environment",
     r".*: caches are in \S+ \(XDG_CACHE_HOME names another place\)",
