@@ -5,11 +5,13 @@ is asked that all see the workdir under one path, and can import this package.
 """
 
 import contextlib
+import ctypes
 import importlib
 import os
 import pathlib
 import signal
 import socket
+import traceback
 
 from cifar_jax.console import endings
 from cifar_jax.errors import ConfigError, UserError, one_line
@@ -243,11 +245,12 @@ def _start(name, each, function, arguments, place="SPREAD"):
     # A process of its own, as JAX's settings and memory are the process's. It is started again here, not by Ray, which
     # does not know what it left behind.
     options = {
-        "name": name, "max_calls": 1, "max_retries": 0, "scheduling_strategy": place,
+        "name": name, "max_retries": 0, "scheduling_strategy": place,
         "runtime_env": {"env_vars": tuning}, "num_cpus": each["CPU"], "num_gpus": each.get("GPU", 0),
         "resources": {name: n for name, n in each.items() if name not in ("CPU", "GPU")},
     }  # fmt: skip
-    return ray.remote(_in_worker).options(**options).remote(os.getcwd(), function, arguments)
+    remote = ray.remote(max_calls=1)(_in_worker).options(**options)
+    return remote.remote(os.getcwd(), function, arguments)
 
 
 def _in_worker(folder, function, arguments):
@@ -263,7 +266,14 @@ def _in_worker(folder, function, arguments):
         except UserError as error:
             said.append(str(error))
             return error.exit_code
+        except Exception as error:
+            traceback.print_exc()
+            said.append(f"{type(error).__name__}: {one_line(error)}")
+            return 1
 
+    # Without the end of C++: threads, some of them JAX's, still use what that frees, and the process aborts aloud.
+    libc = ctypes.CDLL(None)
+    libc.__cxa_atexit(libc._exit, None, None)
     code = endings.guarded(main, endings.GOES_ON)()
     return code, said[0] if said else f"it ended with exit code {code}"
 
@@ -274,8 +284,6 @@ def _outcome(reference, ray):
         return ray.get(reference)
     except ray.exceptions.OutOfMemoryError:
         return LOST, "its machine ran out of memory, so Ray ended it"
-    except ray.exceptions.RayTaskError as error:
-        return 1, f"{type(error.cause).__name__}: {one_line(error.cause)}"
     except ray.exceptions.TaskCancelledError:
         return LOST, "it was stopped"
     except ray.exceptions.RayError as error:
@@ -306,7 +314,7 @@ def _fits(node, each):
 
 @contextlib.contextmanager
 def _stopping(running):
-    """Let running calls save and end where the block is left by an exception, such as Ctrl-C; a second one ends them."""
+    """Let running calls save and end where the block is left by an exception, such as Ctrl-C."""
     import ray
 
     try:
