@@ -271,11 +271,16 @@ def _in_worker(folder, function, arguments):
             said.append(f"{type(error).__name__}: {one_line(error)}")
             return 1
 
-    # Without the end of C++: threads, some of them JAX's, still use what that frees, and the process aborts aloud.
-    libc = ctypes.CDLL(None)
-    libc.__cxa_atexit(libc._exit, None, None)
+    end_at_once()
     code = endings.guarded(main, endings.GOES_ON)()
     return code, said[0] if said else f"it ended with exit code {code}"
+
+
+def end_at_once():
+    """Let this process end without the end of C++: threads still use what that frees, and it would abort aloud."""
+    with contextlib.suppress(AttributeError):  # another libc
+        libc = ctypes.CDLL(None)
+        libc.__cxa_atexit(libc._exit, None, None)
 
 
 def _outcome(reference, ray):

@@ -89,6 +89,8 @@ def main(argv):
     if given.verbose:
         print(huge_pages.remark(os.environ))
     if given.ray_workers:
+        if given.group is not None:
+            raise ConfigError("--ray_workers trains all groups: leave out --group")
         from cifar_jax.sweep import on_ray
 
         on_ray.train_sweep(argv, given, ray_workers.resources(given))
