@@ -80,7 +80,7 @@ def tables(workdir):
     return [row.split(",")[:seconds] + row.split(",")[seconds + 1 :] for row in runs], epochs
 
 
-def test_a_sweep_with_a_killed_worker_is_the_sweep_of_one_machine(cluster, tmp_path):
+def test_a_sweep_with_a_killed_worker_is_the_sweep_of_one_machine(cluster, tmp_path, small_nets):
     there = tmp_path / "ray"
     process = start("sweep", there, *SWEEP, "--ray_workers=2", "--groups=3", env=cluster)
     wait_for(there / f"checkpoints/1/{20 * 2}", process)
@@ -102,7 +102,7 @@ def test_a_sweep_with_a_killed_worker_is_the_sweep_of_one_machine(cluster, tmp_p
             jax.tree.map(np.testing.assert_array_equal, ours.variables, its.variables)
 
 
-def test_a_run_with_a_killed_worker_is_the_run_of_one_process(cluster, tmp_path):
+def test_a_run_with_a_killed_worker_is_the_run_of_one_process(cluster, tmp_path, small_nets):
     process = start("main", tmp_path / "ray", *TRAINING, "--ray_workers=2", env=cluster)
     wait_for(tmp_path / f"ray/checkpoints/{20 * 2}", process)
     kill("process 1")
