@@ -177,21 +177,24 @@ def call_together(function, arguments, workers, each, standing):
     """
     attempts = Attempts(lambda _: standing())
     while True:
-        outcomes = _attempt(function, arguments, workers, each)
+        outcomes, first = _attempt(function, arguments, workers, each)
         codes = [code for code, _ in outcomes]
         if set(codes) == {0}:
             return
         if len(set(codes)) == 1 and codes[0] is not LOST:
             raise _as_error(*outcomes[0])
-        process, why = next((i, why) for i, (code, why) in enumerate(outcomes) if code != 0)
-        why = f"process {process} of {workers}: {why}"
+        why = f"process {first} of {workers}: {outcomes[first][1]}"
         if not attempts.again("run"):
             raise UserError(f"{why}; twice without a checkpoint between, so the run is given up")
         say(f"{why}; all are started again")
 
 
 def _attempt(function, arguments, workers, each):
-    """Run the processes of a run once, each to its end: a list of (exit code, value or what went wrong)."""
+    """Run the processes of a run once, each to its end.
+
+    Returns:
+        (a list of their (exit code, value or what went wrong), number of the first that failed or of the last one).
+    """
     import ray
     from ray.util.placement_group import placement_group, remove_placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -217,7 +220,8 @@ def _attempt(function, arguments, workers, each):
             for reference in references:
                 ray.cancel(reference, force=True)
             running.clear()
-            return [_outcome(reference, ray) for reference in references]
+            outcomes = [_outcome(reference, ray) for reference in references]
+            return outcomes, references.index(ended[-1])
     finally:
         remove_placement_group(together)
 
