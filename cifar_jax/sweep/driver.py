@@ -105,6 +105,8 @@ def opened(
 
         processes.in_turns(settle)
         planned = recorded_plan(folder, runs)
+        # The checkpoints say so, too, and the folders of the runs are held against them.
+        new_about |= {"groups": [[run.name for run in group.runs] for group in planned]}
         yield OpenSweep(folder, sweep, runs, planned, new_about, dataset, turns, display)
 
 

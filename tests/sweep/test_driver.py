@@ -237,14 +237,18 @@ def test_another_sweep_in_the_same_folder_is_refused_by_name(sweep, tmp_path, mo
 
 
 def test_little_memory_splits_the_group_and_says_so(sweep, tmp_path, monkeypatch):
-    """The split stays that of the first start, whatever memory a later one has."""
-    monkeypatch.setattr(driver, "train_group", lambda job, group, *_: [])
+    """The split stays that of the first start, whatever memory a later one has; the checkpoints get that, too."""
+    plans = []
+    monkeypatch.setattr(
+        driver, "train_group", lambda job, *_: plans.append(job.about["groups"]) or []
+    )
     monkeypatch.setattr(driver.summary, "markdown", lambda *_: "")
     _, said = run(sweep, tmp_path, memory_gb=0.001)
     assert "4 runs of small_net are split into 4 groups" in said
     assert "4 groups: 1, 1, 1, 1 runs" in said
     _, said = run(sweep, tmp_path)
     assert "4 groups: 1, 1, 1, 1 runs" in said
+    assert plans == [[[f"lr_{rate}/{seed}"] for rate in RATES for seed in (0, 1)]] * 8
 
 
 @pytest.mark.thorough
@@ -255,8 +259,8 @@ def test_groups_that_several_train_and_one_joins_are_the_sweep_of_one(
     sweep.base.total_epochs = 1
     run(sweep, tmp_path / "one", count=1)
     given, console = (sweep, 1, tmp_path / "many", None), Console(file=io.StringIO())
-    options = {"console": console, "least_groups": 2}
-    assert shares.plan(*given, **options) == [["lr_0.01/0"], ["lr_0.03/0"]]
+    options = {"console": console}
+    assert shares.plan(*given, **options, least_groups=2) == [["lr_0.01/0"], ["lr_0.03/0"]]
     first, second, again = (shares.train_group(i, *given, **options) for i in (0, 1, 0))
     assert again == first and not (tmp_path / "many/runs.csv").exists()
     with pytest.raises(ConfigError, match="--group=2: the sweep has 2 groups, 0 to 1"):
