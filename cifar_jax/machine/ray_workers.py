@@ -17,6 +17,7 @@ from cifar_jax.console import endings
 from cifar_jax.errors import ConfigError, UserError, one_line
 from cifar_jax.machine import huge_pages
 
+CONNECT_SECONDS = 10
 LOST = None  # stands for the exit code of a worker that is gone
 SAVE_SECONDS = 60  # for the workers to save after Ctrl-C
 GOODBYE_SECONDS = 60  # for the processes of a run to notice that one is lost
@@ -82,7 +83,10 @@ def connected():
     except ImportError as error:
         raise UserError("--ray_workers needs Ray: pip install 'cifar-jax[ray]'") from error
     handler = signal.getsignal(signal.SIGTERM)
+    host, _, port = os.environ.get("RAY_ADDRESS", "").rpartition(":")
     try:
+        if port.isdecimal() and "/" not in host:  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         ray.init(address="auto", logging_level="warning")
     except Exception as error:  # each kind of absence raises another
         raise UserError(

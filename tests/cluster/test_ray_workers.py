@@ -1,8 +1,10 @@
 """Decisions about the workers of a Ray cluster, without Ray."""
 
 import sys
+import types
 
 import pytest
+from command_line import free_port
 
 from cifar_jax import main
 from cifar_jax.errors import ConfigError, UserError
@@ -59,6 +61,14 @@ def test_without_ray_the_line_that_installs_it_is_told(command, monkeypatch, tmp
     arguments = [*START[:2], f"configs/{name}.py", *START[3:], f"--workdir={tmp_path}"]
     with pytest.raises(UserError, match=r"pip install 'cifar-jax\[ray\]'"):
         command.main(arguments)
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", types.ModuleType("ray"))
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    start = "no Ray cluster is reachable .*refused.*; `ray start --head` makes one"
+    with pytest.raises(UserError, match=start), ray_workers.connected():
+        pass
 
 
 def test_a_call_is_given_up_when_it_fails_twice_where_it_stood():
