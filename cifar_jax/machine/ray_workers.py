@@ -296,7 +296,10 @@ def _outcome(reference, ray):
     try:
         return ray.get(reference)
     except ray.exceptions.OutOfMemoryError:
-        return LOST, "its machine ran out of memory, so Ray ended it"
+        return LOST, (
+            "its machine ran out of memory, so Ray ended it: let fewer workers on a machine (--ray_resources), or make "
+            "a new sweep's groups smaller (--groups)"
+        )
     except ray.exceptions.TaskCancelledError:
         return LOST, "it was stopped"
     except ray.exceptions.RayError as error:
