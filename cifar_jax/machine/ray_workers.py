@@ -75,9 +75,8 @@ def connected():
     Raises:
         UserError: Ray is not installed, or there is no cluster.
     """
-    os.environ.setdefault(
-        "RAY_DEDUP_LOGS", "0"
-    )  # it takes an epoch of one group for that of another
+    # Else it takes an epoch of one group for that of another, and leaves it out.
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     try:
         import ray
     except ImportError as error:
