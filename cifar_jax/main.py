@@ -19,6 +19,8 @@ mpirun and GKE's TPU pods need no flag. Else:
 --distributed            lets JAX find the processes, as on TPU VMs and Kubernetes; --nodistributed: one process.
 --coordinator HOST:PORT --processes N --process I
                          process I of N, from 0; HOST:PORT is a free port of process 0's host.
+--ray_workers N          starts the processes as N workers of a Ray cluster, again if one is lost.
+--ray_resources LIST     what each worker is to have, such as CPU:8,GPU:1. Default: CPU:1.
 
 Exit codes: 0 done, 2 wrong config, data or command line, 3 loss became NaN or infinite, 4 the workdir's disk
 is full or fails, 5 another process of the run is gone (134, an abort, where JAX noticed first),
@@ -31,7 +33,7 @@ import os
 
 from cifar_jax.console import endings, flags, program
 from cifar_jax.errors import ConfigError
-from cifar_jax.machine import huge_pages, joining, places
+from cifar_jax.machine import huge_pages, joining, places, ray_workers
 
 
 def parse(argv):
@@ -56,6 +58,7 @@ def read(argv):
 
     def define(values):
         places.define_flags(values)
+        ray_workers.define_flags(values)
         absl_flags.DEFINE_boolean("dry_run", False, "Keep nothing.", flag_values=values)
 
     given, rest = flags.read_flags(argv, define)
@@ -88,6 +91,9 @@ def main(argv):
     config, given, place = read(argv)
     if given.verbose:
         print(huge_pages.remark(os.environ))
+    if given.ray_workers:
+        train_on_ray(argv, given)
+        return
     with joining.joined(place):
         from cifar_jax import train
 
@@ -95,6 +101,22 @@ def main(argv):
             train.dry_run(config)
         else:
             train.train_and_evaluate(config, given.workdir)
+
+
+def train_on_ray(argv, given):
+    """Let the workers of a Ray cluster be the processes of a run."""
+    each = ray_workers.resources(given)
+    processes = given.ray_workers
+
+    def arguments(address, process):
+        place = f"--coordinator={address}", f"--processes={processes}", f"--process={process}"
+        return ([*argv, "--ray_workers=0", *place],)
+
+    def standing():
+        return ray_workers.newest(os.path.join(given.workdir, "checkpoints"))
+
+    with ray_workers.connected():
+        ray_workers.call_together("cifar_jax.main:main", arguments, processes, each, standing)
 
 
 if __name__ == "__main__":

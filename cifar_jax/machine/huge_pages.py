@@ -13,6 +13,7 @@ import sys
 
 SWITCH = "CIFAR_JAX_TUNING"
 TUNABLES, HUGE_PAGES = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
+NAMES = (TUNABLES, SWITCH)  # of the variables that `restart` sets
 FIRST_GLIBC = (2, 35)  # with that tunable
 
 

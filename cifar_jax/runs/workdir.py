@@ -84,9 +84,12 @@ def differing(old_about, new_about, old, new):
 
 
 @contextlib.contextmanager
-def claimed(folder):
+def claimed(folder, alone=True):
     """Make a workdir where it is missing and keep a second training out of it.
 
+    Args:
+        folder: the workdir.
+        alone: whether others are kept out; who shares the folder keeps them out of its own part.
     Yields:
         pathlib.Path.
     Raises:
@@ -99,7 +102,7 @@ def claimed(folder):
             if folder.exists() and not folder.is_dir():
                 raise UserError(f"the workdir {folder} is a file; choose another --workdir")
             folder.mkdir(parents=True, exist_ok=True)
-            if processes.is_first():  # the processes of one training are in it together
+            if alone and processes.is_first():  # the processes of one training are in it together
                 _lock(folder, stack)
         try:
             yield folder

@@ -1,7 +1,9 @@
 """A whole sweep: its groups one after the other, its folder and its tables."""
 
+import contextlib
 import dataclasses
 import functools
+import pathlib
 
 import jax
 
@@ -20,7 +22,7 @@ from cifar_jax.train.setup import build, remark_on_data
 
 
 @jax_settings.pinned()
-def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
+def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None, least_groups=1):
     """Train all runs of a sweep, from the start or from where the folder stands.
 
     Args:
@@ -30,8 +32,48 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
         memory_gb: for all devices together, in 10^9 bytes; None = runtime.available_bytes.
         console: rich.console.Console to print on.
         turns: of stack_lib.make_programs; None = stack_lib.takes_turns.
+        least_groups: groups that there are to be at least, if there are as many runs.
     Returns:
         rows of runs.csv: a list of dicts, cell by cell.
+    Raises:
+        UserError: and its kinds; see errors.py.
+    """
+    with opened(sweep, count, folder, memory_gb, console, turns, least_groups) as work:
+        return train_in(work)
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenSweep:
+    """A sweep in its workdir, with all that its groups need."""
+
+    folder: pathlib.Path
+    sweep: cells.Sweep
+    runs: list  # of cells.Trial
+    groups: list  # of groups.Group, as when the sweep began
+    about: dict  # of `about`
+    dataset: data.Dataset
+    turns: bool  # of stack_lib.make_programs
+    display: sweep_progress.SweepDisplay
+
+    def job(self, index):
+        """Return the Job of the group of that number, from 0."""
+        began = workdir.recorded(self.folder, "sweep.json")
+        names, versions = stacked.folder_names(began), began["versions"]
+        title = f"group {index + 1}/{len(self.groups)}"
+        known = self.folder, self.about, self.dataset, self.turns
+        return Job(*known, title, index, names, versions)
+
+
+@contextlib.contextmanager
+def opened(
+    sweep, count, folder, memory_gb=None, console=None, turns=None, least_groups=1, alone=True
+):
+    """Load a sweep's data, and plan it in its workdir or find it planned there.
+
+    Args:
+        alone: of workdir.claimed; the others as of `train_sweep`.
+    Yields:
+        OpenSweep.
     Raises:
         UserError: and its kinds; see errors.py.
     """
@@ -51,12 +93,38 @@ def train_sweep(sweep, count, folder, memory_gb=None, console=None, turns=None):
     dataset = processes.in_turns(lambda: inputs.load_data(base, before))
     display = sweep_progress.SweepDisplay(console)
     turns = stack_lib.takes_turns() if turns is None else turns
-    planned = plan(runs, dataset, memory_gb, turns, display.say)
+    say = (lambda _: None) if before else display.say  # the plan there is, stays
+    planned = plan(runs, dataset, memory_gb, turns, say, least_groups)
     weights_sha256 = inputs.weights_of([run.config for run in runs], before)
     new_about = about(sweep, runs, dataset, planned) | {"weights_sha256": weights_sha256}
-    with workdir.claimed(folder) as folder:
-        processes.in_turns(lambda: workdir.open_folder(folder, "sweep.json", new_about, check_same))
-        return train_in(folder, sweep, runs, dataset, new_about, turns, display)
+    with workdir.claimed(folder, alone) as folder:
+
+        def settle():
+            with locked(folder, "plan", display.say):
+                workdir.open_folder(folder, "sweep.json", new_about, check_same)
+
+        processes.in_turns(settle)
+        planned = recorded_plan(folder, runs)
+        # The checkpoints say so, too, and the folders of the runs are held against them.
+        new_about |= {"groups": [[run.name for run in group.runs] for group in planned]}
+        yield OpenSweep(folder, sweep, runs, planned, new_about, dataset, turns, display)
+
+
+@contextlib.contextmanager
+def locked(folder, name, say):
+    """Keep others out of a part of a sweep's workdir; where one is in it, wait for him to end and tell `say`."""
+    if not processes.is_first():
+        yield
+        return
+    path = folder / "locks" / name
+    path.parent.mkdir(exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(files.locked(path))
+        except BlockingIOError:
+            say(f"another process has the {name} of {folder}; waiting for it to end")
+            stack.enter_context(files.locked(path, wait=True))
+        yield
 
 
 def data_of(config):
@@ -64,43 +132,24 @@ def data_of(config):
     return tuple(config.dataset[name] for name in ("name", "path", "archive", "image_size"))
 
 
-def train_in(folder, sweep, runs, dataset, new_about, turns, display):
-    """Train all runs in a workdir of one's own and write the tables.
-
-    Args:
-        folder: of workdir.claimed, with its sweep.json.
-        sweep, runs: cells.Sweep and its runs.
-        dataset: data.Dataset.
-        new_about: of `about`.
-        turns: of stack_lib.make_programs.
-        display: sweep_progress.SweepDisplay.
-    Returns:
-        rows of runs.csv.
-    """
-    planned, count = recorded_plan(folder, runs), len(runs) // len(sweep.cells)
-    began = workdir.recorded(folder, "sweep.json")
-    names, versions = stacked.folder_names(began), began["versions"]
+def train_in(work):
+    """Train all groups of an OpenSweep and write the tables: rows of runs.csv."""
+    planned, display = work.groups, work.display
+    count = len(work.runs) // len(work.sweep.cells)
     display.say(
-        f"{len(sweep.cells)} cells x {count} seeds = {len(runs)} runs in {len(planned)} groups: "
-        f"{', '.join(str(len(group.runs)) for group in planned)} runs; {dataset.name}; "
+        f"{len(work.sweep.cells)} cells x {count} seeds = {len(work.runs)} runs in {len(planned)} groups: "
+        f"{', '.join(str(len(group.runs)) for group in planned)} runs; {work.dataset.name}; "
         f"{runtime.hardware()}"
     )
     epoch_rows, finished = [], []
     try:
         with runtime.catch_signals() as caught, display:
-            display.plan(steps_of(planned, dataset))
+            display.plan(steps_of(planned, work.dataset))
             for index, group in enumerate(planned):
-                title = f"group {index + 1}/{len(planned)}"
-                job = Job(folder, new_about, dataset, turns, title, index, names, versions)
-                finished += train_group(job, group, epoch_rows, caught, display)
+                finished += train_group(work.job(index), group, epoch_rows, caught, display)
     finally:
-        if processes.is_first():
-            files.write_csv(folder / "results.csv", results.EPOCH_COLUMNS, epoch_rows)
-    order = {run.name: i for i, run in enumerate(runs)}
-    finished.sort(key=lambda row: order[f"{row['cell']}/{row['seed']}"])
-    if processes.is_first():
-        write_tables(folder, sweep, runs, epoch_rows, finished, dataset, display.say)
-    return finished
+        write_epochs(work, epoch_rows)
+    return write_tables(work, epoch_rows, finished)
 
 
 def steps_of(planned, dataset):
@@ -119,16 +168,39 @@ def steps_of(planned, dataset):
     return list(map(count, planned))
 
 
-def write_tables(folder, sweep, runs, epoch_rows, finished, dataset, say):
-    """Write runs.csv, summary.md and the figures; `say` gets the summary, too. Arguments as of `train_in`.
+def in_order(runs, rows):
+    """Sort rows of tables by epoch, where they have one, and by run, however the runs are grouped."""
+    order = {run.name: i for i, run in enumerate(runs)}
+    return sorted(
+        rows, key=lambda row: (row.get("epoch", 0), order[f"{row['cell']}/{row['seed']}"])
+    )
+
+
+def write_epochs(work, epoch_rows):
+    """Write results.csv of an OpenSweep."""
+    if processes.is_first():
+        rows = in_order(work.runs, epoch_rows)
+        files.write_csv(work.folder / "results.csv", results.EPOCH_COLUMNS, rows)
+
+
+def write_tables(work, epoch_rows, finished):
+    """Write runs.csv, summary.md and the figures, and say the summary.
 
     Args:
+        work: OpenSweep.
         epoch_rows, finished: rows of results.csv and of runs.csv.
+    Returns:
+        rows of runs.csv, in order.
     """
+    finished = in_order(work.runs, finished)
+    if not processes.is_first():
+        return finished
+    folder, sweep, runs = work.folder, work.sweep, work.runs
+    epoch_rows = in_order(runs, epoch_rows)
     files.write_csv(folder / "runs.csv", results.RUN_COLUMNS, finished)
     reported = {run.cell: run.config.reported.value for run in runs}
     provenance = [
-        f"{dataset.name}; {runtime.hardware()}; jax {jax.__version__}. Every run: `runs.csv`; every epoch: "
+        f"{work.dataset.name}; {runtime.hardware()}; jax {jax.__version__}. Every run: `runs.csv`; every epoch: "
         "`results.csv`; accuracies in both are fractions of 1, not per cent. Figures: `test_accuracy.png`, "
         "`validation_accuracy.png`, `train_loss.png` and the same as `.svg`. Each run with a result is a folder of "
         "`runs/`, to be opened as any run's."
@@ -139,8 +211,9 @@ def write_tables(folder, sweep, runs, epoch_rows, finished, dataset, say):
     accuracies = {cell: list(summary.accuracies(finished, cell).values()) for cell in sweep.cells}
     if bars := figures.bars(accuracies, _in_accuracy(runs)):
         style.save(bars, folder, "test_accuracy")
-    say(text)
-    say(summary.next_commands(folder, sweep, finished))
+    work.display.say(text)
+    work.display.say(summary.next_commands(folder, sweep, finished))
+    return finished
 
 
 def _in_accuracy(runs):
@@ -166,21 +239,29 @@ class Job:
     versions: dict  # of packages, with which the sweep began
 
 
-def plan(runs, dataset, memory_gb, turns, say):
-    """Split the runs into groups that fit memory, which `say` is told of: a list of groups.Group."""
+def plan(runs, dataset, memory_gb, turns, say, least_groups=1):
+    """Split the runs into groups that fit memory, which `say` is told of: a list of groups.Group.
+
+    Args:
+        least_groups: of `train_sweep`.
+    """
     available = runtime.available_bytes() if memory_gb is None else memory_gb * 1e9
-    planned = []
-    for group in groups.make_groups(runs):
+    whole, least = groups.make_groups(runs), []
+    for group in whole:
         classes, images = len(dataset.class_names), dataset.sizes["train"]
         most, per_run = memory.most_runs(group.config, classes, images, available, turns)
-        parts = groups.split(group, most)
-        planned += parts
-        if len(parts) > 1:
+        least.append(-(-len(group.runs) // most))
+        if least[-1] > 1:
             say(
-                f"{len(group.runs)} runs of {group.config.model.name} are split into {len(parts)} groups: "
+                f"{len(group.runs)} runs of {group.config.model.name} are split into {least[-1]} groups: "
                 f"about {per_run / 1e6:,.0f} MB a run, of {available / 1e9:,.1f} GB"
             )
-    return planned
+    into = groups.parts([len(group.runs) for group in whole], least, least_groups)
+    return [
+        part
+        for group, count in zip(whole, into, strict=True)
+        for part in groups.split(group, count)
+    ]
 
 
 def about(sweep, runs, dataset, planned):
@@ -247,6 +328,11 @@ def train_group(job, group, epoch_rows, caught, display):
     Returns:
         rows of runs.csv.
     """
+    with locked(job.folder, f"group_{job.index}", display.say):
+        return _train_group(job, group, epoch_rows, caught, display)
+
+
+def _train_group(job, group, epoch_rows, caught, display):
     devices, say = len(jax.devices()), display.say
     members = loop.padded(group.runs, devices)
     make_programs = functools.partial(stack_lib.make_programs, runs=len(members), turns=job.turns)

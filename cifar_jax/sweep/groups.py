@@ -63,8 +63,24 @@ def make_group(runs):
     return Group(tuple(runs), config, len(rates) > 1)
 
 
-def split(group, most):
-    """Split a group into several of at most so many runs, as even as can be: a list of Group."""
-    parts = -(-len(group.runs) // most)
-    bounds = [len(group.runs) * i // parts for i in range(parts + 1)]
+def parts(sizes, least, count):
+    """Decide into how many parts to split each group, so that there are `count` in all where there are as many runs.
+
+    Args:
+        sizes: runs of each group.
+        least: parts that each group has to have.
+        count: of parts; the greatest are split until there are as many.
+    Returns:
+        list of int.
+    """
+    into = list(least)
+    while sum(into) < min(count, sum(sizes)):
+        greatest = max(range(len(sizes)), key=lambda i: sizes[i] / into[i])
+        into[greatest] += 1
+    return into
+
+
+def split(group, count):
+    """Split a group into so many, as even as can be: a list of Group."""
+    bounds = [len(group.runs) * i // count for i in range(count + 1)]
     return [make_group(group.runs[start:stop]) for start, stop in itertools.pairwise(bounds)]

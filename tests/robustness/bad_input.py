@@ -272,6 +272,7 @@ CASES = [
     words("a platform that there is not", "export", "--workdir", "runs/first", "--out", "m", "--platforms", "amiga"),
     words("an output that is a folder", "report", "runs/first", "--out", "runs"),
     words("a value that is none", "predict", "--workdir=--", "cat.png"),
+    words("a workdir that other machines can't find", "main", *TRAIN, "--ray_workers=2"),
     words("too many seeds", "sweep.__main__", "--config", "configs/sweeps/quickstart.py", *TRAIN[2:], "--runs=1000000"),
 ]  # fmt: skip
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 
 import forked
@@ -24,7 +25,7 @@ from cifar_jax.analysis import result
 from cifar_jax.errors import ConfigError, UserError
 from cifar_jax.machine import runtime
 from cifar_jax.runs import checkpoints, reader, workdir, writers
-from cifar_jax.sweep import Sweep, __main__, cells, driver, grid, loop
+from cifar_jax.sweep import Sweep, __main__, cells, driver, grid, loop, shares
 
 RATES = (0.01, 0.03)
 
@@ -236,14 +237,62 @@ def test_another_sweep_in_the_same_folder_is_refused_by_name(sweep, tmp_path, mo
 
 
 def test_little_memory_splits_the_group_and_says_so(sweep, tmp_path, monkeypatch):
-    """The split stays that of the first start, whatever memory a later one has."""
-    monkeypatch.setattr(driver, "train_group", lambda job, group, *_: [])
+    """The split stays that of the first start, whatever memory a later one has; the checkpoints get that, too."""
+    plans = []
+    monkeypatch.setattr(
+        driver, "train_group", lambda job, *_: plans.append(job.about["groups"]) or []
+    )
     monkeypatch.setattr(driver.summary, "markdown", lambda *_: "")
     _, said = run(sweep, tmp_path, memory_gb=0.001)
     assert "4 runs of small_net are split into 4 groups" in said
     assert "4 groups: 1, 1, 1, 1 runs" in said
     _, said = run(sweep, tmp_path)
     assert "4 groups: 1, 1, 1, 1 runs" in said
+    assert plans == [[[f"lr_{rate}/{seed}"] for rate in RATES for seed in (0, 1)]] * 8
+
+
+@pytest.mark.thorough
+def test_groups_that_several_train_and_one_joins_are_the_sweep_of_one(
+    sweep, tmp_path, monkeypatch, no_figures
+):
+    """In any order, and one of them twice, as after a worker that was lost when all was done."""
+    sweep.base.total_epochs = 1
+    run(sweep, tmp_path / "one", count=1)
+    given, console = (sweep, 1, tmp_path / "many", None), Console(file=io.StringIO())
+    options = {"console": console}
+    assert shares.plan(*given, **options, least_groups=2) == [["lr_0.01/0"], ["lr_0.03/0"]]
+    first, second, again = (shares.train_group(i, *given, **options) for i in (0, 1, 0))
+    assert again == first and not (tmp_path / "many/runs.csv").exists()
+    with pytest.raises(ConfigError, match="--group=2: the sweep has 2 groups, 0 to 1"):
+        shares.train_group(2, *given, **options)
+    monkeypatch.setattr(driver, "train_group", lambda *_: pytest.fail("trained again"))
+    shares.write_tables(second + first, *given, **options)
+    assert outcome(tmp_path / "many") == outcome(tmp_path / "one")
+    for which in ("best", "last"):
+        theirs, its = (
+            trained.open_run(tmp_path / each / "runs/lr_0.03-0", which) for each in ("many", "one")
+        )
+        jax.tree.map(np.testing.assert_array_equal, theirs.variables, its.variables)
+
+
+def test_who_comes_to_a_group_that_another_trains_waits_for_him(tmp_path):
+    said, held, order = [], threading.Event(), []
+
+    def other():
+        with driver.locked(tmp_path, "group_0", print):
+            held.set()
+            while not said:
+                time.sleep(0.01)
+            order.append("other")
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    held.wait()
+    with driver.locked(tmp_path, "group_0", said.append):
+        order.append("we")
+    thread.join()
+    assert order == ["other", "we"]
+    assert said == [f"another process has the group_0 of {tmp_path}; waiting for it to end"]
 
 
 def sweep_command(workdir, *arguments):

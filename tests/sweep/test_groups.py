@@ -69,10 +69,24 @@ def test_the_models_own_rate_and_the_same_one_written_out_are_one():
 def test_a_group_that_needs_too_much_memory_is_split_evenly():
     cell_overrides = {f"c{i}": {"optimizer.learning_rate": 0.1 + i} for i in range(5)}
     (group,) = make(cell_overrides)
-    parts = groups.split(group, 4)
+    parts = groups.split(group, 3)
     assert [len(part.runs) for part in parts] == [3, 3, 4]
     assert [run for part in parts for run in part.runs] == list(group.runs)
-    assert len(groups.split(group, 10)) == 1 and len(groups.split(group, 1)) == 10
+    assert len(groups.split(group, 1)) == 1 and len(groups.split(group, 10)) == 10
+
+
+@pytest.mark.parametrize(
+    ("sizes", "least", "count", "into"),
+    [
+        ([9], [1], 4, [4]),
+        ([9], [3], 2, [3]),  # memory asks for more
+        ([3, 3], [1, 1], 1, [1, 1]),
+        ([8, 2, 2], [1, 1, 1], 5, [3, 1, 1]),
+        ([2, 1], [1, 1], 100, [2, 1]),
+    ],
+)
+def test_groups_are_split_until_there_are_as_many_as_asked_for(sizes, least, count, into):
+    assert groups.parts(sizes, least, count) == into
 
 
 def test_memory_grows_by_state_and_activations():
