@@ -39,7 +39,7 @@ def quoted(page):
 
 def command_lines(page):
     """All command lines of cifar_jax in a page, each as its words: typed, in a script, in the text with a flag."""
-    scripts = [line for text in blocks("bash", page) for line in _joined(text).splitlines()]
+    scripts = [line for text in blocks("bash", page) for line in _told(_joined(text)).splitlines()]
     parts = [
         part for text in [*quoted(page), *scripts] for part in re.findall(r"python -m cifar_jax[^;&]* -[^;&]*", text)
     ]  # fmt: skip
@@ -52,7 +52,15 @@ def _joined(text):
     return re.sub(r" *\\\n *", " ", text)
 
 
+def _told(script):
+    """The script with what its comment submits it with as its arguments."""
+    submitted = re.search(r"^# sbatch \S+ (.*)$", script, re.MULTILINE)
+    return script.replace('"$@"', submitted[1]) if submitted else script
+
+
 def _words(command):
     """The words of a command in a text or a script; 1 for what a loop, a shell or a reader puts in."""
-    command = command.replace("--config ...", "--config configs/quickstart.py").rstrip('" ')
+    command = command.replace("--config ...", "--config configs/quickstart.py")
+    if command.count('"') % 2:  # one that a shell was told in quotes
+        command = command.rstrip('" ')
     return shlex.split(re.sub(r"\$\w+|(?<= )\.\.\.", "1", command))
