@@ -128,7 +128,7 @@ def stopped(tmp_path_factory, module_config):
 def fine_tuning(stopped, tmp_path, monkeypatch):
     """(folder, config) of the test's own copy, which is the current folder."""
     folder, config = stopped
-    copy = shutil.copytree(folder, tmp_path / "it's [1] {a,b}*? 100%20#")
+    copy = shutil.copytree(folder, tmp_path / "a run [1] {a,b}*? 100%20#")
     monkeypatch.chdir(copy)
     return copy, config_lib.check(config.to_dict())
 
