@@ -60,7 +60,7 @@ def plan(job, devices, dropout_from_hyper=False, only_train=False):
     }
     try:
         for each in programs.compiled(job, there, dropout_from_hyper):
-            result[each.name] = read(each)
+            result[each.name] = read(each, data_of(job, each.name, len(there)))
             # NVIDIA's compiler counts none, and of parts of a batch XLA counts one.
             if not result[each.name]["flops"] or job.config.accumulate_steps > 1:
                 result[each.name]["flops"] = flops_of(job, each.name, len(there))
@@ -76,9 +76,22 @@ def plan(job, devices, dropout_from_hyper=False, only_train=False):
     return result
 
 
-def read(compiled):
-    """Read a programs.Compiled: a JSON-able dict of one call's memory a device, and of one step's doings."""
-    memory, step = compiled.program.memory_analysis(), hlo.of_loop(compiled.program.as_text())
+def data_of(job, name, count):
+    """Return how many numbers of images a device holds for a program."""
+    images = job.trained_on if name == "train" else job.test_count
+    shares = count if job.config.parallel.dataset == "sharded" else 1
+    return -(-images // shares) * int(np.prod(job.image_shape))
+
+
+def read(compiled, data_size):
+    """Read a programs.Compiled: a JSON-able dict of one call's memory a device, and of one step's doings.
+
+    Args:
+        compiled: programs.Compiled.
+        data_size: of `data_of`; `data_copies` are the operations that make as many bytes.
+    """
+    text, memory = compiled.program.as_text(), compiled.program.memory_analysis()
+    step = hlo.of_loop(text)
     counted = compiled.program.cost_analysis() or {}
     return {
         "steps": compiled.steps,
@@ -88,6 +101,7 @@ def read(compiled):
         "output_bytes": memory.output_size_in_bytes - memory.alias_size_in_bytes,
         "collectives": step.collectives,
         "host_operations": step.host,
+        "data_copies": hlo.copies(text, "u8", data_size),
         "launches": step.launches,
         "cycles": step.cycles,
         # XLA counts a loop's body once: the step.
