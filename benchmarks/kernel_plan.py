@@ -2,8 +2,8 @@
 
     python benchmarks/kernel_plan.py
 
-prints a line of JSON for each type and stride: the Pallas kernels with their grid, threads and shared memory a block, as
-XLA launches them. A kernel whose registers spill ends the command: XLA is told to refuse it. Nothing runs.
+prints a line of JSON for each type and stride: the Pallas kernels with their grid, threads and shared memory a block,
+as XLA launches them. A kernel whose registers spill ends the command: XLA is told to refuse it. Nothing runs.
 """
 
 import json

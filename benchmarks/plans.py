@@ -13,8 +13,8 @@ holds, `--cases A,B` only these. Experiments that differ in rates only are one p
 compiles and appends nothing: it holds what it compiles to the record, and to what holds of any version, and says so in
 a line each; exit code 1 where one is not so. The first is always compiled, and another one while fewer seconds have
 passed; the place to begin in the list moves on by one with each commit, so that all have their turn. Of other versions
-than the record's, which `--versions` prints as pip takes them, memory is printed beside the record's and not held to
-it: a compiler that is better with memory is no fault of ours, and what a step sends is decided by the program.
+than the record's, which `--versions` prints as pip takes them, memory is not held to it, and the line says so: another
+compiler's memory is no fault of ours, and what a step sends is decided by the program.
 
     python benchmarks/plans.py --page                                     # the tables of docs/scaling.md
 
@@ -185,11 +185,11 @@ def turn(cases):
     return [first, *others[place:], *others[:place]]
 
 
-def faults(result, row, same_versions):
+def faults(result, row):
     """What is wrong with a plan: a list of str.
 
-    Of any version: its step sends what docs/scaling.md says, within 2 %, exchanges nothing with the host and copies no
-    data set. Of the record's versions: its memory and collectives are the record's, within 2 %.
+    Its step sends what docs/scaling.md says, within 2 %, exchanges nothing with the host and copies no data set. Where
+    there is a row of the same versions, its memory and collectives are the row's, within 2 %.
     """
     found, train = [], result["train"]
     formula = result["formula_bytes"]
@@ -201,7 +201,7 @@ def faults(result, row, same_versions):
     ):
         if train[name]:
             found.append(f"{train[name]} {words} in an interval")
-    if same_versions:
+    if row:
         for name in ("argument_bytes", "temporary_bytes", "output_bytes"):
             if not near(train[name], row["train"][name]):
                 found.append(f"{name} {train[name]:,}, recorded {row['train'][name]:,}")
@@ -233,19 +233,40 @@ def check(asked, seconds):
         for case in turn([case for case, devices in asked if devices == name]):
             if done and time.monotonic() - started > seconds:
                 break
-            row = held[case, name]
-            same = all(here.get(each) == version for each, version in row["versions"].items())
+            row = held.get((case, name))
+            of = {each: row and row["versions"].get(each, here[each]) for each in here}
             result = plans.plan(job_of(case, devices.count), devices, only_train=True)
-            wrong = faults(result, row, same)
+            wrong = faults(result, row if of == here else None)
             good, done = good and not wrong, done + 1
-            used, then = (each["memory"]["used"] / 1e6 for each in (result, row))
-            of = "" if same else f", not held: recorded by {row['versions']}, here {here}"
+            about = (
+                ""
+                if of == here
+                else "; there is no record"
+                if row is None
+                else f"; the record is of {of}"
+            )
             print(
-                f"{case} {name}: {'; '.join(wrong) or 'holds'}; {used:,.1f} MB a device ({then:,.1f}{of}), "
-                f"{result['train']['compile_seconds']} s",
+                f"{case} {name}: {'; '.join(wrong) or 'holds'}{about}; {result['train']['compile_seconds']} s",
                 flush=True,
             )
     return good
+
+
+def record(case, name, here):
+    """Compile a case for devices: a row."""
+    from cifar_jax.planning import devices as devices_lib
+    from cifar_jax.planning import plans
+
+    (devices,) = devices_lib.parse(name)
+    compiler = {"tpu": COMPILERS[0], "cuda": COMPILERS[1]}[devices.about.platform]
+    result = plans.plan(job_of(case, devices.count), devices, only_train=True)
+    kept = "device_count", "batch_size", "train", "formula_bytes"
+    return {
+        "date": datetime.date.today().isoformat(),
+        "versions": {each: here[each] for each in ("jax", compiler)},
+        "case": case,
+        "devices": name,
+    } | {each: result[each] for each in kept}
 
 
 def main():
@@ -265,19 +286,16 @@ def main():
         PAGE.write_text(page(PAGE.read_text()))
         return
     if flags.versions:
-        of_record = {
-            name: version
-            for row in recorded().values()
-            for name, version in row["versions"].items()
-        }
-        print(*(f"{name}=={version}" for name, version in of_record.items()))
+        of_record = {}
+        for row in recorded().values():
+            of_record |= row["versions"]
+        parts = {"jax": ("jax", "jaxlib"), COMPILERS[1]: (COMPILERS[1], "jax-cuda13-pjrt")}
+        for name, version in of_record.items():
+            print(*(f"{each}=={version}" for each in parts.get(name, (name,))))
         return
     from cifar_jax import plan
 
     os.environ.update(plan.ENVIRONMENT)
-    from cifar_jax.planning import devices as devices_lib
-    from cifar_jax.planning import plans
-
     asked = [
         (each[0].config, devices)
         for devices in flags.devices.split(",")
@@ -297,26 +315,13 @@ def main():
     here, held = versions(), recorded()
     for case, name in asked:
         row = held.get((case, name))
-        fresh = row and all(here.get(each) == version for each, version in row["versions"].items())
-        if fresh and not flags.again:
+        if row and not flags.again and row["versions"].items() <= here.items():
             continue
-        (devices,) = devices_lib.parse(name)
-        compiler = {"tpu": COMPILERS[0], "cuda": COMPILERS[1]}[devices.about.platform]
-        job = job_of(case, devices.count)
-        result = plans.plan(job, devices, only_train=True)
-        for derived in ("devices", "seconds"):
-            del result[derived]
-        row = {
-            "date": datetime.date.today().isoformat(),
-            "versions": {each: here[each] for each in ("jax", compiler)},
-            "case": case,
-            "devices": name,
-        } | result
+        row = record(case, name, here)
         with RESULTS.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(
-            f"{case} {name}: {result['memory']['used'] / 1e6:,.0f} MB a device, {result['train']['collectives']}, "
-            f"{result['train']['compile_seconds']} s",
+            f"{case} {name}: {row['train']['collectives']}, {row['train']['compile_seconds']} s",
             flush=True,
         )
 
