@@ -1,18 +1,19 @@
 """Plans: of virtual CPU devices, as the main job's own programs are; and the advice where memory does not suffice."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
-from command_line import ROOT, run_module
+from command_line import QUICK, ROOT, run_main, run_module
 
 from cifar_jax import config as config_lib
 from cifar_jax import data
 from cifar_jax.data import dataset
 from cifar_jax.errors import ConfigError
-from cifar_jax.planning import devices, jobs, planner, plans
+from cifar_jax.planning import devices, hlo, jobs, planner, plans
 from cifar_jax.planning.jobs import Job
 
 (ONE,) = devices.parse("cpu:1")
@@ -204,7 +205,24 @@ def test_a_sweeps_file_is_known_by_its_function(tmp_path):
 
 
 @pytest.mark.thorough
-def test_the_command_plans_virtual_devices_and_the_main_job_compiles_to_the_same(tmp_path):
+def test_the_main_job_on_virtual_devices_sends_what_its_plan_says(tmp_path):
+    batch, dump = "--config.batch_size=64", tmp_path / "dump"
+    config = "--config", ROOT / "configs/quickstart.py", batch, "--config.log_every_steps=10"
+    done = run_module("plan", *config, "--devices", "cpu:4", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (planned,) = json.loads(done.stdout)
+    flags = f"--xla_dump_to={dump} --xla_dump_hlo_module_re=train_steps"
+    four = {"JAX_NUM_CPU_DEVICES": "4", "NPROC": "32", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    flags = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {flags}"}
+    run = run_main(tmp_path / "run", *QUICK, "--config.total_epochs=1", **four, **flags)
+    assert run.returncode == 0, run.stderr
+    (program,) = dump.glob("*.cpu_after_optimizations.txt")
+    sent = hlo.of_loop(program.read_text()).collectives
+    assert sent == planned["train"]["collectives"] and sent["all-reduce"]["count"] > 0
+
+
+@pytest.mark.thorough
+def test_the_command_plans_virtual_devices(tmp_path):
     config = "--config", ROOT / "configs/quickstart.py", "--config.batch_size=64"
     done = run_module("plan", *config, "--devices", "cpu:4,cpu:1", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
