@@ -17,6 +17,7 @@ def names(row):
     return f"{row['case']} {row['devices']}"
 
 
+@pytest.mark.thorough
 def test_the_page_shows_the_record():
     text = plans["PAGE"].read_text()
     assert plans["page"](text) == text
