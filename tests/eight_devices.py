@@ -262,9 +262,10 @@ def no_figures():
     return mock.patch.multiple(driver.figures, **nothing)
 
 
-def scaling(name, *arguments):
+def scaling(name, *arguments, **fields):
     """Of benchmarks/scaling.py."""
-    return lambda folder: runpy.run_path(str(ROOT / "benchmarks/scaling.py"))[name](*arguments)
+    path = str(ROOT / "benchmarks/scaling.py")
+    return lambda folder: runpy.run_path(path)[name](*arguments, **fields)
 
 
 ANSWERS = {
@@ -274,6 +275,9 @@ ANSWERS = {
     "sweep": a_sweep,
     "augmented_images": augmented_images,
     "communication": scaling("communication", small_net.NAME),
+    "communication_per_device": scaling(
+        "communication", small_net.NAME, 64, **{"parallel.batch_norm": "per_device"}
+    ),
     "sweep_communication": scaling("sweep", small_net.NAME, 20, 64),
 }
 

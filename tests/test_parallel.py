@@ -25,7 +25,7 @@ ROUNDING = {"rtol": 1e-11, "atol": 1e-11}
 
 ESSENTIAL = (
     *("one", "eight", "plain", "parts"),
-    *("augmented_images", "communication", "sweep_communication"),
+    *("augmented_images", "communication", "communication_per_device", "sweep_communication"),
 )
 THOROUGH = (
     *("ahead", "ahead_pmap", "ahead_sweep"),
@@ -134,6 +134,13 @@ def test_a_step_sends_gradient_statistics_loss_and_accuracy(outcomes):
     assert sum(each["bytes"] for each in step["collectives"]) == expected
     assert len(step["collectives"]) == 3  # for the batch norm, for its gradient, and for all else
     assert step["params"] == 710 and step["statistics"] == 12
+
+
+def test_statistics_of_each_device_wait_for_the_others_twice_at_most(outcomes):
+    step = outcomes["communication_per_device"]
+    assert 1 <= len(step["collectives"]) <= 2
+    sent = sum(each["bytes"] for each in step["collectives"])
+    assert sent == 4 * (step["params"] + step["statistics"] + 2)
 
 
 def test_eight_devices_augment_their_own_images_as_one_does_and_send_nothing(outcomes):

@@ -1,7 +1,8 @@
 """Accelerators by name, described and not there: what their compilers and a plan know of them.
 
 Figures are the makers': Google's pages of Cloud TPU versions (https://cloud.google.com/tpu/docs), NVIDIA's data sheets
-of A100, H100, H200 and B200. Rates are peaks: of bfloat16 without sparsity, and of all links of a device, one way.
+of A100, H100, H200 and B200, and of the DGX machines around them. Rates are peaks: of bfloat16 without sparsity, and of
+all links of a device, one way: half of what a page calls bidirectional.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from typing import NamedTuple
 from cifar_jax.errors import ConfigError, UserError, nearest
 
 CARDS = pathlib.Path(__file__).parent / "cards"
-GB = 10**9
+GB, GIB = 10**9, 2**30
 
 
 class Kind(NamedTuple):
@@ -28,21 +29,25 @@ class Kind(NamedTuple):
     bandwidth: float
     link: float
     clock: float | None = (
-        None  # of the compiler's cycles; None where it gives none, or no maker's figure is known
+        None  # of the compiler's cycles; None: it gives none, or no figure is known
+    )
+    network: float | None = (
+        None  # a device's share of the network between machines; None: as `link`
     )
 
 
 KINDS = {
-    "v4": Kind("tpu", 32 * 2**30, 275e12, 1228e9, 150e9, 1.05e9),
-    "v5e": Kind("tpu", 16 * GB, 197e12, 819e9, 100e9, 1.5e9),
-    "v5p": Kind("tpu", 95 * GB, 459e12, 2765e9, 300e9, 1.75e9),
-    "v6e": Kind("tpu", 32 * GB, 918e12, 1640e9, 224e9),
-    "tpu7x": Kind("tpu", 192 * GB, 2307e12, 7380e9, 600e9),
-    "a100": Kind("cuda", 80 * GB, 312e12, 2039e9, 300e9),
-    "h100": Kind("cuda", 80 * GB, 989e12, 3352e9, 450e9),
-    "h200": Kind("cuda", 141 * GB, 989e12, 4800e9, 450e9),
-    "b200": Kind("cuda", 180 * GB, 2250e12, 8000e9, 900e9),
+    "v4": Kind("tpu", 32 * GIB, 275e12, 1228e9, 300e9, 1.05e9),
+    "v5e": Kind("tpu", 16 * GB, 197e12, 819e9, 200e9, 1.5e9),
+    "v5p": Kind("tpu", 95 * GIB, 459e12, 2765e9, 600e9, 1.75e9),
+    "v6e": Kind("tpu", 32 * GB, 918e12, 1640e9, 400e9),
+    "tpu7x": Kind("tpu", 192 * GIB, 2307e12, 7380e9, 600e9),
+    "a100": Kind("cuda", 80 * GB, 312e12, 2039e9, 300e9, network=25e9),
+    "h100": Kind("cuda", 80 * GB, 989e12, 3352e9, 450e9, network=50e9),
+    "h200": Kind("cuda", 141 * GB, 989e12, 4800e9, 450e9, network=50e9),
+    "b200": Kind("cuda", 180 * GB, 2250e12, 8000e9, 900e9, network=50e9),
 }
+CARDS_A_MACHINE = 8  # with links between them
 EXAMPLES = "v5e:2x2, v6e:4x4, h100:8, cpu:8"
 # What a platform's compiler comes in: module, extra of ours.
 PACKAGES = {"tpu": ("libtpu", "plan-tpu"), "cuda": ("jax_cuda13_plugin", "plan-cuda")}

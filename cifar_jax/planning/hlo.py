@@ -18,13 +18,15 @@ BYTES = {
     "s8": 1,
     "pred": 1,
 }
-# Operations by which a program and its host exchange something while it runs.
 # Operations of a GPU's program that take no launch of their own.
 NO_LAUNCH = {
     *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional"),
     *("iota", "after-all", "all-reduce-done", "copy-done", "async-done"),
 }
+# Operations by which a program and its host exchange something while it runs.
 WITH_HOST = "infeed|outfeed|send|recv"
+# Operations that hand on an array which is there already.
+HANDED_ON = "parameter|tuple|get-tuple-element|bitcast|while|conditional|optimization-barrier|call"
 
 
 class Step(NamedTuple):
@@ -93,6 +95,26 @@ def computations(text):
         elif current is not None and line.startswith("  "):
             current.append(line.strip())
     return parts
+
+
+def copies(text, dtype, size):
+    """Count the operations that make an array of so many elements or more, such as a copy of a data set.
+
+    Args:
+        text: of a program.
+        dtype: such as "u8".
+        size: elements.
+    """
+    count = 0
+    for lines in computations(text).values():
+        for line in lines:
+            kind = kind_of(line)
+            if not kind or re.fullmatch(HANDED_ON, kind):
+                continue
+            result = line.split(f" {kind}(")[0]
+            shapes = re.findall(rf"\b{dtype}\[([\d,]+)\]", result)
+            count += any(math.prod(map(int, shape.split(","))) >= size for shape in shapes)
+    return count
 
 
 def collectives(lines):

@@ -12,14 +12,17 @@ from cifar_jax.console import flags
 from cifar_jax.errors import ConfigError
 from cifar_jax.sweep import cells
 
-# Data set -> training images, test images, classes.
+# Data set -> training images of each class, test images.
 KNOWN = {
-    "cifar10": (50_000, 10_000, 10),
-    "cifar100": (50_000, 10_000, 100),
-    "svhn_cropped": (73_257, 26_032, 10),
-    "mnist": (60_000, 10_000, 10),
-    "fashion_mnist": (60_000, 10_000, 10),
-    "digits": (1_438, 359, 10),
+    "cifar10": ((5_000,) * 10, 10_000),
+    "cifar100": ((500,) * 100, 10_000),
+    "svhn_cropped": (
+        (4_948, 13_861, 10_585, 8_497, 7_458, 6_882, 5_727, 5_595, 5_045, 4_659),
+        26_032,
+    ),
+    "mnist": ((5_923, 6_742, 5_958, 6_131, 5_842, 5_421, 5_918, 6_265, 5_851, 5_949), 10_000),
+    "fashion_mnist": ((6_000,) * 10, 10_000),
+    "digits": ((142, 146, 142, 146, 145, 146, 145, 143, 139, 144), 359),
 }
 
 
@@ -27,9 +30,8 @@ class Job(NamedTuple):
     """A training on such data."""
 
     config: Any  # checked ConfigDict; of a group the group's
-    count: int  # training images, the validation set among them
+    class_sizes: tuple  # training images of each class, the validation set's among them
     test_count: int
-    classes: int
     runs: tuple = ()  # of a sweep's group: cells.Trial
 
     @property
@@ -37,10 +39,18 @@ class Job(NamedTuple):
         return (self.config.dataset.image_size,) * 2 + (3,)
 
     @property
+    def count(self):
+        return sum(self.class_sizes)
+
+    @property
+    def classes(self):
+        return len(self.class_sizes)
+
+    @property
     def trained_on(self):
-        # As data.dataset.stratified_split divides classes of one size.
-        of_class = self.count / self.classes * self.config.dataset.validation_fraction
-        return self.count - self.classes * round(of_class)
+        # As data.dataset.stratified_split divides each class.
+        held_out = self.config.dataset.validation_fraction
+        return self.count - sum(round(held_out * size) for size in self.class_sizes)
 
     @property
     def steps_per_epoch(self):
@@ -95,14 +105,19 @@ def of_command(given, loaded):
 
 
 def sizes(name, given):
-    """Return how many training images, test images and classes a data set has, by the flags or as it is known."""
-    known = KNOWN.get(name, (None, None, None))
-    train, classes = given.train_count or known[0], given.classes or known[2]
-    if train is None or classes is None:
+    """Return the training images of each class and the test images of a data set, by the flags or as it is known.
+
+    Where --train_count or --classes is given, classes are as equal as can be.
+    """
+    of_class, test_count = KNOWN.get(name, ((), None))
+    if given.train_count or given.classes:
+        count, classes = given.train_count or sum(of_class), given.classes or len(of_class)
+        of_class = tuple(count * (i + 1) // classes - count * i // classes for i in range(classes))
+    if not sum(of_class):
         raise ConfigError(
             f"the sizes of {name} are not known here: give --train_count N, --test_count N, --classes N"
         )
-    return train, given.test_count or known[1] or max(1, train // 5), classes
+    return of_class, given.test_count or test_count or max(1, sum(of_class) // 5)
 
 
 def is_sweep(path):

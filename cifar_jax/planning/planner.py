@@ -8,7 +8,7 @@ def plan_or_advise(job, devices, say, fit=False, dropout_from_hyper=False):
     """Plan a job; where memory does not suffice say what would help, and plan the first that does.
 
     Args:
-        job: programs.Job.
+        job: jobs.Job.
         devices: devices.Devices.
         say: is told what is done, a line each.
         fit: whether to find the largest batch too: `largest_batch` of the result.
@@ -20,7 +20,7 @@ def plan_or_advise(job, devices, say, fit=False, dropout_from_hyper=False):
     result = attempt(job, devices, say, dropout_from_hyper)
     if result is not None:
         result["changes"] = {}
-    for changes, words, other in () if result else plans.smaller(job):
+    for changes, words, other in () if result else plans.smaller(job, devices.count):
         listed = ", ".join(f"--config.{name}={value}" for name, value in changes.items())
         say(f"{devices.name}: trying {listed}: {words}")
         try:

@@ -14,7 +14,7 @@ from cifar_jax.planning import hlo, programs
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 # What makes a training smaller, in the order in which it costs least: field, value, in words.
 SMALLER = (
-    ("accumulate_steps", 2, "a part of the batch at a time"),
+    ("accumulate_steps", 2, "a part of the batch at a time, which batch norm then sees alone"),
     ("accumulate_steps", 2, "a smaller part of the batch at a time"),
     ("dtype", "bfloat16", "computed in bfloat16"),
     ("parallel.dataset", "sharded", "each device holds its share of the images"),
@@ -36,7 +36,7 @@ def plan(job, devices, dropout_from_hyper=False, only_train=False):
     """Compile a job's programs for devices and read them: a JSON-able dict.
 
     Args:
-        job: programs.Job.
+        job: jobs.Job.
         devices: devices.Devices.
         dropout_from_hyper: of sweep.groups.Group.
         only_train: whether the evaluation is left out.
@@ -60,7 +60,7 @@ def plan(job, devices, dropout_from_hyper=False, only_train=False):
     }
     try:
         for each in programs.compiled(job, there, dropout_from_hyper):
-            result[each.name] = read(each)
+            result[each.name] = read(each, data_of(job, each.name, len(there)))
             # NVIDIA's compiler counts none, and of parts of a batch XLA counts one.
             if not result[each.name]["flops"] or job.config.accumulate_steps > 1:
                 result[each.name]["flops"] = flops_of(job, each.name, len(there))
@@ -70,15 +70,28 @@ def plan(job, devices, dropout_from_hyper=False, only_train=False):
         if OUT_OF_MEMORY not in str(error):
             raise
         raise TooLarge(str(error)) from error
-    result["memory"] = memory_of(job, devices, len(there), result["train"])
+    result["memory"] = memory_of(job, devices, len(there), result)
     result["formula_bytes"] = formula_bytes(job, len(there))
     result["seconds"] = time_of(job, devices, result)
     return result
 
 
-def read(compiled):
-    """Read a programs.Compiled: a JSON-able dict of one call's memory a device, and of one step's doings."""
-    memory, step = compiled.program.memory_analysis(), hlo.of_loop(compiled.program.as_text())
+def data_of(job, name, count):
+    """Return how many numbers of images a device holds for a program."""
+    images = job.trained_on if name == "train" else job.test_count
+    shares = count if job.config.parallel.dataset == "sharded" else 1
+    return -(-images // shares) * int(np.prod(job.image_shape))
+
+
+def read(compiled, data_size):
+    """Read a programs.Compiled: a JSON-able dict of one call's memory a device, and of one step's doings.
+
+    Args:
+        compiled: programs.Compiled.
+        data_size: of `data_of`; `data_copies` are the operations that make as many bytes.
+    """
+    text, memory = compiled.program.as_text(), compiled.program.memory_analysis()
+    step = hlo.of_loop(text)
     counted = compiled.program.cost_analysis() or {}
     return {
         "steps": compiled.steps,
@@ -88,6 +101,7 @@ def read(compiled):
         "output_bytes": memory.output_size_in_bytes - memory.alias_size_in_bytes,
         "collectives": step.collectives,
         "host_operations": step.host,
+        "data_copies": hlo.copies(text, "u8", data_size),
         "launches": step.launches,
         "cycles": step.cycles,
         # XLA counts a loop's body once: the step.
@@ -104,24 +118,43 @@ def flops_of(job, name, count):
     return 2.0 * adds * images * runs * (3 if name == "train" else 1)
 
 
-def memory_of(job, devices, count, train):
-    """Return bytes a device: {"data", "used", "there" (None of a CPU), "share"}."""
+def memory_of(job, devices, count, result):
+    """Return bytes a device: {"data", "used", "there" (None of a CPU), "share"}.
+
+    Used is most in a training step or in the evaluation of the test images, which come to all that is there already.
+    """
     streamed = job.config.dataset.residency == "stream"
-    shares = count if job.config.parallel.dataset == "sharded" else 1
-    pixels = int(np.prod(job.image_shape))
-    data = 0 if streamed else job.count * pixels / shares
-    beside = 0 if streamed else (job.count - job.trained_on) * pixels / shares
-    used = train["argument_bytes"] + train["temporary_bytes"] + train["output_bytes"] + beside
-    used -= job.trained_on * pixels / shares if streamed else 0
+    image = int(np.prod(job.image_shape))
+    image /= count if job.config.parallel.dataset == "sharded" else 1
+    train, evaluate = result["train"], result.get("evaluate")
+    resident = (
+        train["argument_bytes"] + (job.count - job.trained_on) * image + best_bytes(job, count)
+    )
+    moment = train["temporary_bytes"] + train["output_bytes"]
+    if evaluate:
+        test = job.test_count * image + evaluate["temporary_bytes"] + evaluate["output_bytes"]
+        moment = max(moment, test)
+    data = job.count * image
+    if streamed:  # the programs that were compiled hold all images
+        resident, data = resident - data, 0
+        moment -= job.test_count * image if evaluate and moment == test else 0
     about = devices.about
     # Chips of some kinds are two devices each.
     there = about.memory * devices.count / count if about else None
+    used = resident + moment
     return {
         "data": round(data),
         "used": round(used),
         "there": there,
         "share": used / there if there else None,
     }
+
+
+def best_bytes(job, count):
+    """Return the bytes a device of the best variables of a sweep's runs; 0 of one training, whose are on disk."""
+    if not job.runs or job.trained_on == job.count:
+        return 0
+    return 4 * sum(_numbers(job)) * -(-len(job.runs) // count)
 
 
 def formula_bytes(job, count):
@@ -137,12 +170,16 @@ def formula_bytes(job, count):
         or config.augment.cutmix_alpha
     ):
         return None
-    shapes = models.shapes(config.model.name, job.classes)
-    params, statistics = (
+    return 4 * sum(_numbers(job)) + 8
+
+
+def _numbers(job):
+    """Return how many parameters and running statistics a model has."""
+    shapes = models.shapes(job.config.model.name, job.classes)
+    return [
         sum(int(np.prod(leaf.shape)) for leaf in _leaves(shapes.get(name, {})))
         for name in ("params", "batch_stats")
-    )
-    return 4 * params + 4 * statistics + 8
+    ]
 
 
 def _leaves(tree):
@@ -164,16 +201,17 @@ def time_of(job, devices, result):
         return None
     count, epochs = result["device_count"], job.config.total_epochs
     by_cycles = bool(about.clock and result["train"]["cycles"])
+    share = devices.count / count  # of a chip that is two devices
 
     def seconds(program):
         if by_cycles:
             compute = (program["cycles"] or 0) / about.clock
         else:
             compute = max(
-                program["flops"] / about.flops, program["bytes_accessed"] / about.bandwidth
+                program["flops"] / (share * about.flops),
+                program["bytes_accessed"] / (share * about.bandwidth),
             )
-        sent = sum(each["bytes"] for each in program["collectives"].values())
-        return compute, 2 * (count - 1) / count * sent / about.link
+        return compute, sending(devices, count, program["collectives"])
 
     compute, communication = seconds(result["train"])
     epoch = job.steps_per_epoch * (compute + communication)
@@ -191,12 +229,32 @@ def time_of(job, devices, result):
     }
 
 
+def sending(devices, count, collectives):
+    """Return the seconds that a step's collectives take at the rate of the devices' links, as if nothing overlapped.
+
+    By rings: an all-reduce of b bytes sends 2 (n - 1) / n b from each device, an exchange that gives b bytes half of
+    it, a reduce-scatter that gives b bytes (n - 1) b. Cards of several machines send over the network between these.
+    """
+    about = devices.about
+    between = about.network if devices.count > devices_lib.CARDS_A_MACHINE else None
+    turns = (
+        {"all-reduce": 2 / count, "reduce-scatter": 1, "collective-permute": 1 / (count - 1)}
+        if count > 1
+        else {}
+    )
+    sent = sum(
+        (count - 1) * turns.get(kind, 1 / count) * each["bytes"]
+        for kind, each in collectives.items()
+    )
+    return sent / (between or about.link * devices.count / count)
+
+
 def fits(result):
     """Return whether a plan needs no more memory than a device has."""
     return result["memory"]["share"] is None or result["memory"]["share"] <= 1
 
 
-def smaller(job):
+def smaller(job, count):
     """Yield (changes, in words, Job) of trainings that need less and less memory: each has the changes before it.
 
     Those that contradict the config, or change nothing, are left out.
@@ -205,6 +263,8 @@ def smaller(job):
     for name, value, words in SMALLER:
         if job.runs and name.startswith(("parallel", "dataset")):
             continue  # the runs of a sweep share images
+        if name == "parallel.dataset" and count == 1:
+            continue
         old = config_lib.flatten(config)[name]
         value = old * value if name == "accumulate_steps" else value
         changed = config.copy_and_resolve_references()

@@ -42,6 +42,19 @@ def test_the_body_of_the_loop_is_a_step():
     assert step.launches == 4  # the fusion, both collectives and the sending
 
 
+def test_a_copy_of_a_data_set_is_found_and_one_that_is_handed_on_is_none():
+    lines = (
+        "  %d = u8[50,3072]{1,0} parameter(1)\n"
+        "  %e = (u8[50,3072]{1,0}, u32[]) tuple(%d, %x)\n"
+        "  %s = u8[50,1024]{1,0} slice(%d)\n"
+        "  %k = u8[50,3072]{0,1} copy(%d)\n"
+    )
+    text = TEXT.replace("  %x = f32[8]{0} parameter(0)\n", lines)
+    assert hlo.copies(TEXT, "u8", 50 * 3072) == 0
+    assert hlo.copies(text, "u8", 50 * 3072) == 1
+    assert hlo.copies(text, "u8", 1000) == 2
+
+
 def test_without_a_loop_the_program_is_a_step_and_without_estimates_there_are_no_cycles():
     plain = TEXT[: TEXT.index("%body.1")] + TEXT[TEXT.index("ENTRY") :].replace("body=%body.1", "")
     step = hlo.of_loop(plain.replace("estimated_cycles", "other"))

@@ -1,14 +1,19 @@
 """Plans: of virtual CPU devices, as the main job's own programs are; and the advice where memory does not suffice."""
 
 import json
+import os
+from types import SimpleNamespace
 
 import jax
+import numpy as np
 import pytest
-from command_line import ROOT, run_module
+from command_line import QUICK, ROOT, run_main, run_module
 
 from cifar_jax import config as config_lib
+from cifar_jax import data
+from cifar_jax.data import dataset
 from cifar_jax.errors import ConfigError
-from cifar_jax.planning import devices, jobs, planner, plans
+from cifar_jax.planning import devices, hlo, jobs, planner, plans
 from cifar_jax.planning.jobs import Job
 
 (ONE,) = devices.parse("cpu:1")
@@ -17,7 +22,7 @@ from cifar_jax.planning.jobs import Job
 def job_of(config, **fields):
     config = config.copy_and_resolve_references()
     config.update_from_flattened_dict(fields)
-    return Job(config_lib.check(config), 1438, 359, 10)
+    return Job(config_lib.check(config), *jobs.KNOWN["digits"])
 
 
 def test_a_plan_of_one_device_sends_nothing_and_counts_memory(small_config):
@@ -36,7 +41,7 @@ def test_the_data_are_not_copied_and_nothing_is_exchanged_with_the_host(small_co
     result = plans.plan(job_of(small_config), ONE)
     for name in ("train", "evaluate"):
         assert result[name]["temporary_bytes"] < 1438 * 32 * 32 * 3 / 2
-        assert result[name]["host_operations"] == 0
+        assert result[name]["host_operations"] == result[name]["data_copies"] == 0
 
 
 def test_seconds_are_cycles_by_the_clock_or_peak_rates_and_what_is_sent(small_config):
@@ -47,7 +52,7 @@ def test_seconds_are_cycles_by_the_clock_or_peak_rates_and_what_is_sent(small_co
     }  # fmt: skip
     result = {"device_count": 4, "train": program}
     of_tpu = plans.time_of(job, devices.parse("v5e:2x2")[0], result)
-    sent = 2 * 3 / 4 * 1e8 / 100e9
+    sent = 2 * 3 / 4 * 1e8 / 200e9
     assert of_tpu["communication"] == pytest.approx(sent)
     assert of_tpu["step"] == pytest.approx(0.002 + sent)
     assert of_tpu["epoch"] == pytest.approx(of_tpu["step"] * job.steps_per_epoch)
@@ -84,10 +89,10 @@ def test_what_contradicts_the_config_is_not_proposed_and_what_does_not_divide_is
     small_config, monkeypatch
 ):
     weighted = job_of(small_config, **{"loss.class_weights": (1.0,) * 10, "accumulate_steps": 1})
-    assert [sorted(changes) for changes, *_ in plans.smaller(weighted)][0] == ["dtype"]
+    assert [sorted(changes) for changes, *_ in plans.smaller(weighted, 1)][0] == ["dtype"]
     several = [
         changes["accumulate_steps"]
-        for changes, *_ in plans.smaller(job_of(small_config, accumulate_steps=3))
+        for changes, *_ in plans.smaller(job_of(small_config, accumulate_steps=3), 1)
     ]
     assert several[:2] == [6, 12]
     told, calls = [], []
@@ -130,14 +135,67 @@ def test_operations_are_counted_by_layers_where_the_compiler_counts_none(small_c
 
 
 def test_sizes_of_data_sets():
-    given = type("Given", (), {"train_count": None, "test_count": None, "classes": None})()
-    assert jobs.sizes("cifar100", given) == (50_000, 10_000, 100)
+    given = SimpleNamespace(train_count=None, test_count=None, classes=None)
+    assert jobs.sizes("cifar100", given) == ((500,) * 100, 10_000)
     with pytest.raises(
         Exception, match="the sizes of beans are not known here: give --train_count"
     ):
         jobs.sizes("beans", given)
     given.train_count, given.classes = 1000, 3
-    assert jobs.sizes("beans", given) == (1000, 200, 3)
+    assert jobs.sizes("beans", given) == ((333, 333, 334), 200)
+    given.classes = None
+    assert jobs.sizes("mnist", given) == ((100,) * 10, 10_000)
+
+
+@pytest.mark.parametrize("held_out", [0.0, 0.1, 0.25])
+def test_a_plan_divides_a_data_set_as_a_training_does(small_config, held_out):
+    fields = {"dataset.validation_fraction": held_out, "selection": "last"}
+    job = job_of(small_config, **fields)
+    labels = np.repeat(np.arange(job.classes), job.class_sizes)
+    trained_on, _ = dataset.stratified_split(labels, held_out, 0)
+    assert job.trained_on == len(trained_on)
+    assert np.bincount(data.load("digits", "", "").split("train")[1]).tolist() == [*job.class_sizes]
+
+
+def test_sizes_of_classes_are_those_of_the_data_sets():
+    totals = {name: sum(of_class) for name, (of_class, _) in jobs.KNOWN.items()}
+    assert totals == {
+        "cifar10": 50_000, "cifar100": 50_000, "svhn_cropped": 73_257, "mnist": 60_000,
+        "fashion_mnist": 60_000, "digits": 1_438,
+    }  # fmt: skip
+
+
+def test_memory_is_of_the_step_or_of_the_evaluation_whichever_needs_more(small_config):
+    job = job_of(small_config, **{"dataset.validation_fraction": 0.25})
+    part = {"argument_bytes": 5_000_000, "temporary_bytes": 1000, "output_bytes": 10}
+    train, evaluate = part, part | {"temporary_bytes": 7_000_000}
+    beside = (job.count - job.trained_on) * 3072
+    assert plans.memory_of(job, ONE, 1, {"train": train})["used"] == 5_001_010 + beside
+    both = plans.memory_of(job, ONE, 1, {"train": train, "evaluate": evaluate})["used"]
+    assert both == 5_000_000 + beside + 359 * 3072 + 7_000_010
+    runs = job._replace(runs=(None,) * 6)  # two of them on each of four devices
+    more = plans.memory_of(runs, ONE, 4, {"train": train})["used"] - 5_001_010 - beside
+    assert more == 2 * 4 * (710 + 12)
+
+
+def test_what_is_sent_takes_its_way_round_the_ring():
+    (four,), (machines,) = devices.parse("h100:4"), devices.parse("h100:16")
+    of_kind = {"count": 1, "bytes": 4.5e9}
+    seconds = {
+        kind: plans.sending(four, 4, {kind: of_kind})
+        for kind in ("all-reduce", "all-gather", "reduce-scatter", "collective-permute")
+    }
+    assert seconds == pytest.approx(
+        {
+            "all-reduce": 0.015,
+            "all-gather": 0.0075,
+            "reduce-scatter": 0.03,
+            "collective-permute": 0.01,
+        }
+    )
+    between = plans.sending(machines, 16, {"all-reduce": of_kind})
+    assert between == pytest.approx(2 * 15 / 16 * 4.5e9 / 50e9)
+    assert plans.sending(devices.parse("v5e")[0], 1, {}) == 0
 
 
 def test_a_sweeps_file_is_known_by_its_function(tmp_path):
@@ -148,7 +206,24 @@ def test_a_sweeps_file_is_known_by_its_function(tmp_path):
 
 
 @pytest.mark.thorough
-def test_the_command_plans_virtual_devices_and_the_main_job_compiles_to_the_same(tmp_path):
+def test_the_main_job_on_virtual_devices_sends_what_its_plan_says(tmp_path):
+    batch, dump = "--config.batch_size=64", tmp_path / "dump"
+    config = "--config", ROOT / "configs/quickstart.py", batch, "--config.log_every_steps=10"
+    done = run_module("plan", *config, "--devices", "cpu:4", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (planned,) = json.loads(done.stdout)
+    flags = f"--xla_dump_to={dump} --xla_dump_hlo_module_re=train_steps"
+    four = {"JAX_NUM_CPU_DEVICES": "4", "NPROC": "32", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    flags = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {flags}"}
+    run = run_main(tmp_path / "run", *QUICK, "--config.total_epochs=1", **four, **flags)
+    assert run.returncode == 0, run.stderr
+    (program,) = dump.glob("*.cpu_after_optimizations.txt")
+    sent = hlo.of_loop(program.read_text()).collectives
+    assert sent == planned["train"]["collectives"] and sent["all-reduce"]["count"] > 0
+
+
+@pytest.mark.thorough
+def test_the_command_plans_virtual_devices(tmp_path):
     config = "--config", ROOT / "configs/quickstart.py", "--config.batch_size=64"
     done = run_module("plan", *config, "--devices", "cpu:4,cpu:1", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

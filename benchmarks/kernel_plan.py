@@ -1,0 +1,68 @@
+"""Compiles depthwise_kernel.py with its gradients for an H100 that is not here: pip install -e '.[plan-cuda]'.
+
+    python benchmarks/kernel_plan.py
+
+prints a line of JSON for each type and stride: the Pallas kernels with their grid, threads and shared memory a block,
+as XLA launches them. A kernel whose registers spill ends the command: XLA is told to refuse it. Nothing runs.
+"""
+
+import json
+import os
+import pathlib
+import re
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+SHAPE = 128, 32, 32, 64  # of images; blocks of resnet18_dw see such
+LAUNCH = re.compile(
+    r" (body\w*) grid: \[(\d+), (\d+), (\d+)\] threads: \[(\d+), .*shared_memory: (\d+) bytes"
+)
+
+
+def launches(dtype, stride, device, mesh):
+    """The launches of a convolution's two gradients: [{"grid", "threads", "shared_memory"}]."""
+    import depthwise_kernel
+    import jax
+    import jax.numpy as jnp
+
+    def total(x, kernel):
+        return depthwise_kernel.depthwise_conv(x, kernel, stride, 1).astype(jnp.float32).sum()
+
+    here = jax.sharding.SingleDeviceSharding(device)
+    arguments = (
+        jax.ShapeDtypeStruct(shape, dtype, sharding=here) for shape in (SHAPE, (3, 3, 1, SHAPE[-1]))
+    )
+    with tempfile.TemporaryDirectory() as folder, jax.sharding.use_abstract_mesh(mesh):
+        lowered = jax.jit(jax.value_and_grad(total, (0, 1))).lower(*arguments)
+        lowered.compile({"xla_dump_to": folder})
+        (sequence,) = pathlib.Path(folder).glob("*.thunk_sequence.txt")
+        found = LAUNCH.findall(sequence.read_text())
+    return [
+        {"grid": [*map(int, grid)], "threads": int(threads), "shared_memory": int(shared)}
+        for _, *grid, threads, shared in found
+    ]
+
+
+def main():
+    from cifar_jax import plan
+
+    os.environ.update(plan.ENVIRONMENT)
+    os.environ["XLA_FLAGS"] = "--xla_gpu_fail_ptx_compilation_on_register_spilling=true"
+    from jax.sharding import AbstractDevice, AbstractMesh
+
+    from cifar_jax.planning import devices
+
+    (card,) = devices.parse("h100:1")
+    (device,) = devices.described(card)
+    kind = AbstractDevice(device.device_kind, 132, "cuda")
+    mesh = AbstractMesh((1,), ("devices",), abstract_device=kind)
+    for dtype in ("float32", "bfloat16"):
+        for stride in (1, 2):
+            found = launches(dtype, stride, device, mesh)
+            print(json.dumps({"dtype": dtype, "stride": stride, "launches": found}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
