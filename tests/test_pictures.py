@@ -58,6 +58,16 @@ def test_the_times_are_those_of_the_docs():
         assert {f"{row[peer]['ratio']:.2f}" for peer in record_charts.PEERS} <= {*line.split()}
 
 
+def test_the_sentence_of_the_readme_is_theirs():
+    rows = pictures.rows_of_records("speed.svg")
+    ratios = {peer: [row[peer]["ratio"] for row in rows] for peer in record_charts.PEERS}
+    eager, tuned = (f"{min(each):.2f} to {max(each):.2f}" for each in ratios.values())
+    below = sum(each < 1 for each in next(iter(ratios.values())))
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert f"takes {eager} times as long" in text and f"allocator {tuned}." in text
+    assert f"of {len(rows)} pairs" in text and (below, len(rows)) == (14, 15)  # "fourteen below 1"
+
+
 def test_all_are_there_and_small():
     paths = list(pictures.PICTURES.iterdir())
     assert {path.name for path in paths} == {*pictures.NAMES}
