@@ -100,13 +100,10 @@ def versions():
 
 def page(text):
     """Put the record's tables into the text of docs/scaling.md, between their marks: str."""
-    from cifar_jax.console import tables
+    from cifar_jax.analysis import reproduction_tables
 
     for name, table in (("reports", of_reports()), ("scale", of_scale())):
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        before, after = text.split(begin)[0], text.split(end)[1]
-        _, _, lines = tables.to_markdown(table).split("\n", 2)
-        text = "\n".join((before + begin, lines, end + after))
+        text = reproduction_tables.between_marks(PAGE, text, name, table)
     return text
 
 

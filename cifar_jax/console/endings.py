@@ -18,6 +18,10 @@ from cifar_jax.errors import StorageError, UserError, one_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # errors of a write, which name no file
 LONGEST = 300  # letters of a library's message
+SMALLER = (
+    "; smaller batches need less: --config.accumulate_steps=2 takes one in two parts, --config.batch_size and "
+    "--config.eval_batch_size make them smaller"
+)
 GOES_ON = "interrupted; the same command goes on from the last checkpoint, if any"
 
 
@@ -31,15 +35,16 @@ def printable(text):
 
 def run(main):
     """Call main(sys.argv), which trains, and end the process; see `guarded`."""
-    sys.exit(guarded(main, GOES_ON)(sys.argv))
+    sys.exit(guarded(main, GOES_ON, SMALLER)(sys.argv))
 
 
-def guarded(main, interrupted="interrupted"):
+def guarded(main, interrupted="interrupted", smaller=""):
     """Decorate a main: give it the end of a command line.
 
     Args:
         main: takes the arguments of a command line, if any.
         interrupted: what Ctrl-C and SIGTERM are answered with.
+        smaller: what helps where memory does not suffice.
     Returns:
         main with an exit code: its own or 0, that of a UserError, whose message goes to stderr, 2 where the
         system refuses a path, 4 where a disk is full, 130 after Ctrl-C, 143 after SIGTERM, or 141 (SIGPIPE's)
@@ -54,7 +59,7 @@ def guarded(main, interrupted="interrupted"):
         try:
             try:
                 with _signals_unwind(interrupted):
-                    return _exit_code(main, arguments, interrupted)
+                    return _exit_code(main, arguments, interrupted, smaller)
             finally:  # argparse's SystemExit comes by, too
                 sys.stdout.flush()
         except OSError as error:  # of what is printed, such as `--help | head`
@@ -64,7 +69,7 @@ def guarded(main, interrupted="interrupted"):
     return guarded_main
 
 
-def _exit_code(main, arguments, interrupted):
+def _exit_code(main, arguments, interrupted, smaller):
     try:
         jax_settings.drop(os.environ, _remark)
         home.settle()
@@ -84,7 +89,7 @@ def _exit_code(main, arguments, interrupted):
         print(f"error: can't use {path} ({error.strerror}); give another path", file=sys.stderr)
         return UserError.exit_code
     except (MemoryError, RuntimeError, ValueError) as error:
-        if not (why := _of_the_environment(error)):
+        if not (why := _of_the_environment(error, smaller)):
             raise
         print("error:", printable(why), file=sys.stderr)
         return UserError.exit_code
@@ -108,14 +113,11 @@ def _remark(line):
     print(printable(line), file=sys.stderr)
 
 
-def _of_the_environment(error):
+def _of_the_environment(error, smaller):
     """Say what of the process's environment an error of Python's or JAX's is about, and what to do; "" for another."""
     text = one_line(error, LONGEST)
     if isinstance(error, MemoryError) or text.startswith("RESOURCE_EXHAUSTED"):
-        return (
-            f"out of memory ({text}); smaller batches need less: --config.accumulate_steps=2 takes one in two parts, "
-            "--config.batch_size and --config.eval_batch_size make them smaller"
-        )
+        return f"out of memory ({text}){smaller}"
     if text.startswith("Could not determine home directory"):  # pathlib's
         caller = [each for each in _files(error) if "/pathlib" not in each][-1]
         if "/cifar_jax/" in caller:

@@ -22,6 +22,7 @@ LOST = None  # stands for the exit code of a worker that is gone
 SAVE_SECONDS = 60  # for the workers to save after Ctrl-C
 GOODBYE_SECONDS = 60  # for the processes of a run to notice that one is lost
 PATIENCE_SECONDS = 10  # before it is said that the cluster has no room
+RAYS_OWN = ("memory", "object_store_memory")  # no resources in Ray's eyes
 TOO_OFTEN = 2  # times that a call fails in one and the same standing
 
 
@@ -56,9 +57,16 @@ def resources(flags):
             each[name] = float(number)
         except ValueError:
             number = ""
-        if not name or not number or not 0 <= each[name] < 1e6:
+        named = name not in ("", *RAYS_OWN)
+        if (
+            not named
+            or not number
+            or not 0 <= each[name] < 1e6
+            or (each[name] > 1 and each[name] % 1)
+        ):
             raise ConfigError(
-                f"--ray_resources={','.join(flags.ray_resources)} is no list of NAME:NUMBER, such as CPU:8,GPU:1"
+                f"--ray_resources={','.join(flags.ray_resources)} is no list of NAME:NUMBER, such as CPU:8,GPU:1; a "
+                "number above 1 is whole"
             )
     return {"CPU": 1.0} | each
 
@@ -206,9 +214,10 @@ def _attempt(function, arguments, workers, each):
     running = {}
     try:
         ready = {together.ready(): "placement"}
-        _next(ready, each)
+        _next(ready, each, workers)
         places = [PlacementGroupSchedulingStrategy(together, bundle) for bundle in range(workers)]
-        address = ray.get(ray.remote(free_address).options(scheduling_strategy=places[0]).remote())
+        task = ray.remote(free_address).options(num_cpus=0, scheduling_strategy=places[0])
+        address = ray.get(task.remote())
         with _stopping(running):
             for process, place in enumerate(places):
                 name = f"process {process}"
@@ -301,6 +310,11 @@ def _outcome(reference, ray):
         )
     except ray.exceptions.TaskCancelledError:
         return LOST, "it was stopped"
+    except ray.exceptions.RayTaskError as error:
+        return (
+            1,
+            f"it could not be called ({one_line(error.cause, 200)}); has its machine this package?",
+        )
     except ray.exceptions.RayError as error:
         return (
             LOST,
@@ -308,23 +322,26 @@ def _outcome(reference, ray):
         )
 
 
-def _next(running, each):
-    """Wait for the next of Ray's references to end, and say so where no machine is large enough for any."""
+def _next(running, each, workers=1):
+    """Wait for the next of Ray's references to end, and say so where the cluster is too small for so many workers."""
     import ray
 
     ended, _ = ray.wait(list(running), timeout=PATIENCE_SECONDS)
-    if not ended and not any(_fits(node, each) for node in ray.nodes()):
+    if not ended and sum(room(node, each) for node in ray.nodes()) < workers:
         wanted = ", ".join(f"{name}:{number:g}" for name, number in each.items())
         say(
-            f"no machine of the Ray cluster has {wanted} for a worker; waiting for one, or for Ctrl-C"
+            f"the Ray cluster has no room for {workers} with {wanted} each; waiting for more, or for Ctrl-C"
         )
     while not ended:
         ended, _ = ray.wait(list(running), timeout=PATIENCE_SECONDS)
     return ended[0]
 
 
-def _fits(node, each):
-    return node["Alive"] and all(node["Resources"].get(name, 0) >= n for name, n in each.items())
+def room(node, each):
+    """Return how many workers a machine has room for, whatever runs there now; `node` is of ray.nodes()."""
+    if not node["Alive"]:
+        return 0
+    return min((node["Resources"].get(name, 0) // n for name, n in each.items() if n), default=1)
 
 
 @contextlib.contextmanager

@@ -72,7 +72,8 @@ def load(given, rest):
     """
     if not is_sweep(given.config):
         return flags.override(config_lib.load(given.config), rest, list(given))
-    sweep = cells.load(given.config)
+    name, colon, variant = given.config.partition(":")
+    sweep = cells.load(f"{named.find(name)}{colon}{variant}")
     cells.check_overrides(sweep, flags.overridden(rest))
     return dataclasses.replace(sweep, base=flags.override(sweep.base, rest, list(given)))
 

@@ -132,12 +132,11 @@ def memory_of(job, devices, count, result):
     )
     moment = train["temporary_bytes"] + train["output_bytes"]
     if evaluate:
-        test = job.test_count * image + evaluate["temporary_bytes"] + evaluate["output_bytes"]
-        moment = max(moment, test)
+        test = 0 if streamed else job.test_count * image
+        moment = max(moment, test + evaluate["temporary_bytes"] + evaluate["output_bytes"])
     data = job.count * image
     if streamed:  # the programs that were compiled hold all images
         resident, data = resident - data, 0
-        moment -= job.test_count * image if evaluate and moment == test else 0
     about = devices.about
     # Chips of some kinds are two devices each.
     there = about.memory * devices.count / count if about else None

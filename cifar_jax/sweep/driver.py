@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
+import time
 
 import jax
 
@@ -19,6 +20,8 @@ from cifar_jax.sweep import cells, figures, groups, loop, memory, results, run_f
 from cifar_jax.sweep import stack as stack_lib
 from cifar_jax.train import epochs, inputs
 from cifar_jax.train.setup import build, remark_on_data
+
+PATIENCE_SECONDS = 0.5  # between two looks whether another process has ended
 
 
 @jax_settings.pinned()
@@ -111,20 +114,38 @@ def opened(
 
 
 @contextlib.contextmanager
-def locked(folder, name, say):
-    """Keep others out of a part of a sweep's workdir; where one is in it, wait for him to end and tell `say`."""
+def locked(folder, name, say, caught=()):
+    """Keep others out of a part of a sweep's workdir; where one is in it, wait for him to end and tell `say`.
+
+    Raises:
+        Interrupted: a signal came into `caught` meanwhile.
+    """
     if not processes.is_first():
         yield
         return
     path = folder / "locks" / name
     path.parent.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(files.locked(path))
-        except BlockingIOError:
-            say(f"another process has the {name} of {folder}; waiting for it to end")
-            stack.enter_context(files.locked(path, wait=True))
+        waited = False
+        while not _entered(stack, path):
+            if caught:
+                raise runtime.Interrupted(
+                    f"stopped by signal {caught[0]} while another process has the {name}", caught[0]
+                )
+            if not waited:
+                say(f"another process has the {name} of {folder}; waiting for it to end")
+            waited = True
+            time.sleep(PATIENCE_SECONDS)
         yield
+
+
+def _entered(stack, path):
+    """Enter the lock of a file, or return False where another process has it."""
+    try:
+        stack.enter_context(files.locked(path))
+    except BlockingIOError:
+        return False
+    return True
 
 
 def data_of(config):
@@ -328,7 +349,7 @@ def train_group(job, group, epoch_rows, caught, display):
     Returns:
         rows of runs.csv.
     """
-    with locked(job.folder, f"group_{job.index}", display.say):
+    with locked(job.folder, f"group_{job.index}", display.say, caught):
         return _train_group(job, group, epoch_rows, caught, display)
 
 

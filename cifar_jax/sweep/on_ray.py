@@ -19,7 +19,7 @@ def train_sweep(argv, given, each):
     """
     groups = max(given.groups, given.ray_workers)
     argv = [*argv, "--ray_workers=0", "--nodistributed", f"--groups={groups}"]
-    with workdir.claimed(given.workdir) as folder, ray_workers.connected():
+    with ray_workers.connected(), workdir.claimed(given.workdir) as folder:
         planned = ray_workers.call(_worker("plan"), (argv,), "plan", each)
         sizes = ", ".join(str(len(runs)) for runs in planned)
         ray_workers.say(f"{len(planned)} groups: {sizes} runs; {given.ray_workers} workers of Ray")

@@ -38,6 +38,8 @@ def test_what_a_worker_is_to_have(given, each):
         ("--ray_resources=:4", "no list of NAME:NUMBER"),
         ("--ray_resources=GPU:nan", "no list of NAME:NUMBER"),
         ("--ray_resources=GPU:-1", "no list of NAME:NUMBER"),
+        ("--ray_resources=GPU:1.5", "a number above 1 is whole"),
+        ("--ray_resources=memory:1e9", "no list of NAME:NUMBER"),
         ("--workdir=runs/here", "an absolute path"),
         ("--distributed", "leave out --coordinator"),
         ("--dry_run", "leave out --ray_workers"),
@@ -78,6 +80,14 @@ def test_a_call_is_given_up_when_it_fails_twice_where_it_stood():
     checkpoints["a"].append("20")  # since then a came further
     assert attempts.again("a") and not attempts.again("b")
     assert not attempts.again("a")
+
+
+def test_a_machine_has_room_for_so_many_workers():
+    node = {"Alive": True, "Resources": {"CPU": 16.0, "GPU": 8.0}}
+    assert ray_workers.room(node, {"CPU": 1.0, "GPU": 4.0}) == 2
+    assert ray_workers.room(node, {"CPU": 1.0, "TPU": 4.0}) == 0
+    assert ray_workers.room(node, {"CPU": 0.0}) == 1
+    assert ray_workers.room(node | {"Alive": False}, {"CPU": 1.0}) == 0
 
 
 def test_what_was_checkpointed_tells_one_standing_from_another(tmp_path):

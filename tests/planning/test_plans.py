@@ -10,7 +10,7 @@ import pytest
 from command_line import QUICK, ROOT, run_main, run_module
 
 from cifar_jax import config as config_lib
-from cifar_jax import data
+from cifar_jax import data, plan
 from cifar_jax.data import dataset
 from cifar_jax.errors import ConfigError
 from cifar_jax.planning import devices, hlo, jobs, planner, plans
@@ -173,6 +173,14 @@ def test_memory_is_of_the_step_or_of_the_evaluation_whichever_needs_more(small_c
     assert plans.memory_of(job, ONE, 1, {"train": train})["used"] == 5_001_010 + beside
     both = plans.memory_of(job, ONE, 1, {"train": train, "evaluate": evaluate})["used"]
     assert both == 5_000_000 + beside + 359 * 3072 + 7_000_010
+    streamed = job_of(
+        small_config, **{"dataset.residency": "stream"}
+    )  # no images, of neither split, stay there
+    alone = plans.memory_of(streamed, ONE, 1, {"train": train | {"temporary_bytes": 9_000_000}})
+    beside_it = plans.memory_of(
+        streamed, ONE, 1, {"train": train | {"temporary_bytes": 9_000_000}, "evaluate": part}
+    )
+    assert beside_it["used"] == alone["used"] and alone["data"] == 0
     runs = job._replace(runs=(None,) * 6)  # two of them on each of four devices
     more = plans.memory_of(runs, ONE, 4, {"train": train})["used"] - 5_001_010 - beside
     assert more == 2 * 4 * (710 + 12)
@@ -203,6 +211,8 @@ def test_a_sweeps_file_is_known_by_its_function(tmp_path):
     assert not jobs.is_sweep(str(ROOT / "configs/basic_net.py:x"))
     assert not jobs.is_sweep(str(tmp_path / "none.py"))
     assert jobs.is_sweep("sweeps/quickstart") and not jobs.is_sweep("quickstart")
+    for named in ("sweeps/quickstart", "configs/sweeps/quickstart.py"):
+        assert jobs.load(*plan.parse(["plan", "--config", named])).cells
 
 
 @pytest.mark.thorough

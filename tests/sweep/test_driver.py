@@ -295,6 +295,16 @@ def test_who_comes_to_a_group_that_another_trains_waits_for_him(tmp_path):
     assert said == [f"another process has the group_0 of {tmp_path}; waiting for it to end"]
 
 
+def test_a_signal_ends_the_wait_for_a_group(tmp_path):
+    with (
+        driver.locked(tmp_path, "group_0", print),
+        pytest.raises(runtime.Interrupted, match="while another process has the group_0") as raised,
+        driver.locked(tmp_path, "group_0", print, [15]),
+    ):
+        pass
+    assert raised.value.exit_code == 143
+
+
 def sweep_command(workdir, *arguments):
     start = (sys.executable, "-m", "cifar_jax.sweep", "--config", "tests/small_sweep.py")
     return [*start, "--workdir", str(workdir), *arguments]
