@@ -554,6 +554,9 @@ def test_every_command_works_without_a_home(tmp_path, environment, workdir):
     here.mkdir()
     run = shutil.copytree(workdir, here / "run", ignore=shutil.ignore_patterns("evaluation"))
     Image.new("RGB", (32, 32), "red").save(here / "cat.png")
+    pictures = here / "pictures [2]"
+    pictures.mkdir()
+    shutil.copy(here / "cat.png", pictures)
     quick = ("--config.total_epochs=1", "--config.log_every_steps=10", "--config.batch_size=256")
     lines = [
         ("main", "--config", ROOT / SMALL, "--workdir", here / "new", *quick),
@@ -586,7 +589,7 @@ def test_every_command_works_without_a_home(tmp_path, environment, workdir):
             ("ood", "--workdir", "run", "--ood", "noise", "--count", "20", "--out", here / "ood"),
             ("report", here / "run", "--out", here / "report.html"),
             ("predict", "--workdir", here / "run", here / "cat.png"),
-            ("predict", "--workdir", "run", here),
+            ("predict", "--workdir", "run", pictures),
             ("export", "--workdir", "run", "--out", here / "model.jaxexport", "--platforms", "cpu"),
             ("weights", "--workdir", "run", "--target", here / "w.npz"),
             (

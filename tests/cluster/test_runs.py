@@ -95,6 +95,14 @@ def wait_for_rows(workdir, processes, count):
         time.sleep(0.02)
 
 
+def wait_for_a_checkpoint(workdir):
+    """Returns once the first one is complete: it is written beside the steps of the next epoch."""
+    limit = time.monotonic() + 60
+    while not any(path.name.isdigit() for path in (workdir / "checkpoints").glob("*")):
+        assert time.monotonic() < limit, "training wrote no checkpoint"
+        time.sleep(0.02)
+
+
 def outcome(workdir):
     """What a run leaves behind but its timings: metrics and the last parameters."""
     metrics = [
@@ -170,6 +178,7 @@ def test_killed_then_stopped_then_finished_by_another_number(tmp_path, alone):
     workdir = tmp_path / "run"
     processes = start(workdir, 2)
     wait_for_rows(workdir, processes, 7)  # into the second epoch
+    wait_for_a_checkpoint(workdir)
     processes[1].kill()
     codes, _, errors = finish(processes, timeout=60)
     # Where a checkpoint was being written, JAX's own check may come first, or between our message and our end.
