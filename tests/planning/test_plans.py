@@ -270,6 +270,8 @@ def test_accelerators_compilers_take_it(name, tmp_path):
     count = {"v5e:2x2": 4, "h100:1": 1}[name]
     assert result["device_count"] == count
     sent = sum(each["bytes"] for each in result["train"]["collectives"].values())
-    assert sent == (4 * 62_006 + 8 if count > 1 else 0) == result["formula_bytes"]
+    assert result["formula_bytes"] == (4 * 62_006 + 8 if count > 1 else 0)
+    # Beside the gradient the formula has two numbers, of which v5e's compiler sends one.
+    assert result["formula_bytes"] - sent == (4 if count > 1 else 0)
     assert 0 < result["memory"]["share"] < 0.1 and result["train"]["host_operations"] == 0
     assert jax.default_backend() == "cpu"
