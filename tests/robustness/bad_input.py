@@ -28,6 +28,14 @@ PAGE = ROOT / "docs" / "robustness.md"
 INTRODUCTION = """\
 # Bad input
 
+    python -m cifar_jax.main --config configs/quickstart.py --workdir runs/x --lr=0.1
+
+ends with exit code 2 and
+
+```text
+error: unknown flag --lr; did you mean `--config.optimizer.learning_rate`?
+```
+
 What the command lines say to input that is wrong: an exit code, and one message on standard error, never a traceback.
 Each row is run by the tests (`tests/robustness/test_bad_input.py`), and this page is written by `python
 tests/robustness/bad_input.py`. Around these cases property-based tests draw others: overrides of configs, command
