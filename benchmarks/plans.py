@@ -334,4 +334,6 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    from cifar_jax.console import endings
+
+    sys.exit(endings.guarded(main)())

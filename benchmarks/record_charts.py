@@ -7,12 +7,10 @@ import re
 
 import step_time
 
-from cifar_jax import config as config_lib
-from cifar_jax.analysis import reproduction, statistics
+from cifar_jax.analysis import reproduction, reproduction_tables, statistics
 from cifar_jax.analysis.charts import vega
 from cifar_jax.analysis.charts.vega import alt
 from cifar_jax.analysis.report import page
-from cifar_jax.config import experiments
 
 PEERS = {"torch": "PyTorch eager", "torch_tuned": "eager with huge pages and kept memory"}
 FAMILY = f"DejaVu Sans, {vega.FONT}".replace('"', "'")
@@ -40,9 +38,7 @@ def results(records):
         `mean`, `low`, `high` (None of one run), `data`.
     """
     rows = []
-    for each in experiments.EXPERIMENTS:
-        config = config_lib.load(f"{experiments.CONFIGS}/{each.config}")
-        own = reproduction.of_config(records, config)
+    for each, config, own in reproduction_tables.collect(records):
         metric = reproduction.metric_of(config.reported)
         remark = " (F1)" if metric == "f1" else ""
         remark += " (chosen on the test set)" if config.selection == "test" else ""
