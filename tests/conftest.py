@@ -20,6 +20,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["CIFAR_JAX_TUNING"] = "as it is"
 # A fifth less of a test's time, most of which is XLA's compilation; in float32 another rounding.
 os.environ.setdefault("XLA_FLAGS", quick_flags(1))
+# Workers and commands keep what Python compiles: a fifth of a minute each to rewrite the tests, another for libraries.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # One compilation cache for the whole session, none of the user's; set before JAX is imported. xdist's workers
 # inherit that of the process that starts them. Who develops may keep it: CIFAR_JAX_TEST_CACHE=DIR.
 if "PYTEST_XDIST_WORKER" not in os.environ:

@@ -54,18 +54,23 @@ class Times:
 
 def cpu_seconds():
     """Return the seconds of CPU time that this process, its ended children and, on Linux, the living ones took."""
-    children = pathlib.Path("/proc/self/task").glob("*/children")
-    living = [int(pid) for each in children for pid in each.read_text().split()]
+    threads = pathlib.Path("/proc/self/task").glob("*/children")
+    living = [int(pid) for each in threads for pid in _text(each).split()]
     return sum(os.times()[:4]) + sum(map(_of_child, living))
 
 
 def _of_child(pid):
     """Of a living child, and of its own ended ones: the fork server's are the commands that tests run."""
-    try:
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:  # it has ended meanwhile
-        return 0.0
+    fields = _text(pathlib.Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _text(path):
+    """What /proc says of a thread or a process; nothing where it has ended meanwhile."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def summary(seconds):
