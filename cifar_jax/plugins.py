@@ -153,7 +153,9 @@ def _load_file(plugin, path, content):
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         with importing(plugin):
-            spec.loader.exec_module(module)
+            # This very content. What Python keeps beside a file is taken for its compiled form where time and size
+            # agree, and two contents of one second and one size do.
+            exec(compile(content, path, "exec"), module.__dict__)
     except BaseException:
         del sys.modules[name]
         raise

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import re
+import sys
 import types
 from unittest import mock
 
@@ -172,7 +173,9 @@ def test_a_module_whose_package_raises_is_said_in_one_line(tmp_path, monkeypatch
             plugins.load(name)
 
 
-def test_a_file_is_imported_again_where_it_was_changed(tmp_path):
+def test_a_file_is_imported_again_where_it_was_changed(tmp_path, monkeypatch):
+    """Also within one second and to the same size, by which Python knows what it has compiled."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     path = tmp_path / "mine.py"
     text = (
         "from cifar_jax.train import schedules\nschedules.register('mine')(lambda step, plan: {})"
