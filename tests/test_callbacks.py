@@ -47,6 +47,7 @@ def config(small_config):
     return config_lib.check(small_config)
 
 
+@pytest.mark.thorough
 def test_all_is_told_in_order_and_is_what_metrics_jsonl_has(config, tmp_path):
     noted = Noting()
     summary = train.train_and_evaluate(config, tmp_path / "run", callbacks=[Callback(), noted])

@@ -34,6 +34,7 @@ def test_nan_made_by_the_last_update_is_seen(small_config, tmp_path):
     assert "became NaN or infinite at step 1; the learning rate was 1e+30" in said
 
 
+@pytest.mark.thorough
 def test_nan_names_the_last_good_checkpoint(small_config, tmp_path, monkeypatch):
     """The rate explodes in the second epoch, when the first one's checkpoint is on disk."""
     config = small_config

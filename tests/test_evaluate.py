@@ -28,6 +28,7 @@ def read(folder):
     return json.loads((folder / "evaluation.json").read_text()), predictions
 
 
+@pytest.mark.thorough
 def test_a_run_is_evaluated(runs, capsys):
     folder, _, summary = runs
     assert evaluate.main(["--workdir", str(folder)]) == 0
@@ -104,6 +105,7 @@ def test_the_sums_of_evaluation_json_agree(runs, tmp_path, capsys):
     np.testing.assert_array_equal(labels[predictions["index"]], predictions["label"])
 
 
+@pytest.mark.thorough
 def test_two_runs_are_compared(runs, tmp_path, capsys):
     first, second, _ = runs
     assert evaluate.main(["--compare", str(first), str(second), "--out", str(tmp_path)]) == 0

@@ -54,6 +54,7 @@ def load(name):
     return config_lib.load(ROOT / "configs" / name)
 
 
+@pytest.mark.thorough
 def test_json_lists_every_training_with_its_reported_figure(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert experiments.main(["--json"]) == 0

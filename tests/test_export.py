@@ -115,6 +115,7 @@ def test_the_file_alone_says_what_the_run_says(run, exported, tmp_path):
         np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_what_stands_beside_it(run, exported):
     path, printed = exported
     about = json.loads((path.parent / "model.jaxexport.json").read_text())

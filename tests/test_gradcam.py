@@ -14,6 +14,8 @@ from cifar_jax.analysis import explain, overlays, photos
 from cifar_jax.analysis import gradcam as method
 from cifar_jax.data import image_files
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def workdir(pair, tmp_path_factory):

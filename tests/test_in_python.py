@@ -55,6 +55,7 @@ def test_several_images(model, images, expected, kind):
     np.testing.assert_allclose(answers.sum(1), 1)
 
 
+@pytest.mark.thorough
 def test_one_image(model, images, expected, tmp_path):
     path = file_of(images[0], tmp_path)
     grey = Image.fromarray(images[0]).convert("L")
@@ -119,6 +120,7 @@ def test_it_explains_one_picture(model, images, expected):
             model.explain(wrong, class_name="cat")
 
 
+@pytest.mark.thorough
 def test_it_is_evaluated(model, run):
     images, labels = run.dataset.split("test")
     evaluation = model.evaluate(images, labels)
@@ -154,6 +156,7 @@ def test_a_run_an_evaluation_and_a_config_show_themselves_in_a_few_lines(model, 
     assert json.loads(json.dumps(summary)) == summary
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["confusion", "classes", "reliability", "curves"])
 def test_every_figure_of_a_model_shows_itself_and_is_saved(model, run, tmp_path, name):
     images, labels = run.dataset.split("test")

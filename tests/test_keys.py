@@ -53,6 +53,7 @@ def test_a_key_draws_as_jax_where_it_is_mapped():
 
 
 # A model of each initializer: PyTorch's default, Glorot's, the identity, ones and zeros.
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", tiered(["basic_net", "big_net_improved", "airbench_net"], ["basic_net"])
 )

@@ -48,7 +48,8 @@ def test_a_longer_run_is_the_run_that_was_as_long_from_the_start(small_config, t
         train.train_and_evaluate(short, tmp_path / "grown")
 
 
-@pytest.mark.parametrize("schedule", ["cosine", pytest.param("linear", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
 def test_a_schedule_that_ends_with_the_epochs_refuses_more(small_config, tmp_path, schedule):
     train.train_and_evaluate(of_epochs(small_config, 1, name=schedule), tmp_path / "run")
     with pytest.raises(ConfigError, match=f"schedule.name={schedule} the learning rate") as caught:

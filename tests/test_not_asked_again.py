@@ -24,6 +24,8 @@ from cifar_jax.runs import workdir
 from cifar_jax.sweep import cells, driver
 from cifar_jax.train import inputs, loop
 
+pytestmark = pytest.mark.thorough
+
 
 def quiet():
     return Console(file=io.StringIO())

@@ -51,6 +51,7 @@ def test_they_are_small():
         assert sum(path.stat().st_size for path in folder.rglob("*")) <= 300_000
 
 
+@pytest.mark.thorough
 def test_a_later_format_is_refused_and_not_taken_for_damage(old):
     folder, _ = old
     config = trained.open_run(folder, "last").config

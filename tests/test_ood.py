@@ -21,6 +21,8 @@ from cifar_jax.console import tables
 from cifar_jax.data import image_files
 from cifar_jax.errors import UserError
 
+pytestmark = pytest.mark.thorough
+
 SETS = "noise"
 
 

@@ -233,6 +233,7 @@ def test_an_installed_package_brings_its_own_when_a_name_is_not_ours(plugin):
         plugins.require("runs/x", noted, {"loss.name": "squares"})
 
 
+@pytest.mark.thorough
 def test_a_module_without_dtype_or_train_is_a_model(loaded):
     models.register("plain")(
         lambda num_classes: nn.Sequential([lambda x: x.mean((1, 2)), nn.Dense(num_classes)])
@@ -417,6 +418,7 @@ def test_flaxs_batch_norm_takes_the_statistics_of_all_devices(loaded):
     np.testing.assert_allclose(shares[0], shares[1], rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_flaxs_frozen_batch_norm_stays_as_it_is(loaded):
     model = models.create("small", 3)
     images = jax.random.normal(jax.random.key(2), (4, 32, 32, 3))
@@ -566,6 +568,7 @@ def test_a_data_set_that_is_none_is_refused(kind):
         data.load("bad")
 
 
+@pytest.mark.thorough
 def test_a_program_may_register_what_it_trains_with(small_config, tmp_path):
     """No plugin, no file: the run says so to who opens it without the program."""
     from cifar_jax import train, trained

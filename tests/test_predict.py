@@ -61,6 +61,7 @@ def test_as_a_user_types_it(workdir, run, pictures):
         )
 
 
+@pytest.mark.thorough
 def test_a_folder_as_json(call, run, pictures):
     """More files than a step has: in order, all steps of one size."""
     code, printed, errors = call("--json", "--top", "10", pictures)

@@ -39,6 +39,7 @@ def shelf(written, monkeypatch):
     box.card.cache_clear()
 
 
+@pytest.mark.thorough
 def test_the_card_says_what_the_weights_are(shelf, run):
     card = box.card("small")
     content = (shelf / "small.safetensors").read_bytes()
@@ -53,6 +54,7 @@ def test_the_card_says_what_the_weights_are(shelf, run):
     assert card["config"]["dataset"]["data_dir"] == ""
 
 
+@pytest.mark.thorough
 def test_its_answers_are_those_of_the_run_to_half_precision(shelf, run):
     model = models.pretrained("small")
     images = trained.split(run, "test")[0][:50]
@@ -99,6 +101,7 @@ def test_a_photo_is_explained_without_a_run(shelf, tmp_path, capsys, monkeypatch
     assert (tmp_path / "pretrained_small" / "gradcam" / "gradcam.png").is_file()
 
 
+@pytest.mark.thorough
 def test_pictures_are_sorted_without_the_data_set(shelf, run, tmp_path, capsys, monkeypatch):
     """By its own limit and its energy alone: the verdicts of predict."""
     monkeypatch.setattr(data, "load", lambda *_, **__: pytest.fail("the data set is asked for"))

@@ -119,6 +119,7 @@ def test_a_run_that_diverges_is_told_at_the_end(monkeypatch, tmp_path, capsys):
     assert len((tmp_path / "records.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.thorough
 def test_cheapest_first_and_seed_by_seed():
     todo = reproduction.pending(reproduce.select("003", ""), 2, [])
     names = [each.id for each, _ in todo]

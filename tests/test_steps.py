@@ -145,6 +145,7 @@ def test_an_evaluation_is_a_python_loop_over_its_batches():
     np.testing.assert_allclose(together.loss, each.loss, rtol=1e-6)
 
 
+@pytest.mark.thorough
 @every_recipe
 def test_no_host_transfer_within_a_log_interval(changes):
     recipe, data = make_recipe(**changes), make_data()
@@ -256,6 +257,7 @@ def test_mixed_labels_count_the_greater_share(monkeypatch):
     np.testing.assert_array_equal(given["labels"], data.labels[order[:8]])
 
 
+@pytest.mark.thorough
 def test_averages_are_of_parameters_and_statistics_and_are_evaluated():
     recipe = make_recipe(ema_decay=0.5)
     states, start = [], make_state(recipe)
@@ -275,6 +277,7 @@ def test_averages_are_of_parameters_and_statistics_and_are_evaluated():
     assert make_state(without).averaged == {}
 
 
+@pytest.mark.thorough
 def test_flipped_evaluation_is_the_mean_over_both_images():
     recipe, data = make_recipe(flip=True, eval_batch_size=50), make_data()
     start = make_state(recipe)

@@ -8,6 +8,7 @@ from cifar_jax import models, summary
 from cifar_jax.models import reported
 
 
+@pytest.mark.thorough
 def test_json_lists_the_models_with_the_reports_counts(monkeypatch, capsys):
     """Some of them: those of all 31 are what the registry's tests look at."""
     names = ["basic_net", "modified_net", "resnet18_imagenet", "vgg16", "resnet9"]

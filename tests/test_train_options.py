@@ -194,6 +194,7 @@ def test_normalization(small_config, name, expected):
     np.testing.assert_allclose(pixel, expected(digits.mean[0]), rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_it_is_said_what_differs_and_once_how_long_it_will_take(
     small_config, tmp_path, monkeypatch
 ):
@@ -239,6 +240,7 @@ def test_curves_that_differ_in_kind_are_said(kind):
     )
 
 
+@pytest.mark.thorough
 def test_a_training_says_which_curves_differ(small_config, tmp_path):
     small_config.update({"total_epochs": 1, "ema": {"decay": 0.9}})
     assert "validation has averaged weights" in run(small_config, tmp_path / "run")[1]

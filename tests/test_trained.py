@@ -30,6 +30,7 @@ def finished(made_once, module_config):
         yield folder, json.loads((folder / "summary.json").read_text())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("which", ["best", "last"])
 def test_logits_are_those_of_the_runs_own_evaluation(finished, which):
     folder, summary = finished

@@ -26,6 +26,7 @@ def rest_of_basic_net(params, features):
     return x
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("classes", [None, [7, 2]])
 def test_maps_of_basic_net_by_hand(classes):
     """Its rest written out, so that the gradient is one with respect to an argument."""
@@ -158,6 +159,7 @@ def test_a_layer_without_a_map_is_refused(layer, message):
         gradcam.maps(model, variables, images, None, layer)
 
 
+@pytest.mark.thorough
 def test_in_half_precision_maps_are_float32_and_near():
     model, variables, images = cases.ready("big_net_improved")
     half, classes = models.create("big_net_improved", dtype=jnp.bfloat16), np.arange(8)

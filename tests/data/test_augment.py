@@ -295,6 +295,7 @@ def test_augment_of_nothing_is_nothing():
     assert "gather" not in text.compile().as_text()
 
 
+@pytest.mark.thorough
 def test_augment_under_vmap_is_each_alone():
     augmentation = CONFIGURATIONS[3]
     keys = jax.random.split(jax.random.key(5), 3)

@@ -108,6 +108,7 @@ def test_any_file_of_the_newest_damaged(saved, tmp_path, damage):
     assert arrays_of(saved, 2) in fallen_back and {"about", "record", "metrics"} <= named
 
 
+@pytest.mark.thorough
 def test_no_flipped_bit_of_the_arrays_passes(folder):
     whole, seen = arrays_of(folder, 2).read_bytes(), 0
     with contextlib.closing(checkpoints.open_manager(folder)) as manager:

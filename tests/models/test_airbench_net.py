@@ -66,6 +66,7 @@ def test_grey_images_have_a_finite_kernel():
     np.testing.assert_allclose(deviation[8:], 1, atol=2e-2)
 
 
+@pytest.mark.thorough
 def test_initial_parameters():
     """Convolutions pass their inputs on; the other outputs, and biases, are PyTorch's default."""
     shape = jnp.zeros((1, 32, 32, 3))

@@ -55,6 +55,7 @@ def test_it_is_xlas(shape, stride, padding, dtype, tolerance):
             assert jnp.max(jnp.abs(mine - theirs)) < tolerance * jnp.max(jnp.abs(theirs))
 
 
+@pytest.mark.thorough
 def test_under_vmap():
     random = np.random.default_rng(0)
     x = jnp.asarray(random.normal(size=(3, 2, 6, 6, 4)).astype("float32"))

@@ -204,6 +204,7 @@ def max_pools(precision):
     return cases
 
 
+@THOROUGH
 def test_max_pool(precision):
     assert_equal(max_pools(precision), precision)
 

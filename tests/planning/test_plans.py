@@ -25,6 +25,7 @@ def job_of(config, **fields):
     return Job(config_lib.check(config), *jobs.KNOWN["digits"])
 
 
+@pytest.mark.thorough
 def test_a_plan_of_one_device_sends_nothing_and_counts_memory(small_config):
     job = job_of(small_config)
     result = plans.plan(job, ONE)
@@ -108,6 +109,7 @@ def test_what_contradicts_the_config_is_not_proposed_and_what_does_not_divide_is
     assert any("not so: batch_size=36 does not divide" in line for line in told) and len(calls) > 2
 
 
+@pytest.mark.thorough
 def test_parts_of_a_batch_are_counted_together(small_config):
     whole, parts = (
         plans.plan(job_of(small_config, batch_size=64, accumulate_steps=n), ONE) for n in (1, 4)

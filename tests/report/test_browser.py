@@ -7,6 +7,8 @@ import pytest
 from hostile import CLASS, FOLDER, OTHER
 from tiers import tiered
 
+pytestmark = pytest.mark.thorough
+
 
 @contextlib.contextmanager
 def opened(chromium, path, width=1280, complaint=None, **options):

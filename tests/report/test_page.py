@@ -95,6 +95,7 @@ def test_what_is_refused(run, tmp_path, capsys):
         report.main([])
 
 
+@pytest.mark.thorough
 def test_runs_of_different_data_are_shown_without_a_test(run):
     collected = collect.collect("run", run, "test")
     dataset = collected.evaluation["dataset"] | {"fingerprint": "0" * 64}

@@ -22,6 +22,7 @@ def ends_well(case, stock, folder):
     assert not ended.faults, f"{ended}\n{ended.errors}"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", tiered(range(4), [0, 3]))
 def test_cheap_combinations(stock, tmp_path, number):
     """Of commands that neither train nor draw, on what there is."""

@@ -55,6 +55,7 @@ def outcome(folder):
     return table(folder, "results.csv"), runs, (folder / "summary.md").read_text()
 
 
+@pytest.mark.thorough
 def test_a_sweep_writes_what_it_promises_and_each_run_is_that_run_alone(sweep, tmp_path):
     rows, said = run(sweep, tmp_path / "sweep")
     epochs, runs, summary = outcome(tmp_path / "sweep")

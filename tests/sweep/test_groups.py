@@ -89,6 +89,7 @@ def test_groups_are_split_until_there_are_as_many_as_asked_for(sizes, least, cou
     assert groups.parts(sizes, least, count) == into
 
 
+@pytest.mark.thorough
 def test_memory_grows_by_state_and_activations():
     (group,) = make({"sgd": {}}, **{"optimizer.momentum": 0.9})
     params = 4 * count_params("modified_net")

@@ -189,6 +189,7 @@ def test_a_run_that_diverges_or_stops_is_left_behind(turns):
     assert int(sums.loss.count[1]) == 0
 
 
+@pytest.mark.thorough
 def test_all_are_evaluated_as_alone():
     """A whole split, the last batch padded."""
     group = make_group(small_net.NAME, {"a": {}})
