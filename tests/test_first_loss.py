@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
-from tiers import tiered
 
 from cifar_jax import data, models, train
 from cifar_jax.errors import TrainingDiverged
@@ -41,16 +40,12 @@ def with_weights(monkeypatch, run, change):
         ({"mean": (0.5, NAN, 0.5)}, "the mean of digits is (0.5, nan, 0.5)"),
         ({"std": (0.5, 0.5, float("inf"))}, "the standard deviation of digits is (0.5, 0.5, inf)"),
         ({"std": (0.5, 1e-5, 0.5), "dtype": jnp.dtype("float16")}, "images are, once normalised"),
-        *tiered(
-            [
-                (
-                    {"loss": lambda *_: jnp.float32(NAN)},
-                    "and so are the logits (up to .*), but not the loss cross_entropy",
-                ),
-                ({}, "and so is the loss without augmentation (2."),
-            ],
-            [],
+        pytest.param(
+            {"loss": lambda *_: jnp.float32(NAN)},
+            "and so are the logits (up to .*), but not the loss cross_entropy",
+            marks=pytest.mark.thorough,
         ),
+        pytest.param({}, "and so is the loss without augmentation (2.", marks=pytest.mark.thorough),
     ],
 )
 def test_what_is_not_finite_is_named(first_run, changes, said):
