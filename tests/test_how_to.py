@@ -26,6 +26,14 @@ def test_there_are_eighteen_wishes_and_each_is_fulfilled():
     assert len(WISHES) == 18 and all(map(lines, WISHES))
 
 
+def small_net(arguments):
+    """The options of the plugin's net, which compiles in a second, for a training that may have any."""
+    words = "model.name", "layer_factors", "runs/first", "configs/sweeps", "--lr"
+    named = any(word in each for each in arguments for word in words)
+    plugin = [] if "--plugin" in arguments else ["--plugin", "my_models.py"]
+    return [] if named else [*plugin, "--config.model.name=small"]
+
+
 def said(command, folder):
     """What a command of the docs prints, in so short a form that a test can wait for it."""
     _, _, module, *arguments = shlex.split(command)
@@ -36,7 +44,7 @@ def said(command, folder):
             for each in SHORT
             if not any("total_epochs" in x and "total_epochs" in each for x in given)
         ]
-        arguments = [*given, *short]
+        arguments = [*given, *short, *small_net(given)]
     done = run_module(module.removeprefix("cifar_jax."), *arguments, cwd=folder)
     assert done.returncode == (2 if "--lr=" in command else 0), (command, done.stderr)
     return done.stdout + done.stderr

@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 def test_every_command(folder, tmp_path):
     own = f"--config.dataset.path={folder}", f"--config.dataset.data_dir={tmp_path / 'data'}"
     options = "--config.total_epochs=8", "--config.batch_size=16", "--config.tensorboard=false"
-    own += "--config.model.name=gap_net", "--config.dataset.image_size=40"
+    own += "--config.model.name=gap_net", "--config.dataset.image_size=16"
     run = tmp_path / "run"
     done = run_main(run, "--config.dataset.name=folder", *own, *options)
     assert done.returncode == 0, done.stderr
@@ -54,7 +54,7 @@ def test_every_command(folder, tmp_path):
             assert "seven" in done.stdout
         assert "Decoding" not in done.stdout
     facts = json.loads((tmp_path / "model.jaxexport.json").read_text())
-    assert facts["input"]["shape"][1:] == [40, 40, 3]
+    assert facts["input"]["shape"][1:] == [16, 16, 3]
     assert all(name in (tmp_path / "report.html").read_text() for name in NAMES)
 
 
