@@ -18,7 +18,7 @@ def contents(job, setup, group, stack, rows, tested, epoch_rows):
     """Make what the folders of a group's runs hold.
 
     Args:
-        job: driver.Job.
+        job: opening.Job.
         setup: Setup of the group.
         group: groups.Group.
         stack: at the group's end, as in its checkpoint.

@@ -8,7 +8,7 @@ from cifar_jax.config import jax_settings
 from cifar_jax.errors import ConfigError
 from cifar_jax.machine import runtime
 from cifar_jax.runs import writers
-from cifar_jax.sweep import driver
+from cifar_jax.sweep import driver, opening
 
 
 @jax_settings.pinned()
@@ -20,7 +20,7 @@ def plan(*sweep, **options):
     Returns:
         for each group the names of its runs, "CELL/SEED": a list of lists.
     """
-    with driver.opened(*sweep, **options, alone=False) as work:
+    with opening.opened(*sweep, **options, alone=False) as work:
         return [[run.name for run in group.runs] for group in work.groups]
 
 
@@ -36,7 +36,7 @@ def train_group(index, *sweep, **options):
     Raises:
         UserError: and its kinds; ConfigError also where the sweep has no such group.
     """
-    with driver.opened(*sweep, **options, alone=False) as work:
+    with opening.opened(*sweep, **options, alone=False) as work:
         count, display = len(work.groups), work.display
         if index >= count:
             raise ConfigError(f"--group={index}: the sweep has {count} groups, 0 to {count - 1}")
@@ -56,7 +56,7 @@ def write_tables(finished, *sweep, **options):
     Returns:
         rows of runs.csv, in order.
     """
-    with driver.opened(*sweep, **options, alone=False) as work:
+    with opening.opened(*sweep, **options, alone=False) as work:
         files = (work.folder / "metrics" / f"{i}.jsonl" for i in range(len(work.groups)))
         epoch_rows = [row for file in files for row in writers.read_rows(file)]
         driver.write_epochs(work, epoch_rows)

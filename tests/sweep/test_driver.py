@@ -25,7 +25,7 @@ from cifar_jax.analysis import result
 from cifar_jax.errors import ConfigError, UserError
 from cifar_jax.machine import runtime
 from cifar_jax.runs import checkpoints, reader, workdir, writers
-from cifar_jax.sweep import Sweep, __main__, cells, driver, grid, loop, shares
+from cifar_jax.sweep import Sweep, __main__, cells, driver, grid, loop, opening, shares
 
 RATES = (0.01, 0.03)
 
@@ -280,7 +280,7 @@ def test_who_comes_to_a_group_that_another_trains_waits_for_him(tmp_path):
     said, held, order = [], threading.Event(), []
 
     def other():
-        with driver.locked(tmp_path, "group_0", print):
+        with opening.locked(tmp_path, "group_0", print):
             held.set()
             while not said:
                 time.sleep(0.01)
@@ -289,7 +289,7 @@ def test_who_comes_to_a_group_that_another_trains_waits_for_him(tmp_path):
     thread = threading.Thread(target=other)
     thread.start()
     held.wait()
-    with driver.locked(tmp_path, "group_0", said.append):
+    with opening.locked(tmp_path, "group_0", said.append):
         order.append("we")
     thread.join()
     assert order == ["other", "we"]
@@ -298,9 +298,9 @@ def test_who_comes_to_a_group_that_another_trains_waits_for_him(tmp_path):
 
 def test_a_signal_ends_the_wait_for_a_group(tmp_path):
     with (
-        driver.locked(tmp_path, "group_0", print),
+        opening.locked(tmp_path, "group_0", print),
         pytest.raises(runtime.Interrupted, match="while another process has the group_0") as raised,
-        driver.locked(tmp_path, "group_0", print, [15]),
+        opening.locked(tmp_path, "group_0", print, [15]),
     ):
         pass
     assert raised.value.exit_code == 143

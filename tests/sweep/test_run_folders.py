@@ -15,7 +15,7 @@ from cifar_jax import data, train, trained
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files
 from cifar_jax.runs import checkpoints, reader, stacked, workdir
-from cifar_jax.sweep import Sweep, cells, driver, results, run_folders
+from cifar_jax.sweep import Sweep, cells, driver, opening, results, run_folders
 from cifar_jax.sweep.stack import Best, Stack, TrialState
 
 NAMES = {
@@ -68,7 +68,7 @@ def make(folder, averaged=False):
     sweep = Sweep(config_lib.check(config), {"a": {}, "b": {"batch_size": 64}}, "a")
     facts, runs = data.load("digits"), cells.runs(sweep, 2)
     group = type("Group", (), {"runs": runs})
-    sweep_about = driver.about(sweep, runs, facts, [group])
+    sweep_about = opening.about(sweep, runs, facts, [group])
     folder.mkdir()
     files.write_json(folder / "sweep.json", sweep_about)
     last = arrays(100)
