@@ -33,7 +33,7 @@ import os
 
 from cifar_jax.console import endings, flags, program
 from cifar_jax.errors import ConfigError
-from cifar_jax.machine import huge_pages, joining, places, ray_workers
+from cifar_jax.machine import huge_pages, joining, places, ray_cluster, ray_workers
 
 
 def parse(argv):
@@ -115,7 +115,7 @@ def train_on_ray(argv, given):
     def standing():
         return ray_workers.newest(os.path.join(given.workdir, "checkpoints"))
 
-    with ray_workers.connected():
+    with ray_cluster.connected():
         ray_workers.call_together("cifar_jax.main:main", arguments, processes, each, standing)
 
 

@@ -17,7 +17,7 @@ from cifar_jax import config as config_lib
 from cifar_jax import plugins
 from cifar_jax.analysis import style
 from cifar_jax.console import flags
-from cifar_jax.machine import joining, ray_workers
+from cifar_jax.machine import joining, ray_cluster
 from cifar_jax.planning import jobs
 
 every_page = pytest.mark.parametrize("page", PAGES)
@@ -54,7 +54,7 @@ def test_every_command_line_is_one_that_the_command_takes(page, folder, monkeypa
     parse = flags._Parser.parse_args
     monkeypatch.setattr(flags._Parser, "parse_args", parse_args)
     monkeypatch.setattr(joining, "joined", stop)
-    monkeypatch.setattr(ray_workers, "connected", stop)
+    monkeypatch.setattr(ray_cluster, "connected", stop)
     monkeypatch.setattr(jobs, "of_command", stop)
     for words in command_lines(page):
         # A plugin's names are known to it alone; tests/test_plugins.py has those lines.

@@ -64,7 +64,11 @@ def guarded(main, interrupted="interrupted", smaller=""):
                 sys.stdout.flush()
         except OSError as error:  # of what is printed, such as `--help | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 128 + 13 if isinstance(error, BrokenPipeError) else _full(error)
+            if isinstance(error, BrokenPipeError):
+                return 128 + 13
+            if not (told := as_told(error)):
+                raise
+            return _say(told)
 
     return guarded_main
 
@@ -76,23 +80,12 @@ def _exit_code(main, arguments, interrupted, smaller):
         # Figures are files. A notebook's processes inherit a backend that another installation may not have.
         os.environ["MPLBACKEND"] = "agg"
         return main(*arguments) or 0
-    except UserError as error:
-        lines = map(printable, program.as_called(str(error)).split("\n"))
-        print(error.opening + "\n".join(lines), file=sys.stderr)
-        return error.exit_code
     except BrokenPipeError:
         raise
-    except OSError as error:  # such as a name that is too long, or a folder that may not be read
-        if not isinstance(error.filename, (str, bytes, os.PathLike)):
-            return _full(error)
-        path = printable(os.fsdecode(error.filename)[:200])
-        print(f"error: can't use {path} ({error.strerror}); give another path", file=sys.stderr)
-        return UserError.exit_code
-    except (MemoryError, RuntimeError, ValueError) as error:
-        if not (why := _of_the_environment(error, smaller)):
+    except Exception as error:
+        if not (told := as_told(error, smaller)):
             raise
-        print("error:", printable(why), file=sys.stderr)
-        return UserError.exit_code
+        return _say(told)
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 128 + signal.SIGINT
@@ -101,12 +94,33 @@ def _exit_code(main, arguments, interrupted, smaller):
         return 128 + signal.SIGTERM
 
 
-def _full(error):
-    """Say that a disk is full or failing and return the exit code; raise an OSError of another kind again."""
-    if error.errno not in FULL:
-        raise error
-    print(f"error: a disk can't be written ({error.strerror}); see to it", file=sys.stderr)
-    return StorageError.exit_code
+def as_told(error, smaller=""):
+    """Return the UserError that an error is told as, or None for a fault of ours.
+
+    Args:
+        error: an Exception.
+        smaller: of `guarded`.
+    """
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, OSError):
+        if isinstance(error.filename, (str, bytes, os.PathLike)):
+            # Such as a name that is too long, or a folder that may not be read.
+            path = os.fsdecode(error.filename)[:200]
+            return UserError(f"can't use {path} ({error.strerror}); give another path")
+        full = f"a disk can't be written ({error.strerror}); see to it"
+        return StorageError(full) if error.errno in FULL else None
+    if isinstance(error, (MemoryError, RuntimeError, ValueError)):
+        why = _of_the_environment(error, smaller)
+        return UserError(why) if why else None
+    return None
+
+
+def _say(error):
+    """Print what a UserError says and return its exit code."""
+    lines = map(printable, program.as_called(str(error)).split("\n"))
+    print(error.opening + "\n".join(lines), file=sys.stderr)
+    return error.exit_code
 
 
 def _remark(line):

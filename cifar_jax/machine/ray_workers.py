@@ -1,27 +1,15 @@
 """Calls in the workers of a Ray cluster: one after the other or side by side, and anew where a worker is lost.
 
-Ray places the calls and starts a process for each; here is decided when one is started again. Of the cluster's machines
-is asked that all see the workdir under one path, and can import this package.
+Ray places the calls and starts a process for each; here is decided when one is started again.
 """
 
-import contextlib
-import ctypes
-import importlib
 import os
 import pathlib
-import signal
-import socket
-import traceback
 
-from cifar_jax.console import endings
-from cifar_jax.errors import ConfigError, UserError, one_line
-from cifar_jax.machine import huge_pages
+from cifar_jax.errors import ConfigError, UserError
+from cifar_jax.machine import ray_cluster
 
-CONNECT_SECONDS = 10
-LOST = None  # stands for the exit code of a worker that is gone
-SAVE_SECONDS = 60  # for the workers to save after Ctrl-C
 GOODBYE_SECONDS = 60  # for the processes of a run to notice that one is lost
-PATIENCE_SECONDS = 10  # before it is said that the cluster has no room
 RAYS_OWN = ("memory", "object_store_memory")  # no resources in Ray's eyes
 TOO_OFTEN = 2  # times that a call fails in one and the same standing
 
@@ -71,42 +59,6 @@ def resources(flags):
     return {"CPU": 1.0} | each
 
 
-def say(line):
-    """Print one line at once."""
-    print(endings.printable(line), flush=True)
-
-
-@contextlib.contextmanager
-def connected():
-    """Connect this process to the Ray cluster that RAY_ADDRESS names, or that runs on this machine.
-
-    Raises:
-        UserError: Ray is not installed, or there is no cluster.
-    """
-    # Else it takes an epoch of one group for that of another, and leaves it out.
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("--ray_workers needs Ray: pip install 'cifar-jax[ray]'") from error
-    handler = signal.getsignal(signal.SIGTERM)
-    host, _, port = os.environ.get("RAY_ADDRESS", "").rpartition(":")
-    try:
-        if port.isdecimal() and "/" not in host:  # Ray itself would try for minutes
-            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-        ray.init(address="auto", logging_level="warning")
-    except Exception as error:  # each kind of absence raises another
-        raise UserError(
-            f"no Ray cluster is reachable ({one_line(error, 200)}); `ray start --head` makes one of this machine, "
-            "RAY_ADDRESS=HOST:PORT names another one"
-        ) from error
-    signal.signal(signal.SIGTERM, handler)  # Ray's own would end us without a word
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
 def newest(folder):
     """Return what is in a folder of checkpoints: what a next attempt would go on from."""
     folder = pathlib.Path(folder).expanduser()
@@ -142,22 +94,22 @@ def call_each(calls, workers, each, standing):
 
     waiting, running, values, failures = list(calls), {}, {}, {}
     attempts = Attempts(standing)
-    with _stopping(running):
+    with ray_cluster.stopping(running):
         while waiting or running:
             while waiting and len(running) < workers:
                 name = waiting.pop(0)
-                running[_start(name, each, *calls[name])] = name
-            reference = _next(running, each)
+                running[ray_cluster.start(name, each, *calls[name])] = name
+            reference = ray_cluster.next_ended(running, each)
             name = running.pop(reference)
-            code, value = _outcome(reference, ray)
+            code, value = ray_cluster.outcome(reference, ray)
             if code == 0:
                 values[name] = value
             elif attempts.again(name):
-                say(f"{name}: {value}; it is started again")
+                ray_cluster.say(f"{name}: {value}; it is started again")
                 waiting.append(name)
             else:
                 failures[name] = value
-                say(f"{name}: {value}; it is given up")
+                ray_cluster.say(f"{name}: {value}; it is given up")
     return values, failures
 
 
@@ -192,12 +144,12 @@ def call_together(function, arguments, workers, each, standing):
         codes = [code for code, _ in outcomes]
         if set(codes) == {0}:
             return
-        if len(set(codes)) == 1 and codes[0] is not LOST:
+        if len(set(codes)) == 1 and codes[0] is not ray_cluster.LOST:
             raise _as_error(*outcomes[0])
         why = f"process {first} of {workers}: {outcomes[first][1]}"
         if not attempts.again("run"):
             raise UserError(f"{why}; twice without a checkpoint between, so the run is given up")
-        say(f"{why}; all are started again")
+        ray_cluster.say(f"{why}; all are started again")
 
 
 def _attempt(function, arguments, workers, each):
@@ -214,146 +166,33 @@ def _attempt(function, arguments, workers, each):
     running = {}
     try:
         ready = {together.ready(): "placement"}
-        _next(ready, each, workers)
+        ray_cluster.next_ended(ready, each, workers)
         places = [PlacementGroupSchedulingStrategy(together, bundle) for bundle in range(workers)]
-        task = ray.remote(free_address).options(num_cpus=0, scheduling_strategy=places[0])
+        task = ray.remote(ray_cluster.free_address).options(
+            num_cpus=0, scheduling_strategy=places[0]
+        )
         address = ray.get(task.remote())
-        with _stopping(running):
+        with ray_cluster.stopping(running):
             for process, place in enumerate(places):
                 name = f"process {process}"
                 given = arguments(address, process)
-                running[_start(name, each, function, given, place)] = process
+                running[ray_cluster.start(name, each, function, given, place)] = process
             references = list(running)
             ended, going = ray.wait(references)
-            while going and _outcome(ended[-1], ray)[0] == 0:
+            while going and ray_cluster.outcome(ended[-1], ray)[0] == 0:
                 more, going = ray.wait(going)
                 ended += more
             ray.wait(references, num_returns=workers, timeout=GOODBYE_SECONDS)
             for reference in references:
                 ray.cancel(reference, force=True)
             running.clear()
-            outcomes = [_outcome(reference, ray) for reference in references]
+            outcomes = [ray_cluster.outcome(reference, ray) for reference in references]
             return outcomes, references.index(ended[-1])
     finally:
         remove_placement_group(together)
-
-
-def free_address():
-    """Return HOST:PORT of this machine, as its cluster calls it, with a port that nobody listens on."""
-    import ray
-
-    with socket.socket() as taken:
-        taken.bind(("", 0))
-        return f"{ray.util.get_node_ip_address()}:{taken.getsockname()[1]}"
 
 
 def _as_error(code, message):
     error = UserError(message)
     error.exit_code = code
     return error
-
-
-def _start(name, each, function, arguments, place="SPREAD"):
-    """Give a call to Ray and return its reference."""
-    import ray
-
-    tuning = {name: os.environ[name] for name in huge_pages.NAMES if name in os.environ}
-    # A process of its own, as JAX's settings and memory are the process's. It is started again here, not by Ray, which
-    # does not know what it left behind.
-    options = {
-        "name": name, "max_retries": 0, "scheduling_strategy": place,
-        "runtime_env": {"env_vars": tuning}, "num_cpus": each["CPU"], "num_gpus": each.get("GPU", 0),
-        "resources": {name: n for name, n in each.items() if name not in ("CPU", "GPU")},
-    }  # fmt: skip
-    remote = ray.remote(max_calls=1)(_in_worker).options(**options)
-    return remote.remote(os.getcwd(), function, arguments)
-
-
-def _in_worker(folder, function, arguments):
-    """Make a call in this process: (exit code, what it returned or what went wrong)."""
-    said = []
-
-    def main():
-        if os.path.isdir(folder):
-            os.chdir(folder)
-        module, name = function.split(":")
-        try:
-            said.append(getattr(importlib.import_module(module), name)(*arguments))
-        except UserError as error:
-            said.append(str(error))
-            return error.exit_code
-        except Exception as error:
-            traceback.print_exc()
-            said.append(f"{type(error).__name__}: {one_line(error)}")
-            return 1
-
-    end_at_once()
-    code = endings.guarded(main, endings.GOES_ON)()
-    return code, said[0] if said else f"it ended with exit code {code}"
-
-
-def end_at_once():
-    """Let this process end without the end of C++: threads still use what that frees, and it would abort aloud."""
-    with contextlib.suppress(AttributeError):  # another libc
-        libc = ctypes.CDLL(None)
-        libc.__cxa_atexit(libc._exit, None, None)
-
-
-def _outcome(reference, ray):
-    """Wait for a call: (exit code, value or what went wrong); the code is LOST where the worker is."""
-    try:
-        return ray.get(reference)
-    except ray.exceptions.OutOfMemoryError:
-        return LOST, (
-            "its machine ran out of memory, so Ray ended it: let fewer workers on a machine (--ray_resources), or make "
-            "a new sweep's groups smaller (--groups)"
-        )
-    except ray.exceptions.TaskCancelledError:
-        return LOST, "it was stopped"
-    except ray.exceptions.RayTaskError as error:
-        return (
-            1,
-            f"it could not be called ({one_line(error.cause, 200)}); has its machine this package?",
-        )
-    except ray.exceptions.RayError as error:
-        return (
-            LOST,
-            f"its worker is lost: killed, out of memory, or its machine gone ({type(error).__name__})",
-        )
-
-
-def _next(running, each, workers=1):
-    """Wait for the next of Ray's references to end, and say so where the cluster is too small for so many workers."""
-    import ray
-
-    ended, _ = ray.wait(list(running), timeout=PATIENCE_SECONDS)
-    if not ended and sum(room(node, each) for node in ray.nodes()) < workers:
-        wanted = ", ".join(f"{name}:{number:g}" for name, number in each.items())
-        say(
-            f"the Ray cluster has no room for {workers} with {wanted} each; waiting for more, or for Ctrl-C"
-        )
-    while not ended:
-        ended, _ = ray.wait(list(running), timeout=PATIENCE_SECONDS)
-    return ended[0]
-
-
-def room(node, each):
-    """Return how many workers a machine has room for, whatever runs there now; `node` is of ray.nodes()."""
-    if not node["Alive"]:
-        return 0
-    return min((node["Resources"].get(name, 0) // n for name, n in each.items() if n), default=1)
-
-
-@contextlib.contextmanager
-def _stopping(running):
-    """Let running calls save and end where the block is left by an exception, such as Ctrl-C."""
-    import ray
-
-    try:
-        yield
-    except BaseException:
-        for reference in running:
-            ray.cancel(reference)  # as Ctrl-C
-        if running:
-            ray.wait(list(running), num_returns=len(running), timeout=SAVE_SECONDS)
-        raise

@@ -1,7 +1,7 @@
 """A sweep whose groups the workers of a Ray cluster train; the process that asks them to needs no device."""
 
 from cifar_jax.errors import UserError
-from cifar_jax.machine import ray_workers
+from cifar_jax.machine import ray_cluster, ray_workers
 from cifar_jax.runs import workdir
 
 MOST_NAMED = 4  # runs of a group, in a message
@@ -19,10 +19,10 @@ def train_sweep(argv, given, each):
     """
     groups = max(given.groups, given.ray_workers)
     argv = [*argv, "--ray_workers=0", "--nodistributed", f"--groups={groups}"]
-    with ray_workers.connected(), workdir.claimed(given.workdir) as folder:
+    with ray_cluster.connected(), workdir.claimed(given.workdir) as folder:
         planned = ray_workers.call(_worker("plan"), (argv,), "plan", each)
         sizes = ", ".join(str(len(runs)) for runs in planned)
-        ray_workers.say(f"{len(planned)} groups: {sizes} runs; {given.ray_workers} workers of Ray")
+        ray_cluster.say(f"{len(planned)} groups: {sizes} runs; {given.ray_workers} workers of Ray")
         names = {f"group {i + 1}/{len(planned)}": i for i in range(len(planned))}
         calls = {name: (_worker("train_group"), (argv, i)) for name, i in names.items()}
 

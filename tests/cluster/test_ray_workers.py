@@ -1,5 +1,7 @@
 """Decisions about the workers of a Ray cluster, without Ray."""
 
+import errno
+import re
 import sys
 import types
 
@@ -8,7 +10,7 @@ from command_line import free_port
 
 from cifar_jax import main
 from cifar_jax.errors import ConfigError, UserError
-from cifar_jax.machine import ray_workers
+from cifar_jax.machine import ray_cluster, ray_workers
 from cifar_jax.sweep import __main__ as sweep
 from cifar_jax.sweep import on_ray
 
@@ -69,7 +71,7 @@ def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", types.ModuleType("ray"))
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
     start = "no Ray cluster is reachable .*refused.*; `ray start --head` makes one"
-    with pytest.raises(UserError, match=start), ray_workers.connected():
+    with pytest.raises(UserError, match=start), ray_cluster.connected():
         pass
 
 
@@ -84,10 +86,10 @@ def test_a_call_is_given_up_when_it_fails_twice_where_it_stood():
 
 def test_a_machine_has_room_for_so_many_workers():
     node = {"Alive": True, "Resources": {"CPU": 16.0, "GPU": 8.0}}
-    assert ray_workers.room(node, {"CPU": 1.0, "GPU": 4.0}) == 2
-    assert ray_workers.room(node, {"CPU": 1.0, "TPU": 4.0}) == 0
-    assert ray_workers.room(node, {"CPU": 0.0}) == 1
-    assert ray_workers.room(node | {"Alive": False}, {"CPU": 1.0}) == 0
+    assert ray_cluster.room(node, {"CPU": 1.0, "GPU": 4.0}) == 2
+    assert ray_cluster.room(node, {"CPU": 1.0, "TPU": 4.0}) == 0
+    assert ray_cluster.room(node, {"CPU": 0.0}) == 1
+    assert ray_cluster.room(node | {"Alive": False}, {"CPU": 1.0}) == 0
 
 
 def test_what_was_checkpointed_tells_one_standing_from_another(tmp_path):
@@ -106,11 +108,21 @@ def test_groups_that_failed_are_named_with_their_runs():
     ]
 
 
-def test_a_worker_tells_an_error_and_its_code(monkeypatch, tmp_path):
-    monkeypatch.setattr(on_ray, "plan", lambda argv: (_ for _ in ()).throw(UserError(argv)))
-    monkeypatch.setattr(ray_workers, "end_at_once", lambda: None)
+def test_a_worker_tells_an_error_and_its_code(monkeypatch, tmp_path, capsys):
+    def fail(error):
+        raise error
+
+    monkeypatch.setattr(on_ray, "plan", fail)
+    monkeypatch.setattr(ray_cluster, "end_at_once", lambda: None)
     monkeypatch.chdir(tmp_path.parent)  # and back at the end
-    call = ray_workers._in_worker
-    assert call(tmp_path, "cifar_jax.sweep.on_ray:plan", ("why",)) == (2, "why")
+    call = ray_cluster.in_worker
+    for error, code, said in (
+        (UserError("why"), 2, "why"),
+        (MemoryError("1 GB"), 2, r"out of memory \(1 GB\); smaller batches"),
+        (OSError(errno.ENOSPC, "No space"), 4, r"a disk can't be written \(No space\)"),
+    ):
+        found, value = call(tmp_path, "cifar_jax.sweep.on_ray:plan", (error,))
+        assert found == code and re.match(said, value)
+    assert capsys.readouterr().err == ""
     assert call(tmp_path, "os:getcwd", ()) == (0, str(tmp_path))
-    assert call(tmp_path, "json:loads", ("[",))[0] == 1
+    assert call(tmp_path, "json:loads", ("[",))[0] == 1 and "Traceback" in capsys.readouterr().err
