@@ -9,6 +9,7 @@ import tempfile
 
 import pytest
 import times
+import turns
 from command_line import MIRRORED, QUICK, new_config
 from filelock import FileLock
 from rich.console import Console
@@ -47,11 +48,15 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Property-based tests are of both tiers: a tenth of the examples in the first, all in the second."""
+    """Property-based tests are of both tiers: a tenth of the examples in the first, all in the second. See turns.py."""
     if config.option.markexpr == "thorough":
         for item in items:
             if item.get_closest_marker("fuzz"):
                 item.add_marker("thorough")
+    turn = os.environ.get("CIFAR_JAX_TURN")
+    if turn and config.option.markexpr in ("thorough", "parity"):
+        items[:], others = turns.of_this_turn(items, turn)
+        config.hook.pytest_deselected(items=others)
 
 
 @pytest.fixture(autouse=True, scope="module")
