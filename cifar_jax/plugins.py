@@ -16,6 +16,7 @@ import contextlib
 import functools
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import os
@@ -142,20 +143,34 @@ def _load_module(name):
         importlib.import_module(name)
 
 
+class _Given(importlib.machinery.SourceFileLoader):
+    """Loads a file's content that was read before.
+
+    What Python keeps of a file is taken for its compiled form where time and size agree, and two contents of one second
+    and one size do.
+    """
+
+    def __init__(self, name, path, content):
+        super().__init__(name, path)
+        self._content = content
+
+    def get_code(self, name):
+        return self.source_to_code(self._content, self.path)
+
+
 @functools.cache
 def _load_file(plugin, path, content):
     _digests[plugin] = hashlib.sha256(content).hexdigest()
+    if path.suffix != ".py":
+        raise UserError(f"the plugin {plugin} is no Python file: its name ends with .py")
     # A module of its own: a file may be called as a package that is installed.
     name = f"cifar_jax_plugin_{path.stem}_{len(sys.modules)}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None:
-        raise UserError(f"the plugin {plugin} is no Python file: its name ends with .py")
+    loader = _Given(name, str(path), content)
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         with importing(plugin):
-            # This very content. What Python keeps beside a file is taken for its compiled form where time and size
-            # agree, and two contents of one second and one size do.
-            exec(compile(content, path, "exec"), module.__dict__)
+            loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

@@ -77,3 +77,12 @@ def test_help_may_be_cut_short():
     )
     process.stdout.close()
     assert process.stderr.read() == "" and process.wait(timeout=60) == 141
+
+
+def test_a_path_of_several_lines_is_told_in_one(capsys):
+    def main():
+        raise FileNotFoundError(2, "No such file", "a\nerror: fake\x1b[2J")
+
+    assert endings.guarded(main)() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: can't use a\\nerror: fake\\x1b[2J") and line.isprintable()

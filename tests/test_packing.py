@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from cifar_jax.train.packing import packing
 
@@ -27,3 +28,6 @@ def test_it_comes_back_as_it_was_and_what_is_small_is_one_array_of_each_type():
     jax.tree.map(np.testing.assert_array_equal, again, tree)
     kinds = [jax.tree.map(lambda x: (x.shape, x.dtype), each) for each in (again, tree)]
     assert kinds[0] == kinds[1]
+    for changed in ({"bias": jnp.zeros((1, 3))}, {"rate": jnp.zeros((), jnp.bfloat16)}):
+        with pytest.raises(TypeError, match="changes shapes or types"):
+            pack(tree | changed)

@@ -193,10 +193,12 @@ def test_what_is_no_plugin_is_refused_in_one_line(tmp_path):
     (tmp_path / "wrong.py").write_text("x = (\n")
     (tmp_path / "raises.py").write_text("raise ValueError('two\\nlines')")
     (tmp_path / "text.txt").write_text("")
+    (tmp_path / "kept.pyc").write_bytes(b"\0")
     for name, said in (
         ("wrong.py", "wrong.py, line 1: "),
         ("raises.py", "raises.py: ValueError: two lines"),
         ("text.txt", "its name ends with .py"),
+        ("kept.pyc", "its name ends with .py"),
         ("none.py", "no plugin .*none.py: give a Python file, or a module's name"),
     ):
         with pytest.raises(UserError, match=said) as raised:

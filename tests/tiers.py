@@ -1,4 +1,4 @@
-"""Two tiers: `pytest` alone runs the first, `pytest -m thorough` the rest, as CI does.
+"""Two tiers: `pytest` alone runs the first, `pytest -m thorough` the rest, as CI does (but see turns.py).
 
 Compiling a deep model takes longer than all that is proven with it. So the first tier takes some of each kind, and
 the second the others: together every one, and each only once.

@@ -106,13 +106,13 @@ def as_told(error, smaller=""):
     if isinstance(error, OSError):
         if isinstance(error.filename, (str, bytes, os.PathLike)):
             # Such as a name that is too long, or a folder that may not be read.
-            path = os.fsdecode(error.filename)[:200]
+            path = printable(os.fsdecode(error.filename)[:200])
             return UserError(f"can't use {path} ({error.strerror}); give another path")
         full = f"a disk can't be written ({error.strerror}); see to it"
         return StorageError(full) if error.errno in FULL else None
     if isinstance(error, (MemoryError, RuntimeError, ValueError)):
         why = _of_the_environment(error, smaller)
-        return UserError(why) if why else None
+        return UserError(printable(why)) if why else None
     return None
 
 

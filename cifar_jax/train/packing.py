@@ -21,6 +21,8 @@ def packing(tree):
     Returns:
         pack: tree -> ({type: [n], all scalars and vectors of it}, the other arrays, a list).
         unpack: the same back, a tree.
+    Raises:
+        TypeError: `pack` is given other shapes or types.
     """
     leaves, structure = jax.tree.flatten(tree)
     types = [str(leaf.dtype) if leaf.ndim <= 1 else None for leaf in leaves]
@@ -29,7 +31,11 @@ def packing(tree):
         if kind:
             shapes.setdefault(kind, []).append(leaf.shape)
 
+    kinds = jax.tree.map(_kind, tree)
+
     def pack(tree):
+        if (now := jax.tree.map(_kind, tree)) != kinds:
+            raise TypeError(f"a step changes shapes or types of its state: {kinds} becomes {now}")
         pairs = list(zip(structure.flatten_up_to(tree), types, strict=True))
         vectors = {
             each: jnp.concatenate([leaf.ravel() for leaf, kind in pairs if kind == each])
@@ -46,6 +52,10 @@ def packing(tree):
         return structure.unflatten([next(parts[kind]) for kind in types])
 
     return pack, unpack
+
+
+def _kind(array):
+    return f"{array.dtype}{list(array.shape)}"
 
 
 def _outputs_first(array):
