@@ -225,7 +225,8 @@ class BatchNorm(nn.Module):
             return normalize(x, scale, bias, *running, self.epsilon, slope, choice.on_cpu())
         axis, near = choice.statistics_axis(), None if choice.on_cpu() else mean.value
         y, batch_mean, batch_var = batch_norm(
-            x, scale, bias, near, self.epsilon, slope, axis, choice.on_cpu()
+            *(x, scale, bias, near, self.epsilon, slope, axis),
+            *(choice.on_cpu(), choice.sums_at_once()),
         )
         if not self.is_initializing():
             count = x.size // x.shape[-1] * (1 if axis is None else jax.lax.axis_size(axis))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from cifar_jax.machine.compilation import jit
 from cifar_jax.models.ops import choice
+from cifar_jax.train.packing import packing
 
 
 class Programs(NamedTuple):
@@ -22,7 +23,7 @@ class Programs(NamedTuple):
     any_count: bool = False  # whether one program serves any number of steps, to the same bits
 
 
-def make_programs(functions, sharding=None, jit_step=None):
+def make_programs(functions, sharding=None, jit_step=None, packed=False):
     """Make programs of pure functions, compiled at first use.
 
     Args:
@@ -31,6 +32,7 @@ def make_programs(functions, sharding=None, jit_step=None):
         sharding: of everything that comes out: that of what goes in, or the second call would meet
             other shardings than the first and compile again.
         jit_step: what compiles the training steps, such as spread.pmap of a mesh; `jit` by default.
+        packed: whether the training steps carry small arrays as one; see `packing`.
     Returns:
         Programs. `train_steps` donates the state and the sums that it is given.
     """
@@ -49,11 +51,13 @@ def make_programs(functions, sharding=None, jit_step=None):
             plan = functools.partial(functions.plan, state, data, order)
             plans = jax.vmap(plan)(jnp.arange(count))
 
+        pack, unpack = packing((state, sums)) if packed else (_as_it_is, _as_it_is)
+
         def step(number, carry):
             planned = jax.tree.map(lambda each: each[number], plans)
-            return functions.train_step(*carry, data, order, planned)
+            return pack(functions.train_step(*unpack(carry), data, order, planned))
 
-        return jax.lax.fori_loop(0, count, step, (state, sums))
+        return unpack(jax.lax.fori_loop(0, count, step, pack((state, sums))))
 
     def from_nothing(state, data, order, count, sums=None):
         return train_steps(state, data, order, count, no_metrics() if sums is None else sums)
@@ -77,3 +81,7 @@ def make_programs(functions, sharding=None, jit_step=None):
 
     order = jit_here(functions.epoch_order, static_argnames="count")
     return Programs(compile_steps, from_nothing, evaluate, order, not static)
+
+
+def _as_it_is(tree):
+    return tree

@@ -32,6 +32,10 @@ class Spread:
     def devices(self):
         return self.mesh.size if self.mesh else 1
 
+    def tracing(self):
+        """Return the context manager to trace the model in."""
+        return choice.on_one_device() if self.devices == 1 else contextlib.nullcontext()
+
     def constrain(self, array):
         """Share out over the devices a [B, ...] array of a program that is written for the whole batch."""
         if self.devices == 1:

@@ -15,6 +15,7 @@ from flax import struct
 
 from cifar_jax.metrics import EvalMetrics, TrainMetrics
 from cifar_jax.models.inference import Inference
+from cifar_jax.models.ops import choice
 from cifar_jax.train import augment, ema, gradients, losses, mixing, programs
 from cifar_jax.train import spread as spread_lib
 from cifar_jax.train.fine_tuning import FineTuning
@@ -143,7 +144,7 @@ def train_on_batch(recipe, state, metrics, images, labels, planned):
         model = model.clone(dropout=state.hyper.dropout)
 
     def loss_of(params, batch_stats, images, targets, key):
-        with recipe.fine_tuning.apply():
+        with recipe.fine_tuning.apply(), spread.tracing():
             logits, updated = model.apply(
                 {"params": recipe.fine_tuning.hold(params), "batch_stats": batch_stats},
                 images,
@@ -267,4 +268,4 @@ def make_programs(recipe, sharding=None):
     spread, jit_step = recipe.spread, None
     if spread.devices > 1 and spread.backend == "pmap":
         jit_step = functools.partial(spread_lib.pmap, spread.mesh)
-    return programs.make_programs(recipe, sharding, jit_step=jit_step)
+    return programs.make_programs(recipe, sharding, jit_step=jit_step, packed=choice.on_gpu())

@@ -255,12 +255,13 @@ def batch_norms(shape, precision):
     x, scale, bias = (random(seed, size, precision) for seed, size in enumerate(sizes))
     scales, biases = jnp.stack([scale, -scale]), jnp.stack([bias, bias + 1])
     cases = {}
-    forms = {"folded": (None, True), "as it is": (None, False), "in one pass": (2 + bias, False)}
+    forms = {"folded": (None, True, False), "as it is": (None, False, False)}
+    forms |= {"in one pass": (2 + bias, False, False), "at once": (2 + bias, False, True)}
     for slope, form in itertools.product((None, 0.0, 0.01), forms):
 
         def ours(*args, slope=slope, form=form):
-            near, folded = forms[form]
-            return batch_norm(*args, near, 1e-5, slope, None, folded)[0]
+            near, *ways = forms[form]
+            return batch_norm(*args, near, 1e-5, slope, None, *ways)[0]
 
         name = f"slope {slope}, {form}"
         functions = ours, plain_batch_norm(slope)

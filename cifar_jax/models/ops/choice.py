@@ -1,6 +1,6 @@
 """The formulation that a layer is traced in: the CPU's own where the program is for a CPU, else XLA's.
 
-`plain_formulations`, `formulations_of` and `statistics_over` are context managers around the tracing.
+`plain_formulations`, `formulations_of`, `on_one_device` and `statistics_over` are context managers around the tracing.
 """
 
 import contextlib
@@ -29,9 +29,10 @@ MANY_CHANNELS = 64
 WINOGRAD_CHANNELS, WINOGRAD_PIXELS = {3: 64 * 128, 5: 32 * 32}, 2
 MANY_PIXELS, FEW_COLOURS = 100_000, 64
 
-# How a program is traced: for "cpu", "gpu" or "tpu" (None: the process's own), and the named axis of devices over which
-# batch statistics are taken (None: over what the program sees).
+# How a program is traced: for "cpu", "gpu" or "tpu" (None: the process's own), whether for one device alone, and the
+# named axis of devices over which batch statistics are taken (None: over what the program sees).
 _platform = contextvars.ContextVar("platform", default=None)
+_alone = contextvars.ContextVar("alone", default=False)
 _statistics_axis = contextvars.ContextVar("statistics_axis", default=None)
 
 
@@ -47,6 +48,14 @@ def on_cpu() -> bool:
 def on_gpu() -> bool:
     """Return whether to trace what suits a GPU, where every operation is a kernel to launch."""
     return _chosen() == "gpu"
+
+
+def sums_at_once():
+    """Return whether to take several sums in one reduction: on one GPU, of two kernels where two reductions are three.
+
+    Over several devices XLA's partitioner would gather the parts of such sums, where it adds up those of one.
+    """
+    return on_gpu() and _alone.get()
 
 
 def _chosen():
@@ -66,6 +75,11 @@ def plain_formulations():
 def formulations_of(platform):
     """Trace inside with the formulations of "cpu", "gpu" or "tpu", whatever the machine that traces."""
     return _set(_platform, platform)
+
+
+def on_one_device():
+    """Trace inside what is no part of a program for several devices, or for each of these alone."""
+    return _set(_alone, True)
 
 
 def statistics_over(axis):

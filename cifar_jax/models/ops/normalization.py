@@ -41,28 +41,29 @@ def rectify(x, slope):
     return jax.nn.leaky_relu(x, slope) if slope else jax.nn.relu(x)
 
 
-def _sums(arrays, channels, folded):
+def _sums(arrays, channels, folded, at_once):
     """Sum over all axes but the last; over what is not of the same channel where the arrays are `few_channels.rows`."""
     if arrays[0].shape[-1] != channels:
         return few_channels.totals(arrays, channels)
     if folded and arrays[0].ndim > 2:
         return tuple(reductions.total(x) for x in arrays)
-    return tuple(jnp.sum(x, tuple(range(x.ndim - 1))) for x in arrays)
+    axes = tuple(range(arrays[0].ndim - 1))
+    return reductions.sums(arrays, axes) if at_once else tuple(jnp.sum(x, axes) for x in arrays)
 
 
-def _means(arrays, channels, axis, folded):
+def _means(arrays, channels, axis, folded, at_once=False):
     """Take means as `_sums` sums, and over a named axis of devices where there is one."""
     count = arrays[0].size // channels
-    means = [total / count for total in _sums(arrays, channels, folded)]
+    means = [total / count for total in _sums(arrays, channels, folded, at_once)]
     return means if axis is None else lax.pmean(jnp.stack(means), axis)
 
 
-def _moments(x, near, channels, axis, folded):
+def _moments(x, near, channels, axis, folded, at_once):
     """Take mean and biased variance, [C] each, of x of its own shape or as rows; the arguments as of `batch_norm`."""
     width = x.shape[-1] // channels
     if near is not None:
         off = x - _along((near,), width)[0]
-        offset, square = _means([off, jnp.square(off)], channels, axis, folded)
+        offset, square = _means([off, jnp.square(off)], channels, axis, folded, at_once)
         return near + offset, jnp.maximum(square - jnp.square(offset), 0)
     (mean,) = _means([x], channels, axis, folded)
     (centre,) = _along((mean,), width)
@@ -78,8 +79,8 @@ def _view(x, folded):
     return x, 1
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7))
-def batch_norm(x, scale, bias, near, epsilon, slope=None, axis=None, folded=False):
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7, 8))
+def batch_norm(x, scale, bias, near, epsilon, slope=None, axis=None, folded=False, at_once=False):
     """Normalise x [..., C] by its own mean and biased variance over all axes but the last.
 
     Args:
@@ -91,6 +92,7 @@ def batch_norm(x, scale, bias, near, epsilon, slope=None, axis=None, folded=Fals
         gradient is then that of the sum of all devices' losses: with respect to x all of it, to scale and bias this
         device's part of it.
       folded: whether to take the CPU's formulations, `reductions.total` and `few_channels`.
+      at_once: whether to take two sums in one reduction; see choice.sums_at_once.
 
     Returns:
       y [..., C] of x's type; mean and variance [C] of scale's type, which carry no gradient: they are
@@ -98,16 +100,16 @@ def batch_norm(x, scale, bias, near, epsilon, slope=None, axis=None, folded=Fals
     """
     channels = x.shape[-1]
     view, _ = _view(x, folded)
-    mean, var = _moments(view.astype(scale.dtype), near, channels, axis, folded)
+    mean, var = _moments(view.astype(scale.dtype), near, channels, axis, folded, at_once)
     return normalize(x, scale, bias, mean, var, epsilon, slope, folded), mean, var
 
 
-def _forward(x, scale, bias, near, epsilon, slope, axis, folded):
-    y, mean, var = batch_norm(x, scale, bias, near, epsilon, slope, axis, folded)
+def _forward(x, scale, bias, near, *options):
+    y, mean, var = batch_norm(x, scale, bias, near, *options)
     return (y, mean, var), (x, scale, bias, mean, var)
 
 
-def _backward(epsilon, slope, axis, folded, residuals, cotangents):
+def _backward(epsilon, slope, axis, folded, at_once, residuals, cotangents):
     """Return the gradients, with z = (x - mean) / std, N pixels and g the gradient of scale * z + bias:
 
     dbias = sum g;  dscale = sum g z;  dx = scale / std * (g - dbias / N - z dscale / N)
@@ -124,7 +126,7 @@ def _backward(epsilon, slope, axis, folded, residuals, cotangents):
         grad = jnp.where(above, grad, slope * grad if slope else 0)
     (centre,) = _along((mean,), width)
     centered = x.astype(scale.dtype) - centre
-    grad_bias, grad_scale = _sums([grad, grad * centered], channels, folded)
+    grad_bias, grad_scale = _sums([grad, grad * centered], channels, folded, at_once)
     grad_scale *= inverse_std
     offset, slope = grad_bias / count, inverse_std * grad_scale / count
     if axis is not None:
