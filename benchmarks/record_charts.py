@@ -174,7 +174,7 @@ def scaling_chart(rows):
             for part in PARTS
             if row["case"] == case and row[part]
         ]
-        y = alt.Y("ms:Q", scale=alt.Scale(type="log", domain=[0.02, 20], nice=False))
+        y = alt.Y("ms:Q", scale=alt.Scale(type="log", domain=[0.1, 20], nice=False))
         y = y.axis(title=None if panels else "Milliseconds of a step", tickCount=4)
         layers = []
         for part, (shape, colour, dash) in PARTS.items():
