@@ -1,10 +1,10 @@
 """Makes the pictures of README and docs, in docs/pictures/:
 
     python benchmarks/pictures.py                                  # all, in some minutes on two cores
-    python benchmarks/pictures.py results.svg speed.svg            # these; of the records alone, without a training
+    python benchmarks/pictures.py results.svg speed.svg scaling.svg   # these; of the records alone, without a training
     python benchmarks/pictures.py --folder /tmp/pictures           # keeps the run there, or takes the one that is there
 
-results.svg and speed.svg are made of benchmarks/results/, the others of one run of configs/quickstart.py on the
+results.svg, speed.svg and scaling.svg are made of benchmarks/results/, the others of one run of configs/quickstart.py on the
 embedded digits and of what the command lines make of it: evaluate, report, gradcam, ood. quickstart.png needs a
 Chromium (apt-get install chromium) and playwright. After new records run the second line: a test compares.
 """
@@ -31,6 +31,7 @@ OOD = "noise,constant_colour,shuffled_patches"
 OF_RECORDS = {
     "results.svg": ("reproduction.jsonl", record_charts.results, record_charts.results_chart),
     "speed.svg": ("step_time.jsonl", record_charts.speed, record_charts.speed_chart),
+    "scaling.svg": ("plans.jsonl", record_charts.scaling, record_charts.scaling_chart),
 }
 QUICKSTART, TERMINAL = "quickstart.png", "terminal.html"
 OF_RUN = {

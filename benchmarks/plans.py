@@ -42,10 +42,11 @@ PAGE = ROOT / "docs/scaling.md"
 SIX = "v5e:2x2", "v6e:2x2", "a100:1", "h100:1", "h100:8", "b200:1"
 # What a program does not depend on, beside what groups.structure leaves out: the host's, and factors of a rate.
 HOSTS = "schedule", "total_epochs", "checkpoint", "early_stopping", "selection"
+SQUARES = "v5e:1x1", "v5e:2x2", "v5e:4x4", "v5e:8x8", "v5e:16x16"
 # name -> (config, fields, runs of a sweep, devices).
 SCALE = {
-    "strong": ("resnet18.py:strong", {"batch_size": 512}, 0, ("v5e:1x1", "v5e:16x16", "v5e:4x4")),
-    "weak": ("resnet18.py:strong", {"batch_size": 16}, 0, ("v5e:16x16", "v5e:1x1")),  # a chip
+    "strong": ("resnet18.py:strong", {"batch_size": 512}, 0, SQUARES),
+    "weak": ("resnet18.py:strong", {"batch_size": 16}, 0, SQUARES),  # a chip
     "sweep": ("modified_net.py:baseline", {}, 1024, ("v5e:16x16",)),
     "wide": ("wide_resnet_28_10.py", {}, 0, ("h100:1", "h100:8")),
 }
@@ -146,7 +147,7 @@ def of_scale():
 
     held, rows = recorded(), []
     for case, (config, *_, several) in SCALE.items():
-        for devices in sorted(several, key=lambda name: (len(name), name)):
+        for devices in several:
             row = held.get((case, devices))
             if row is None:
                 continue
@@ -169,6 +170,26 @@ def of_scale():
             )
     columns = ("training", "devices", "images a step", "MB a device", "collectives", "MB sent")
     return Table("", (*columns, "computing, ms", "sending, ms", "images/s"), rows, left=(0, 1))
+
+
+def times(records):
+    """Tabulate the cases that have no runs, and several devices, of SCALE: what the two parts of a step take.
+
+    Args:
+        records: lines of plans.jsonl.
+    Returns:
+        list of dicts: `case`, `devices`, `count`, `images` of a step, `computing` and `sending` in milliseconds.
+    """
+    rows = []
+    for row in records:
+        if row["case"] in ("strong", "weak"):
+            job, _, seconds = derived(row)
+            sending = 1e3 * seconds["communication"]
+            parts = {"computing": 1e3 * seconds["step"] - sending, "sending": sending}
+            about = {"case": row["case"], "devices": row["devices"], "count": row["device_count"]}
+            about["images"] = job.config.batch_size
+            rows.append(about | {name: round(each, 4) for name, each in parts.items()})
+    return sorted(rows, key=lambda row: (row["case"], row["count"]))
 
 
 def sent(row):

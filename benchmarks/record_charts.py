@@ -5,6 +5,7 @@ import json
 import math
 import re
 
+import plans
 import step_time
 
 from cifar_jax.analysis import reproduction, reproduction_tables, statistics
@@ -26,6 +27,10 @@ SPEED_KEY = {
     PEERS["torch"]: ("circle", "var(--c0)", [1, 0]),
     PEERS["torch_tuned"]: ("diamond", "var(--c1)", [1, 0]),
 }
+
+PARTS = {"computing": ("circle", "var(--c0)", [1, 0]), "sending": ("diamond", "var(--c1)", [6, 3])}
+PANELS = {"strong": "512 images, shared out", "weak": "16 images a chip"}
+scaling = plans.times
 
 
 def results(records):
@@ -154,6 +159,34 @@ def speed_chart(rows):
     ]
     heading = alt.Title(", ".join(of), anchor="start")
     return alt.layer(*layers).properties(width=430, height={"step": 22}, title=heading)
+
+
+def scaling_chart(rows):
+    """Draw what `scaling` returns."""
+    counts = sorted({row["count"] for row in rows})
+    x = alt.X("count:Q", scale=alt.Scale(type="log", base=2, domain=[counts[0], counts[-1]]))
+    x = x.axis(title="Chips of v5e", values=counts, grid=True)
+    panels = []
+    for case, title in PANELS.items():
+        values = [
+            {"count": row["count"], "part": part, "ms": row[part]}
+            for row in rows
+            for part in PARTS
+            if row["case"] == case and row[part]
+        ]
+        y = alt.Y("ms:Q", scale=alt.Scale(type="log", domain=[0.1, 20], nice=False))
+        y = y.axis(title=None if panels else "Milliseconds of a step", tickCount=4)
+        layers = []
+        for part, (shape, colour, dash) in PARTS.items():
+            base = vega.chart([each for each in values if each["part"] == part]).encode(x, y)
+            layers += [
+                base.mark_line(color=colour, strokeDash=dash, strokeWidth=2),
+                base.mark_point(shape=shape, filled=True, size=52, color=colour, opacity=1),
+            ]
+        layers += [] if panels else [vega.key(PARTS)]
+        panels.append(alt.layer(*layers).properties(width=280, height=190, title=title))
+    heading = "resnet18's strong recipe in bfloat16: estimates of a compiler, none a measurement"
+    return alt.hconcat(*panels, spacing=28, title=alt.Title(heading, anchor="start", dy=-4))
 
 
 def to_svg(chart, rows):

@@ -130,8 +130,8 @@ def collectives(lines):
             for each, shape in re.findall(r"(\w+)\[([\d,]*)\]", re.sub(r"\{[^}]*\}", "", result))
             if each in BYTES
         ]
-        # One that starts names what it takes before what it gives, but an all-reduce.
-        if starts and kind != "all-reduce":
+        # One that starts names what it takes before what it gives; an all-reduce does where it has parentheses for it.
+        if starts and (kind != "all-reduce" or result.startswith("((")):
             sizes = sizes[len(sizes) // 2 :]
         entry = counted.setdefault(kind, {"count": 0, "bytes": 0})
         entry["count"] += 1

@@ -42,6 +42,16 @@ def test_the_body_of_the_loop_is_a_step():
     assert step.launches == 4  # the fusion, both collectives and the sending
 
 
+def test_an_all_reduce_that_starts_is_counted_once():
+    """XLA for a card puts what it takes in parentheses before what it gives; for a TPU it names that alone."""
+    for line in (
+        "%s = ((f32[28]{0}, f32[3]{0}), f32[28]{0}, f32[3]{0}) all-reduce-start(%a, %b)",
+        "%s = ((f32[28]{0}, f32[3]{0}), (f32[28]{0}, f32[3]{0})) all-reduce-start(%a, %b)",
+        "%s = (f32[28]{0}, f32[3]{0}) all-reduce-start(%a, %b)",
+    ):
+        assert hlo.collectives([line]) == {"all-reduce": {"count": 1, "bytes": 4 * 31}}
+
+
 def test_a_copy_of_a_data_set_is_found_and_one_that_is_handed_on_is_none():
     lines = (
         "  %d = u8[50,3072]{1,0} parameter(1)\n"
