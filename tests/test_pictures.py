@@ -22,7 +22,7 @@ of_records = pytest.mark.parametrize("name", pictures.OF_RECORDS)
 def test_they_show_the_records(name):
     rows = pictures.rows_of_records(name)
     drawn = record_charts.rows_of((pictures.PICTURES / name).read_text())
-    assert drawn == rows, "python benchmarks/pictures.py results.svg speed.svg"
+    assert drawn == rows, "python benchmarks/pictures.py results.svg speed.svg scaling.svg"
 
 
 @pytest.mark.thorough
