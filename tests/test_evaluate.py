@@ -12,6 +12,8 @@ from cifar_jax import evaluate, metrics, trained
 from cifar_jax.analysis import comparison, result
 from cifar_jax.errors import UserError
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def runs(pair, tmp_path_factory):

@@ -70,6 +70,7 @@ def test_json_lists_every_training_with_its_reported_figure(capsys, monkeypatch)
     assert values == REPORTED
 
 
+@pytest.mark.thorough
 def test_table_and_a_folder_that_is_none(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert experiments.main([]) == 0

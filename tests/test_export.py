@@ -23,6 +23,8 @@ from cifar_jax.errors import DataError, UserError
 from cifar_jax.trained import export as export_lib
 from cifar_jax.trained import export_check
 
+pytestmark = pytest.mark.thorough
+
 BATCHES = (1, 8)  # `export` itself has called what it wrote with 3
 
 # Neither our code nor Flax can be imported after this.

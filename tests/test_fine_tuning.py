@@ -127,6 +127,7 @@ def test_a_frozen_backbone_leaves_the_last_layer():
     assert everything - unchanged(before, after) == moved
 
 
+@pytest.mark.thorough
 def test_a_frozen_batch_norm_normalises_by_its_running_statistics():
     """With all but the last layer frozen a step's loss is that of an evaluation."""
     tuning = fine_tuning.of_config(config_of("backbone"), CLASSES)

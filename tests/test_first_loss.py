@@ -54,6 +54,7 @@ def test_what_is_not_finite_is_named(first_run, changes, said):
     assert before in message and after in message and "learning_rate" not in message
 
 
+@pytest.mark.thorough
 def test_weights_and_logits_that_are_not_finite(first_run, monkeypatch):
     with_weights(monkeypatch, first_run, lambda params: params | {"conv2": {"kernel": NAN}})
     assert "the weights of conv2.kernel are, as the model draws" in divergence.at_start(first_run)

@@ -104,6 +104,7 @@ def test_what_could_mean_several_things_is_refused(kind):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.thorough
 def test_it_explains_one_picture(model, images, expected):
     shown = model.explain(images[0])
     assert shown.class_name == model.class_names[expected[0].argmax()]

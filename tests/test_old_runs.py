@@ -27,6 +27,7 @@ def assert_close(figures, recorded, loss, images):
     assert apart * recorded["test_images"] <= images + 1e-6
 
 
+@pytest.mark.thorough
 def test_its_checkpoint_says_what_it_said(old):
     """The parameters are the same bits, by their checksums; what is computed of them rounds as it will."""
     folder, recorded = old

@@ -23,6 +23,7 @@ def setup(small_config):
     return build(config, inputs.load_data(config, {}))
 
 
+@pytest.mark.thorough
 def test_parts_add_up_to_the_bits_of_the_whole(setup, monkeypatch):
     """Parts of one step each: nothing is as fast as this second."""
     order = setup.programs.epoch_order(initial_state(setup).key, 0, len(setup.train.labels))
@@ -72,6 +73,7 @@ def test_the_bar_moves_within_an_interval():
     assert "compiled in 3.2 s" in console.file.getvalue()
 
 
+@pytest.mark.thorough
 def test_the_start_says_what_runs_and_how_long_it_takes(small_config, tmp_path, monkeypatch):
     monkeypatch.setattr(pace, "FEW_SECONDS", 0.0)
     monkeypatch.setattr(progress, "WORTH_SAYING", 0.0)

@@ -74,6 +74,7 @@ def test_a_folder_as_json(call, run, pictures):
     np.testing.assert_allclose(np.sum(confidences, axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_programs_are_of_few_sizes(run, pictures, monkeypatch):
     sizes, logits = [], trained.logits
 

@@ -69,6 +69,7 @@ def test_its_answers_are_those_of_the_run_to_half_precision(shelf, run):
     )
 
 
+@pytest.mark.thorough
 def test_predict_needs_nothing_but_the_picture(shelf, run, tmp_path, capsys):
     images = trained.split(run, "test")[0]
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -180,6 +181,7 @@ def test_an_empty_box_is_said(monkeypatch, tmp_path, capsys):
     assert "give a run with --workdir" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [path.stem for path in box.FOLDER.glob("*.json")])
 def test_what_lies_in_the_box_is_whole(name):
     model = models.pretrained(name)

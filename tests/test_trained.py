@@ -14,6 +14,8 @@ from cifar_jax.errors import UserError
 from cifar_jax.train import losses
 from cifar_jax.trained import opening
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def finished(made_once, module_config):

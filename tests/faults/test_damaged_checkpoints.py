@@ -122,6 +122,7 @@ def test_no_flipped_bit_of_the_arrays_passes(folder):
     assert seen > 15  # the others hit what no value depends on
 
 
+@pytest.mark.thorough
 def test_all_damaged_is_the_start_of_the_run_and_none_is_ever_deleted(folder):
     for step in (1, 2):
         flip_bit(arrays_of(folder, step))

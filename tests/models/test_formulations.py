@@ -143,6 +143,7 @@ def test_convolution(kind, precision):
     assert_equal(convolutions(kind, precision), precision)
 
 
+@pytest.mark.thorough
 def test_winograd_with_the_kernels_gradient_its_own_way(precision, monkeypatch):
     monkeypatch.setattr(winograd, "GATHERED_CHANNELS", 1)
     cases = {
@@ -275,7 +276,7 @@ def batch_norms(shape, precision):
 SHAPES = [(4, 5, 3, 6), (1, 7, 7, 6), (2, 4, 3, 16), (16, 6)]
 
 
-@pytest.mark.parametrize("shape", tiered(SHAPES, [SHAPES[0], SHAPES[-1]]))
+@pytest.mark.parametrize("shape", tiered(SHAPES, [SHAPES[-1]]))
 def test_batch_norm(shape, precision):
     assert_equal(batch_norms(shape, precision), precision)
 

@@ -38,6 +38,7 @@ def test_a_plan_of_one_device_sends_nothing_and_counts_memory(small_config):
     assert json.loads(json.dumps(result)) == result
 
 
+@pytest.mark.thorough
 def test_the_data_are_not_copied_and_nothing_is_exchanged_with_the_host(small_config):
     result = plans.plan(job_of(small_config), ONE)
     for name in ("train", "evaluate"):

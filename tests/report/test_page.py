@@ -14,6 +14,7 @@ from cifar_jax.analysis import result
 from cifar_jax.analysis.report import collect, page
 
 
+@pytest.mark.thorough
 def test_the_page_is_whole_and_small(made, evaluation):
     html = made.read_text(encoding="utf-8")
     assert len(html) < 2_500_000
