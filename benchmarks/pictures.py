@@ -4,8 +4,8 @@
     python benchmarks/pictures.py results.svg speed.svg scaling.svg   # these; of the records alone, without a training
     python benchmarks/pictures.py --folder /tmp/pictures           # keeps the run there, or takes the one that is there
 
-results.svg, speed.svg and scaling.svg are made of benchmarks/results/, the others of one run of configs/quickstart.py on
-the embedded digits and of what the command lines make of it: evaluate, report, gradcam, ood. quickstart.png needs a
+results.svg, speed.svg and scaling.svg are made of benchmarks/results/, the others of one run of configs/quickstart.py
+on the embedded digits and of what the command lines make of it: evaluate, report, gradcam, ood. quickstart.png needs a
 Chromium (apt-get install chromium) and playwright. After new records run the second line: a test compares.
 """
 
