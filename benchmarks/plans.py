@@ -122,13 +122,14 @@ def derived(row):
 def of_reports():
     """The reports' trainings on SIX: memory a device, what a step sends, and the time of a step where there is one."""
     from cifar_jax.console.tables import Table
+    from cifar_jax.planning import plans
 
     def cell(row):
         if row is None:
             return "-"
         _, used, seconds = derived(row)
-        # What the peak of a card allows is no estimate of so small a step.
-        step = f", {1e3 * seconds['step']:,.3f}" if row["train"]["cycles"] else ""
+        # What the peak of a device allows is no estimate of so small a step.
+        step = f", {1e3 * seconds['step']:,.3f}" if seconds["basis"] == plans.BY_CYCLES else ""
         return f"{used / 1e6:,.0f}, {sent(row) / 1e6:,.2f}{step}"
 
     held, rows = recorded(), []

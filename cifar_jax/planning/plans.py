@@ -12,6 +12,7 @@ from cifar_jax.planning import devices as devices_lib
 from cifar_jax.planning import hlo, programs
 
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+BY_CYCLES = "the compiler's cycles"  # what a time is estimated by
 # What makes a training smaller, in the order in which it costs least: field, value, in words.
 SMALLER = (
     ("accumulate_steps", 2, "a part of the batch at a time, which batch norm then sees alone"),
@@ -218,7 +219,7 @@ def time_of(job, devices, result):
     if validated and "evaluate" in result:
         whole = sum(seconds(result["evaluate"])) * result["evaluate"]["steps"]
         epoch += whole * validated / job.test_count
-    basis = "the compiler's cycles" if by_cycles else "the device's peak rates, a lower bound"
+    basis = BY_CYCLES if by_cycles else "the device's peak rates, a lower bound"
     return {
         "basis": basis,
         "step": compute + communication,

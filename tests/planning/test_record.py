@@ -86,3 +86,10 @@ def test_the_pallas_kernel_compiles_for_an_h100_in_little_shared_memory():
     for each in found:
         assert len(each["launches"]) == 3  # forward, and the gradients by image and kernel
         assert max(launch["shared_memory"] for launch in each["launches"]) <= 1024
+
+
+def test_a_time_is_shown_only_where_it_is_by_the_compilers_cycles():
+    """The clock of a v6e is not known, and what its peak allows is a bound."""
+    for row in plans["of_reports"]().rows:
+        parts = [len(cell.split(", ")) for cell in row[2:]]
+        assert parts == [3, 2, 2, 2, 2, 2], row
