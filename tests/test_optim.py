@@ -9,6 +9,7 @@ import pytest
 from quick_jit import quick_jit
 from tiers import THOROUGH
 
+from cifar_jax.models.ops import choice
 from cifar_jax.train import optimizers
 from cifar_jax.train.hyper import Hyperparameters, make_hyper
 
@@ -142,16 +143,20 @@ def orthogonalized(matrix, steps=3):
     return x
 
 
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
 @pytest.mark.parametrize("shape", [(3, 3, 2, 5), (1, 2, 3, 8)], ids=["wide", "tall"])
-def test_airbench_is_the_original(shape):
+def test_airbench_is_the_original(shape, platform):
     """Four steps of airbench94_muon.py's two optimizers, written out, with a falling rate.
 
-    There the loss is summed over the batch, and each rate has its own weight decay; here a loss is a mean.
+    There the loss is summed over the batch, and each rate has its own weight decay; here a loss is a mean. For a GPU
+    the kernels with as many outputs are one, however many inputs they have.
     """
     batch, decay = 7, 2e-6  # a image, as there
     random = np.random.default_rng(2)
     start = {
         "conv": random.normal(size=shape),
+        "fewer outputs": random.normal(size=(2, 2, 3, 4)),
+        "fewer inputs": random.normal(size=(1, 1, 4, shape[-1])),
         "head": random.normal(size=(4, 2)),
         "bias": random.normal(size=3),
     }
@@ -161,23 +166,22 @@ def test_airbench_is_the_original(shape):
     theirs = {name: value.copy() for name, value in start.items()}
     buffers = dict.fromkeys(start, 0.0)
     for mean, factor in zip(means, fall, strict=True):
-        for name, rate, momentum in [
-            ("conv", 0.24, 0.6),
-            ("head", 0.67, 0.85),
-            ("bias", 0.053, 0.85),
-        ]:
+        for name, value in start.items():
+            others = {"head": (0.67, 0.85), "bias": (0.053, 0.85)}
+            rate, momentum = others.get(name, (0.24, 0.6))
             gradient = batch * mean[name]
-            if name != "conv":
+            if name in others:
                 gradient = gradient + decay * batch / rate * theirs[name]
             buffers[name] = momentum * buffers[name] + gradient
             update = gradient + momentum * buffers[name]
-            if name == "conv":
-                theirs[name] *= math.sqrt(shape[-1]) / np.linalg.norm(theirs[name])
-                matrix = orthogonalized(update.reshape(-1, shape[-1]).T)
-                update = matrix.T.reshape(shape)
+            if name not in others:
+                outputs = value.shape[-1]
+                theirs[name] *= math.sqrt(outputs) / np.linalg.norm(theirs[name])
+                matrix = orthogonalized(update.reshape(-1, outputs).T)
+                update = matrix.T.reshape(value.shape)
             theirs[name] = theirs[name] - rate * factor * update
 
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), choice.formulations_of(platform):
         optimizer = optimizers.make_optimizer("airbench", weight_decay=True, batch_size=batch)(
             Hyperparameters(0.24, 0.0, decay * batch / 0.24, 0.0, 0.0)
         )

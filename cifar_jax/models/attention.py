@@ -1,5 +1,6 @@
 """Self-attention among the pixels of a feature map, as in SAGAN (Zhang et al. 2019)."""
 
+import itertools
 from typing import Any
 
 import flax.linen as nn
@@ -8,11 +9,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from cifar_jax.models.layers import Conv, storage_dtype
+from cifar_jax.models.ops import choice
 
-# Scores held at once: 16 MiB in float32, of which the gradient needs some three. At 32x32 pixels an image
+# Scores held at once: on a CPU 16 MiB in float32, of which the gradient needs some three. At 32x32 pixels an image
 # alone has a million scores. On two cores and at batch 128 the gradient took 1.4 s and 136 MiB with this
-# bound, 3.2 s and 1.5 GiB without.
-MAX_SCORES = 2**22
+# bound, 3.2 s and 1.5 GiB without. An accelerator has no such cache to stay in, but 16 GB and more: 256 MiB.
+CPU_SCORES, MAX_SCORES = 2**22, 2**26
 USUAL_BATCH = 64
 
 
@@ -23,8 +25,10 @@ def attend(query, key, value):
     return jnp.einsum("bqk,bkc->bqc", weights.astype(value.dtype), value)
 
 
-def blocked_attend(query, key, value, max_scores=MAX_SCORES):
+def blocked_attend(query, key, value, max_scores=None):
     """Do as `attend`, by as many queries at a time as keep B x queries x N within max_scores, where possible.
+
+    Without `max_scores` the bound is the platform's.
 
     The gradient computes the scores of a block again instead of remembering them. Queries are split,
     and not images, because a batch may be spread over devices. Of an exported program's batch the size is
@@ -32,6 +36,8 @@ def blocked_attend(query, key, value, max_scores=MAX_SCORES):
     """
     batch, pixels, depth = query.shape
     known = batch if isinstance(batch, int) else USUAL_BATCH
+    if max_scores is None:
+        max_scores = CPU_SCORES if choice.on_cpu() else MAX_SCORES
     wanted = -(-known * pixels * pixels // max_scores)
     blocks = next((n for n in range(wanted, pixels) if pixels % n == 0), pixels)
     if blocks == 1:
@@ -51,16 +57,35 @@ class SelfAttention(nn.Module):
     adds up weights and biases does not see such a parameter), and its text does not mention them. The count decides:
     the gain is a constant. It is 1, the plain residual connection, because at 0 the layer would do nothing and learn
     nothing.
+
+    On a GPU a training step makes the three as one convolution, which is one kernel to launch, in its gradient as well.
     """
 
     gain: float = 1.0
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, train: bool):
         batch, height, width, channels = x.shape
-        query = Conv(channels // 8, 1, dtype=self.dtype, name="query")(x)
-        key = Conv(channels // 8, 1, dtype=self.dtype, name="key")(x)
-        value = Conv(channels, 1, dtype=self.dtype, name="value")(x)
-        attended = blocked_attend(*(y.reshape(batch, -1, y.shape[-1]) for y in (query, key, value)))
+        features = {"query": channels // 8, "key": channels // 8, "value": channels}
+        layers = [Conv(n, 1, dtype=self.dtype, name=name) for name, n in features.items()]
+        if train and choice.on_gpu() and not self.is_initializing():
+            ends = list(itertools.accumulate(features.values()))
+            parts = jnp.split(joined(layers, x), ends[:-1], axis=-1)
+        else:
+            parts = [layer(x) for layer in layers]
+        attended = blocked_attend(*(y.reshape(batch, -1, y.shape[-1]) for y in parts))
         return x + self.gain * attended.reshape(x.shape)
+
+
+def joined(layers, x):
+    """Convolve once by the kernels and biases of several 1x1 `Conv`, [B, H, W, C] -> [B, H, W, all features].
+
+    The layers are not called, so what they give has no names; in evaluation, where names are asked for, they are.
+    """
+    params = [layer.variables["params"] for layer in layers]
+    kernel, bias = (
+        jnp.concatenate([each[name] for each in params], axis=-1).astype(layers[0].dtype)
+        for name in ("kernel", "bias")
+    )
+    return choice.conv(x.astype(kernel.dtype), kernel) + bias

@@ -56,7 +56,7 @@ class WideNet(nn.Module):
             batch_norm = BatchNorm(relu=True, dtype=self.dtype, name=f"bn{stage}")
             x = batch_norm(x, train) if self.global_pool else relu(x, f"conv{stage}_relu")
             if self.attention:
-                x = SelfAttention(dtype=self.dtype, name=f"attention{stage}")(x)
+                x = SelfAttention(dtype=self.dtype, name=f"attention{stage}")(x, train)
         x = pool_pixels(jnp.mean, x) if self.global_pool else x.reshape(x.shape[0], -1)
         if self.dropout is not None:
             x = Dropout(self.dropout)(x, train)

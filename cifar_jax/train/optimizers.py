@@ -19,8 +19,10 @@ from optax import contrib
 from cifar_jax import plugins
 from cifar_jax.config import options as config_options
 from cifar_jax.errors import ConfigError, nearest
+from cifar_jax.models.ops import choice
 from cifar_jax.plugins import Made
 from cifar_jax.train import optax_optimizers
+from cifar_jax.train.stacking import OF_STACK, stacks
 
 
 class Entry(NamedTuple):
@@ -137,10 +139,16 @@ def _airbench():
     """Make Muon for convolutions, Nesterov's SGD for the rest; see `make_optimizer`."""
 
     def orthogonalize(updates, params):
+        if choice.on_gpu():
+            stacked, unstack = stacks(updates)
+            return unstack(orthogonalized(stacked, lambda stacks: dict.fromkeys(stacks, OF_STACK)))
+        return orthogonalized(updates, _dimensions)
+
+    def orthogonalized(updates, dimensions):
         # Of contrib.scale_by_muon the iteration alone: it corrects its momentum's bias, which airbench
         # does not, so its momentum is off, and what it would keep of it is not kept.
         iteration = contrib.scale_by_muon(
-            ns_steps=3, beta=0.0, eps=1e-7, nesterov=False, weight_dimension_numbers=_dimensions
+            ns_steps=3, beta=0.0, eps=1e-7, nesterov=False, weight_dimension_numbers=dimensions
         )
         return iteration.update(updates, iteration.init(updates))[0]
 

@@ -27,7 +27,7 @@ from cifar_jax.models.ops.depthwise import depthwise_conv
 from cifar_jax.models.ops.normalization import batch_norm, normalize
 from cifar_jax.models.ops.plain import plain_conv, xla_conv
 from cifar_jax.models.ops.pooling import sliced_max_pool, xla_max_pool
-from cifar_jax.models.ops.products import patches_conv, pointwise_conv
+from cifar_jax.models.ops.products import patches_conv, pointwise_conv, untransposed_conv
 from cifar_jax.models.ops.strided import strided_conv
 from cifar_jax.models.ops.winograd import winograd_conv
 
@@ -84,11 +84,11 @@ def random(seed, shape, precision):
 
 def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8):
     """One formulation with 3 channels in."""
-    if kind == "pointwise":
+    if kind in ("pointwise", "untransposed"):
         size, padding = 1, 0
     if kind == "winograd":
         size = 3 if size < 4 else 5
-    if kind in ("winograd", "blocked"):
+    if kind in UNSTRIDED:
         stride, padding = 1, min(padding, size - 1)
     groups = 3 if kind in ("depthwise", "plain in groups") else 1
     features = {"depthwise": 3, "plain in groups": 6}.get(kind, 5)
@@ -97,6 +97,7 @@ def conv_case(kind, size, stride, padding, precision, batch=2, height=8, width=8
         "plain in groups": lambda x, k: plain_conv(x, k, stride, padding, groups),
         "depthwise": lambda x, k: depthwise_conv(x, k, stride, padding),
         "pointwise": lambda x, k: pointwise_conv(x, k, stride),
+        "untransposed": untransposed_conv,
         "strided": lambda x, k: strided_conv(x, k, stride, padding),
         "banded": lambda x, k: banded_conv(x, k, stride, padding),
         "patches": lambda x, k: patches_conv(x, k, stride, padding),
@@ -117,17 +118,19 @@ KINDS = [
     "strided",
     "depthwise",
     "pointwise",
+    "untransposed",
     "banded",
     "patches",
     "blocked",
     "winograd",
 ]
+UNSTRIDED = "winograd", "blocked", "untransposed"
 
 
 def convolutions(kind, precision):
     """Of either stride: of two shapes, and under vmap over models."""
     cases = {}
-    for stride in (1,) if kind in ("winograd", "blocked") else (1, 2):
+    for stride in (1,) if kind in UNSTRIDED else (1, 2):
         for height, width, batch in ((8, 6, 2), (5, 9, 1)):
             name = f"stride {stride}, {batch} images of {height}x{width}"
             cases[name] = conv_case(kind, 3, stride, 1, precision, batch, height, width)

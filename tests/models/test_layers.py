@@ -9,6 +9,7 @@ import pytest
 from quick_jit import quick_jit
 
 from cifar_jax.models import layers
+from cifar_jax.models.attention import SelfAttention
 from cifar_jax.models.layers import BatchNorm, Conv, DepthwiseConv, Linear
 from cifar_jax.models.ops import choice
 
@@ -88,3 +89,29 @@ def test_winograds_convolution_is_for_many_channels(shape, features, padding, dt
     with choice.formulations_of("cpu"):
         traced = str(jax.make_jaxpr(lambda x, k: choice.conv(x, k, 1, padding))(x, kernel))
     assert ("winograd_conv" in traced) == chosen
+
+
+def test_attention_for_a_gpu_is_one_convolution_in_training_and_three_named_layers_in_evaluation():
+    x, layer = jax.random.normal(jax.random.key(0), (2, 4, 4, 16)), SelfAttention()
+    variables = layer.init(jax.random.key(1), x, train=True)
+
+    def trained(params, x):
+        return jnp.sum(layer.apply({"params": params}, x, train=True) ** 2)
+
+    def program(platform, train):
+        with choice.formulations_of(platform):
+            return str(jax.make_jaxpr(lambda x: layer.apply(variables, x, train))(x))
+
+    assert program("gpu", train=True).count("conv_general_dilated[") == 1
+    assert program("tpu", train=True).count("conv_general_dilated[") == 3
+
+    gradients = {}
+    for platform in ("cpu", "gpu"):
+        with choice.formulations_of(platform):
+            gradients[platform] = jax.grad(trained, argnums=(0, 1))(variables["params"], x)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), *gradients.values()
+    )
+    with choice.formulations_of("gpu"):
+        _, seen = layer.apply(variables, x, train=False, capture_intermediates=True)
+    assert {"query", "key", "value"} < seen["intermediates"].keys()

@@ -14,7 +14,7 @@ from cifar_jax.models.ops.bands import banded_conv, blocked_conv
 from cifar_jax.models.ops.depthwise import depthwise_conv
 from cifar_jax.models.ops.materialize import materialize_once
 from cifar_jax.models.ops.plain import plain_conv, xla_conv
-from cifar_jax.models.ops.products import patches_conv, pointwise_conv
+from cifar_jax.models.ops.products import patches_conv, pointwise_conv, untransposed_conv
 from cifar_jax.models.ops.strided import strided_conv
 from cifar_jax.models.ops.winograd import winograd_conv
 
@@ -122,6 +122,8 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
             return strided_conv(x, kernel, stride, padding)
         if keeps and size in WINOGRAD_CHANNELS and _is_large(x, features, size):
             return winograd_conv(x, kernel, padding)
+    if on_gpu() and size == width == stride == groups == 1 and padding == 0:
+        return untransposed_conv(x, kernel)
     convolve = plain_conv if on_cpu() else xla_conv
     return convolve(x, kernel, stride, padding, groups)
 
