@@ -3,13 +3,16 @@
     python benchmarks/kernel_plan.py
 
 prints a line of JSON for each type and stride: the Pallas kernels with their grid, threads and shared memory a block,
-as XLA launches them. A kernel whose registers spill ends the command: XLA is told to refuse it. Nothing runs.
+as XLA launches them, and the registers of a thread, as NVIDIA's assembler says of XLA's code. A kernel whose registers
+spill ends the command: XLA is told to refuse it. Nothing runs.
 """
 
+import importlib.util
 import json
 import os
 import pathlib
 import re
+import subprocess
 import sys
 import tempfile
 
@@ -19,10 +22,11 @@ SHAPE = 128, 32, 32, 64  # of images; blocks of resnet18_dw see such
 LAUNCH = re.compile(
     r" (body\w*) grid: \[(\d+), (\d+), (\d+)\] threads: \[(\d+), .*shared_memory: (\d+) bytes"
 )
+REGISTERS = re.compile(r"Compiling entry function '(body\w*)'(?s:.*?)Used (\d+) registers")
 
 
 def launches(dtype, stride, device, mesh):
-    """The launches of a convolution's two gradients: [{"grid", "threads", "shared_memory"}]."""
+    """The launches of a convolution's two gradients: [{"grid", "threads", "shared_memory", "registers"}]."""
     import depthwise_kernel
     import jax
     import jax.numpy as jnp
@@ -36,13 +40,29 @@ def launches(dtype, stride, device, mesh):
     )
     with tempfile.TemporaryDirectory() as folder, jax.sharding.use_abstract_mesh(mesh):
         lowered = jax.jit(jax.value_and_grad(total, (0, 1))).lower(*arguments)
-        lowered.compile({"xla_dump_to": folder})
+        lowered.compile({"xla_dump_to": folder, "xla_dump_emitter_re": ".*"})
         (sequence,) = pathlib.Path(folder).glob("*.thunk_sequence.txt")
         found = LAUNCH.findall(sequence.read_text())
+        registers = dict(
+            pair for file in pathlib.Path(folder).glob("*.ptx") for pair in assembled(file)
+        )
     return [
-        {"grid": [*map(int, grid)], "threads": int(threads), "shared_memory": int(shared)}
-        for _, *grid, threads, shared in found
+        {
+            "grid": [*map(int, grid)],
+            "threads": int(threads),
+            "shared_memory": int(shared),
+            "registers": int(registers[name]),
+        }
+        for name, *grid, threads, shared in found
     ]
+
+
+def assembled(file):
+    """(kernel, registers of a thread) of those of a file of PTX that are Pallas's."""
+    (folder,) = importlib.util.find_spec("nvidia.cu13").submodule_search_locations
+    command = [f"{folder}/bin/ptxas", "-v", "-arch=sm_90a", str(file), "-o", os.devnull]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return REGISTERS.findall(done.stdout + done.stderr)
 
 
 def main():
