@@ -12,7 +12,6 @@ of its own, in turn. Peak memory is that of the process beyond what it had befor
 
 import argparse
 import concurrent.futures
-import datetime
 import json
 import multiprocessing
 import os
@@ -25,6 +24,7 @@ import tempfile
 import time
 
 import numpy as np
+import records
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = pathlib.Path(__file__).parent / "results" / "decoding.jsonl"
@@ -129,18 +129,7 @@ def main():
         f"in {os.cpu_count()} {peer} {speeds[peer]:,.0f}; {speeds['ours'] / speeds[peer]:.2f} of its speed\n"
         f"memory: {memory:,.0f} MB beyond the start; the arrays are {options.count * SIZE * SIZE * 3 / 1e6:,.0f} MB"
     )
-    from cifar_jax.machine import runtime
-
-    record = {
-        "date": datetime.date.today().isoformat(),
-        "hardware": runtime.hardware(),
-        "versions": runtime.versions(),
-        "count": options.count,
-        "runs": runs,
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(record) + "\n")
+    records.append(RESULTS, records.about() | {"count": options.count, "runs": runs})
 
 
 if __name__ == "__main__":

@@ -15,14 +15,13 @@ Appends to benchmarks/results/faults.jsonl.
 
 import argparse
 import collections
-import datetime
-import json
 import os
 import pathlib
 import sys
 import tempfile
 import time
 
+import records
 from broken_runs import Broken
 from surroundings import Surroundings
 
@@ -113,17 +112,10 @@ def main():
                 rows.append(row(name, getattr(faults, name)))
                 print(line(rows[-1]), flush=True)
     finally:  # of a long run that is stopped, too
-        entry = {
-            "date": datetime.date.today().isoformat(),
-            "hardware": runtime.hardware(),
-            "versions": runtime.versions(),
-            "seed": options.seed,
-            "minutes": round((time.monotonic() - began) / 60, 1),
-            "faults": rows,
-        }
         if rows:
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(entry) + "\n")
+            minutes = round((time.monotonic() - began) / 60, 1)
+            found = {"seed": options.seed, "minutes": minutes, "faults": rows}
+            records.append(RESULTS, records.about() | found)
     sys.exit(any(each["same"] is False or each["tracebacks"] for each in rows))
 
 

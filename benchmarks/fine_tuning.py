@@ -9,13 +9,14 @@ weights come from them. Appends to benchmarks/results/fine_tuning.jsonl.
 """
 
 import argparse
-import datetime
 import io
 import json
 import pathlib
 import statistics
 import sys
 import tempfile
+
+import records
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = pathlib.Path(__file__).parent / "results" / "fine_tuning.jsonl"
@@ -108,7 +109,6 @@ def main():
                 ]
                 accuracies = [each[0] for each in outcomes]
                 row = {
-                    "date": datetime.date.today().isoformat(),
                     **{"model": options.model, "images": count, "way": way},
                     "accuracies": accuracies,
                     "mean": statistics.mean(accuracies),
@@ -116,9 +116,7 @@ def main():
                     "hardware": runtime.hardware(),
                 }
                 print(json.dumps(row), flush=True)
-                RESULTS.parent.mkdir(exist_ok=True)
-                with RESULTS.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+                records.append(RESULTS, row)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,13 @@ spent. The timer's rules are those of step_time.py. Parts, each with its goal:
 """
 
 import argparse
-import datetime
 import json
 import pathlib
 import subprocess
 import sys
 import time
 
+import records
 import step_time
 
 HERE = pathlib.Path(__file__).parent
@@ -157,9 +157,7 @@ def main():
             continue
         rows = PARTS[part]()
         print(f"{part}", *(f"  {in_words(row)}" for row in rows), sep="\n", flush=True)
-        result = {"date": datetime.date.today().isoformat(), "part": part, **mine, "rows": rows}
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(result) + "\n")
+        records.append(RESULTS, {"part": part, **mine, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -13,15 +13,14 @@ Appends to benchmarks/results/onnx_latency.jsonl.
 """
 
 import argparse
-import datetime
 import functools
-import json
 import pathlib
 import statistics
 import time
 import types
 
 import numpy as np
+import records
 import sides
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "onnx_latency.jsonl"
@@ -112,7 +111,7 @@ def main():
 
     runtime.enable_compilation_cache("auto")
     versions = [f"jax {jax.__version__}", f"onnxruntime {onnxruntime.__version__}"]
-    about = {"date": datetime.date.today().isoformat(), "hardware": runtime.hardware()}
+    about = {"hardware": runtime.hardware()}
     about |= {"versions": versions, "threads": options.threads}
     print(f"{about['hardware']}, {', '.join(versions)}; milliseconds of a call")
     for name in options.models.split(","):
@@ -130,8 +129,7 @@ def main():
                 for side, each in times.items()
             ]
             print(f"{name:>20} {batch:>4}  {', '.join(shown)}, ratio {ratio:.2f}", flush=True)
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            records.append(RESULTS, row)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ writes them anew of the record; a test compares.
 
 import argparse
 import contextlib
-import datetime
 import importlib.metadata
 import json
 import math
@@ -32,6 +31,8 @@ import pathlib
 import subprocess
 import sys
 import time
+
+import records
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results/plans.jsonl"
@@ -291,7 +292,6 @@ def record(case, name, here):
     result = plans.plan(job_of(case, devices.count), devices, only_train=True)
     kept = "device_count", "batch_size", "train", "formula_bytes"
     return {
-        "date": datetime.date.today().isoformat(),
         "versions": {each: here[each] for each in ("jax", compiler)},
         "case": case,
         "devices": name,
@@ -347,8 +347,7 @@ def main():
         if row and not flags.again and row["versions"].items() <= here.items():
             continue
         row = record(case, name, here)
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        records.append(RESULTS, row)
         print(
             f"{case} {name}: {row['train']['collectives']}, {row['train']['compile_seconds']} s",
             flush=True,

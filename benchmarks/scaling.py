@@ -13,7 +13,6 @@ number of virtual devices when it starts. Appends to benchmarks/results/scaling.
 """
 
 import argparse
-import datetime
 import json
 import math
 import os
@@ -23,6 +22,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+import records
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = pathlib.Path(__file__).parent / "results" / "scaling.jsonl"
@@ -238,15 +239,13 @@ def main():
             for line in describe(part, devices, measures, alone):
                 print(f"{part}, {devices} devices: {line}")
             row = {
-                "date": datetime.date.today().isoformat(),
                 "hardware": runtime.hardware(),
                 "jax": jax.__version__,
                 "part": part,
                 "devices": devices,
                 "found": measures,
             }
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            records.append(RESULTS, row)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ Appends to benchmarks/results/speedrun.jsonl.
 """
 
 import argparse
-import datetime
-import json
 import pathlib
 import re
 import statistics
@@ -26,6 +24,7 @@ import tempfile
 import time
 
 import numpy as np
+import records
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = pathlib.Path(__file__).parent / "results" / "speedrun.jsonl"
@@ -157,21 +156,16 @@ def main():
 
 def record(name, results, config, dataset, options):
     """Prints what a side found and appends it to the results, so that the other one can't lose it."""
-    from cifar_jax.machine import runtime
-
     print(in_words(name, results), flush=True)
     result = {
         "side": name,
-        "date": datetime.date.today().isoformat(),
-        "hardware": runtime.hardware(),
-        "versions": runtime.versions(),
+        **records.about(),
         "data": options.data_name,
         "dataset_fingerprint": dataset.fingerprint,
         "config": config.to_dict(),  # its seed is the first one
         **results,
     }
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
+    records.append(RESULTS, result)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ counted. Compilation, reading the data and evaluation are in no figure. Appends 
 """
 
 import argparse
-import datetime
 import json
 import math
 import pathlib
@@ -20,6 +19,7 @@ import sys
 import time
 
 import numpy as np
+import records
 from step_time import environment
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -200,19 +200,8 @@ def main():
     ratio = totals["ours"] / totals[options.peer]
     whole = " / ".join(f"{each:.0f}" for each in totals.values())
     print(f"all {len(epochs)} epochs: {whole} s; {ratio:.2f}")
-    from cifar_jax.machine import runtime
-
-    record = {
-        "date": datetime.date.today().isoformat(),
-        "hardware": runtime.hardware(),
-        "versions": runtime.versions(),
-        "config": config.to_dict(),
-        "ms": runs,
-        "epoch_seconds": totals,
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(record) + "\n")
+    row = {"config": config.to_dict(), "ms": runs, "epoch_seconds": totals}
+    records.append(RESULTS, records.about() | row)
 
 
 if __name__ == "__main__":

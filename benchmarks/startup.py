@@ -24,7 +24,6 @@ Appends to benchmarks/results/startup.jsonl.
 """
 
 import argparse
-import datetime
 import json
 import os
 import pathlib
@@ -35,6 +34,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import records
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = pathlib.Path(__file__).parent / "results" / "startup.jsonl"
@@ -216,9 +217,7 @@ def main():
     for name, row in rows.items():
         three = (min(row), statistics.median(row), max(row))
         print(f"{name:>24} {' '.join(f'{x:8.2f}' for x in three)}  {GOALS.get(name) or ''}")
-    row = {"date": datetime.date.today().isoformat(), "hardware": hardware, "measured": rows}
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    records.append(RESULTS, {"hardware": hardware, "measured": rows})
 
 
 if __name__ == "__main__":

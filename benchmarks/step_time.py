@@ -27,7 +27,6 @@ to benchmarks/results/step_time.jsonl.
 """
 
 import argparse
-import datetime
 import json
 import os
 import pathlib
@@ -35,6 +34,7 @@ import statistics
 import subprocess
 import sys
 
+import records
 import roof
 import sides
 
@@ -124,7 +124,6 @@ def measure(model, batch_size, optimizer, peers, rounds, seconds, dtype="float32
             timed = in_process(name, dtype, model, batch_size, optimizer, seconds, base=base)
             runs[name].append(timed)
     row = {
-        "date": datetime.date.today().isoformat(),
         "model": model,
         "batch_size": batch_size,
         "optimizer": optimizer,
@@ -196,9 +195,7 @@ def main():
         )
         for what in ("train", "inference"):
             show(row, what, roofs)
-        RESULTS.parent.mkdir(exist_ok=True)
-        with RESULTS.open("a") as file:
-            file.write(json.dumps({**row, "roofs": roofs}) + "\n")
+        records.append(RESULTS, {**row, "roofs": roofs})
 
 
 if __name__ == "__main__":

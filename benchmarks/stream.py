@@ -8,14 +8,13 @@ steps are short, so that reading weighs the most. Appends to benchmarks/results/
 """
 
 import argparse
-import datetime
-import json
 import pathlib
 import statistics
 import sys
 import time
 
 import numpy as np
+import records
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = pathlib.Path(__file__).parent / "results" / "stream.jsonl"
@@ -82,7 +81,6 @@ def main():
             speeds[name].append(flags.steps * flags.batch_size / train(flags.steps))
     for name, rates in speeds.items():
         row = {
-            "date": datetime.date.today().isoformat(),
             "hardware": runtime.hardware(),
             "jax": jax.__version__,
             "dataset": flags.dataset,
@@ -91,8 +89,7 @@ def main():
             "images": name,
             "images_per_second": [round(rate) for rate in rates],
         }
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        records.append(RESULTS, row)
         share = np.median(rates) / np.median(speeds["device"])
         print(
             f"{name:20} {statistics.median(rates):10,.0f} images/s ({min(rates):,.0f} to {max(rates):,.0f}), "

@@ -16,8 +16,6 @@ alone. Appends one JSON line a case to benchmarks/results/sweep.jsonl.
 """
 
 import argparse
-import datetime
-import json
 import os
 import pathlib
 import statistics
@@ -26,6 +24,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import records
 import sides
 
 from cifar_jax import metrics
@@ -136,7 +135,6 @@ def main():
                     flush=True,
                 )
             row = {
-                "date": datetime.date.today().isoformat(),
                 "model": model,
                 "batch_size": int(batch_size),
                 "runs": runs,
@@ -149,13 +147,10 @@ def main():
                     way: int(batch_size) / ms * 1e3 / runs for way, ms in median.items()
                 },
                 "compile_seconds": compiled,
-                "hardware": runtime.hardware(),
-                "versions": runtime.versions(),
+                **records.about(),
                 "load_average": os.getloadavg()[0],
             }
-            RESULTS.parent.mkdir(exist_ok=True)
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            records.append(RESULTS, row)
 
 
 if __name__ == "__main__":
