@@ -9,6 +9,7 @@ import sys
 import pytest
 from command_line import ROOT
 
+sys.path.append(str(ROOT / "benchmarks"))  # for what it imports of its own
 plans = runpy.run_path(str(ROOT / "benchmarks/plans.py"))
 RECORD = plans["recorded"]()
 
