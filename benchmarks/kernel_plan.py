@@ -3,8 +3,8 @@
     python benchmarks/kernel_plan.py
 
 prints a line of JSON for each type and stride: the Pallas kernels with their grid, threads and shared memory a block,
-as XLA launches them, and the registers of a thread, as NVIDIA's assembler says of XLA's code. A kernel whose registers
-spill ends the command: XLA is told to refuse it. Nothing runs.
+as XLA launches them, and the registers of a thread, as NVIDIA's assembler says of XLA's code (null without it, where
+the plugin alone is installed). A kernel whose registers spill ends the command: XLA is told to refuse it. Nothing runs.
 """
 
 import importlib.util
@@ -43,26 +43,32 @@ def launches(dtype, stride, device, mesh):
         lowered.compile({"xla_dump_to": folder, "xla_dump_emitter_re": ".*"})
         (sequence,) = pathlib.Path(folder).glob("*.thunk_sequence.txt")
         found = LAUNCH.findall(sequence.read_text())
-        registers = dict(
-            pair for file in pathlib.Path(folder).glob("*.ptx") for pair in assembled(file)
-        )
+        files = pathlib.Path(folder).glob("*.ptx") if (ptxas := assembler()) else ()
+        registers = dict(pair for file in files for pair in assembled(ptxas, file))
     return [
         {
             "grid": [*map(int, grid)],
             "threads": int(threads),
             "shared_memory": int(shared),
-            "registers": int(registers[name]),
+            "registers": registers.get(name),
         }
         for name, *grid, threads, shared in found
     ]
 
 
-def assembled(file):
-    """(kernel, registers of a thread) of those of a file of PTX that are Pallas's."""
-    (folder,) = importlib.util.find_spec("nvidia.cu13").submodule_search_locations
-    command = [f"{folder}/bin/ptxas", "-v", "-arch=sm_90a", str(file), "-o", os.devnull]
+def assembler():
+    """The path of ptxas, of the package nvidia-cuda-nvcc; None without it."""
+    if not (nvidia := importlib.util.find_spec("nvidia")):
+        return None
+    found = (pathlib.Path(each, "cu13/bin/ptxas") for each in nvidia.submodule_search_locations)
+    return next((each for each in found if each.exists()), None)
+
+
+def assembled(ptxas, file):
+    """[(kernel, registers of a thread)] of those of a file of PTX that are Pallas's."""
+    command = [str(ptxas), "-v", "-arch=sm_90a", str(file), "-o", os.devnull]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return REGISTERS.findall(done.stdout + done.stderr)
+    return [(name, int(n)) for name, n in REGISTERS.findall(done.stdout + done.stderr)]
 
 
 def main():

@@ -80,7 +80,7 @@ def communication(model, batch_size=64, **overrides):
     def step(*arguments):
         return steps.train_step(run.recipe, *arguments)
 
-    with choice.plain_formulations():  # the accelerators'; some of the CPU's sum larger arrays
+    with choice.plain_formulations():  # a TPU's; some of the CPU's sum larger arrays
         compiled = (
             jax.jit(step, out_shardings=whole).lower(state, metrics, run.train, order).compile()
         )

@@ -263,7 +263,8 @@ def no_figures():
 
 
 def scaling(name, *arguments, **fields):
-    """Of benchmarks/scaling.py."""
+    """Of benchmarks/scaling.py, which imports its own."""
+    sys.path.append(str(ROOT / "benchmarks"))
     path = str(ROOT / "benchmarks/scaling.py")
     return lambda folder: runpy.run_path(path)[name](*arguments, **fields)
 

@@ -11,10 +11,10 @@ from jax import lax
 from cifar_jax.models.layers import Conv, storage_dtype
 from cifar_jax.models.ops import choice
 
-# Scores held at once: on a CPU 16 MiB in float32, of which the gradient needs some three. At 32x32 pixels an image
-# alone has a million scores. On two cores and at batch 128 the gradient took 1.4 s and 136 MiB with this
-# bound, 3.2 s and 1.5 GiB without. An accelerator has no such cache to stay in, but 16 GB and more: 256 MiB.
-CPU_SCORES, MAX_SCORES = 2**22, 2**26
+# Scores held at once: 32 MiB in float32, of which the gradient needs some three. At 32x32 pixels an image alone has a
+# million, so the report's batch of 8 is one block, which a step computes once. On two cores and at batch 128 the
+# gradient took 1.4 s and 136 MiB with half of this bound, 3.2 s and 1.5 GiB without any.
+MAX_SCORES = 2**23
 USUAL_BATCH = 64
 
 
@@ -25,10 +25,8 @@ def attend(query, key, value):
     return jnp.einsum("bqk,bkc->bqc", weights.astype(value.dtype), value)
 
 
-def blocked_attend(query, key, value, max_scores=None):
+def blocked_attend(query, key, value, max_scores=MAX_SCORES):
     """Do as `attend`, by as many queries at a time as keep B x queries x N within max_scores, where possible.
-
-    Without `max_scores` the bound is the platform's.
 
     The gradient computes the scores of a block again instead of remembering them. Queries are split,
     and not images, because a batch may be spread over devices. Of an exported program's batch the size is
@@ -36,8 +34,6 @@ def blocked_attend(query, key, value, max_scores=None):
     """
     batch, pixels, depth = query.shape
     known = batch if isinstance(batch, int) else USUAL_BATCH
-    if max_scores is None:
-        max_scores = CPU_SCORES if choice.on_cpu() else MAX_SCORES
     wanted = -(-known * pixels * pixels // max_scores)
     blocks = next((n for n in range(wanted, pixels) if pixels % n == 0), pixels)
     if blocks == 1:

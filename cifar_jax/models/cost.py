@@ -50,10 +50,11 @@ def activation_bytes(name, batch, num_classes=None, image_shape=None):
     What automatic differentiation saves, in XLA's own formulation; XLA may then keep less, by computing
     again, and needs working space beside it. Parameters are not in it.
     """
-    small, large = (
-        _saved_bytes(name, num_classes, images, image_shape) for images in (batch, 2 * batch)
+    one, two, all_images = (
+        _saved_bytes(name, num_classes, images, image_shape) for images in (1, 2, batch)
     )
-    return large - small  # What does not grow with the batch is parameters.
+    # What does not grow with the batch is parameters. It is asked of few images: many may attend in blocks.
+    return all_images - (2 * one - two)
 
 
 def _traced(name, num_classes, batch, image_shape):

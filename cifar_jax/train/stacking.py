@@ -1,4 +1,4 @@
-"""Kernels as few stacks of matrices, so that Muon's iteration takes few products: a GPU launches a kernel for each."""
+"""Kernels as few stacks of matrices, so that airbench's Muon takes few products: a GPU launches a kernel for each."""
 
 import math
 

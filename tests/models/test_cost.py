@@ -59,6 +59,12 @@ def test_activations_grow_with_the_batch_and_leave_parameters_out():
     assert one < 4 * models.count_params("basic_net")
 
 
+def test_activations_are_counted_for_any_batch():
+    """attention_net attends in blocks above 8 images, of which it then keeps nothing."""
+    at_once, in_blocks = (cost.activation_bytes("attention_net", batch) / batch for batch in (8, 9))
+    assert 0 < in_blocks < at_once - 4 * 32**4
+
+
 def test_activations_of_basic_net_by_hand():
     """Kept in float32: each layer's input; in bytes: for each ReLU which inputs were above 0.
 

@@ -1,1 +1,1 @@
-"""The layers' mathematics in formulations for a CPU, beside XLA's own operations; `choice` takes one."""
+"""The layers' mathematics in formulations for a CPU and a GPU, beside XLA's own operations; `choice` takes one."""

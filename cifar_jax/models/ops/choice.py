@@ -1,4 +1,4 @@
-"""The formulation that a layer is traced in: the CPU's own where the program is for a CPU, else XLA's.
+"""The formulation that a layer is traced in: one that suits a CPU or a GPU where the program is for it, else XLA's own.
 
 `plain_formulations`, `formulations_of`, `on_one_device` and `statistics_over` are context managers around the tracing.
 """
@@ -37,7 +37,7 @@ _statistics_axis = contextvars.ContextVar("statistics_axis", default=None)
 
 
 def on_cpu() -> bool:
-    """Return whether to trace the CPU's formulations: every choice of one is made by this.
+    """Return whether to trace the CPU's formulations: every choice is made by this, or by `on_gpu`.
 
     `lax.platform_dependent` would choose at lowering instead, but its gradient carries the residuals of
     every branch. A program put on the CPU of a machine with an accelerator is right either way.
@@ -68,7 +68,7 @@ def statistics_axis():
 
 
 def plain_formulations():
-    """Trace inside with XLA's own convolution and pooling: accelerators', whose operations can be counted."""
+    """Trace inside with XLA's own convolution and pooling: a TPU's, whose operations can be counted."""
     return formulations_of("plain")
 
 
