@@ -151,11 +151,12 @@ def speed_chart(rows):
         vega.key(SPEED_KEY),
     )
     counts = sorted({row["processes"] for row in rows})
+    processes = " to ".join(map(str, sorted({counts[0], counts[-1]})))
     of = [
         "; ".join(sorted({row["hardware"] for row in rows})),
         *sorted({version for row in rows for version in row["versions"]}),
         "random images",
-        f"medians and, as lines, ranges of {counts[0]} to {counts[-1]} processes",
+        f"medians and, as lines, ranges of {processes} processes",
     ]
     heading = alt.Title(", ".join(of), anchor="start")
     return alt.layer(*layers).properties(width=430, height={"step": 22}, title=heading)
