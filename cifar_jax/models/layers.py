@@ -222,11 +222,10 @@ class BatchNorm(nn.Module):
         x, slope = x.astype(self.dtype), self.slope if self.relu else None
         if not train:
             running = mean.value, var.value
-            return normalize(x, scale, bias, *running, self.epsilon, slope, choice.on_cpu())
+            return normalize(x, scale, bias, *running, self.epsilon, slope, choice.form(x))
         axis, near = choice.statistics_axis(), None if choice.on_cpu() else mean.value
         y, batch_mean, batch_var = batch_norm(
-            *(x, scale, bias, near, self.epsilon, slope, axis),
-            *(choice.on_cpu(), choice.sums_at_once()),
+            *(x, scale, bias, near, self.epsilon, slope, axis, choice.form(x))
         )
         if not self.is_initializing():
             count = x.size // x.shape[-1] * (1 if axis is None else jax.lax.axis_size(axis))

@@ -32,9 +32,16 @@ class Spread:
     def devices(self):
         return self.mesh.size if self.mesh else 1
 
+    @property
+    def _by_shares(self):
+        """Whether a step's parts are written for one device's share."""
+        return self.devices > 1 and (self.backend == "pmap" or self.batch_norm == "per_device")
+
     def tracing(self):
         """Return the context manager to trace the model in."""
-        return choice.on_one_device() if self.devices == 1 else contextlib.nullcontext()
+        if self._by_shares:
+            return contextlib.nullcontext()
+        return choice.spread_over(self.mesh if self.devices > 1 else None)
 
     def constrain(self, array):
         """Share out over the devices a [B, ...] array of a program that is written for the whole batch."""
@@ -57,7 +64,7 @@ class Spread:
 
     def gradients(self, function):
         """Make a function of gradients.py for the whole batch, out of one for a device's share of the batch."""
-        if self.devices == 1 or (self.backend == "jit" and self.batch_norm == "global"):
+        if not self._by_shares:
             return function
         synchronized = self.batch_norm == "global"
 

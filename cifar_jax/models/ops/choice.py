@@ -1,6 +1,6 @@
 """The formulation that a layer is traced in: one that suits a CPU or a GPU where the program is for it, else XLA's own.
 
-`plain_formulations`, `formulations_of`, `on_one_device` and `statistics_over` are context managers around the tracing.
+`plain_formulations`, `formulations_of`, `spread_over` and `statistics_over` are context managers around the tracing.
 """
 
 import contextlib
@@ -10,9 +10,11 @@ import math
 import jax
 import jax.numpy as jnp
 
+from cifar_jax.models.ops import lanes
 from cifar_jax.models.ops.bands import banded_conv, blocked_conv
 from cifar_jax.models.ops.depthwise import depthwise_conv
 from cifar_jax.models.ops.materialize import materialize_once
+from cifar_jax.models.ops.normalization import Form
 from cifar_jax.models.ops.plain import plain_conv, xla_conv
 from cifar_jax.models.ops.products import patches_conv, pointwise_conv, untransposed_conv
 from cifar_jax.models.ops.strided import strided_conv
@@ -29,10 +31,15 @@ MANY_CHANNELS = 64
 WINOGRAD_CHANNELS, WINOGRAD_PIXELS = {3: 64 * 128, 5: 32 * 32}, 2
 MANY_PIXELS, FEW_COLOURS = 100_000, 64
 
-# How a program is traced: for "cpu", "gpu" or "tpu" (None: the process's own), whether for one device alone, and the
-# named axis of devices over which batch statistics are taken (None: over what the program sees).
+# On a TPU, by its compiler's estimates: with so many images a chip it lays images along the lanes, and pairs only harm.
+MANY_IMAGES = 128
+
+# How a program is traced: for "cpu", "gpu" or "tpu" (None: the process's own), the mesh of the devices that XLA's
+# partitioner shares it out over (None: one device; UNKNOWN: nobody said), and the named axis of devices over which
+# batch statistics are taken (None: over what the program sees).
+UNKNOWN = object()
 _platform = contextvars.ContextVar("platform", default=None)
-_alone = contextvars.ContextVar("alone", default=False)
+_mesh = contextvars.ContextVar("mesh", default=UNKNOWN)
 _statistics_axis = contextvars.ContextVar("statistics_axis", default=None)
 
 
@@ -50,12 +57,21 @@ def on_gpu() -> bool:
     return _chosen() == "gpu"
 
 
-def sums_at_once():
-    """Return whether to take several sums in one reduction: on one GPU, of two kernels where two reductions are three.
+def form(x):
+    """Return how to normalise a batch x, a Form.
 
-    Over several devices XLA's partitioner would gather the parts of such sums, where it adds up those of one.
+    Two sums are one reduction on one GPU, of two kernels where two reductions are three. Over several devices XLA's
+    partitioner would gather the parts of such sums, where it adds up those of one.
     """
-    return on_gpu() and _alone.get()
+    return Form(on_cpu(), paired=_in_pairs(x), at_once=on_gpu() and _mesh.get() is None)
+
+
+def _in_pairs(x):
+    """Return whether to take the pixels of x [B, H, W, C] by `lanes`: on TPUs of which each has a few images."""
+    mesh = _mesh.get()
+    if _chosen() != "tpu" or mesh is UNKNOWN:
+        return False
+    return x.shape[0] < MANY_IMAGES * (mesh.size if mesh else 1)
 
 
 def _chosen():
@@ -77,9 +93,9 @@ def formulations_of(platform):
     return _set(_platform, platform)
 
 
-def on_one_device():
-    """Trace inside what is no part of a program for several devices, or for each of these alone."""
-    return _set(_alone, True)
+def spread_over(mesh):
+    """Trace inside what XLA's partitioner shares out, images first, over a mesh of one axis; None: one device's."""
+    return _set(_mesh, mesh)
 
 
 def statistics_over(axis):
@@ -124,6 +140,8 @@ def conv(x, kernel, stride=1, padding=0, groups=1):
             return winograd_conv(x, kernel, padding)
     if on_gpu() and size == width == stride == groups == 1 and padding == 0:
         return untransposed_conv(x, kernel)
+    if _in_pairs(x) and lanes.suits(x, kernel, stride, padding, groups):
+        return lanes.paired_conv(x, kernel, stride, padding, groups, _mesh.get())
     convolve = plain_conv if on_cpu() else xla_conv
     return convolve(x, kernel, stride, padding, groups)
 

@@ -6,20 +6,32 @@ program that is written for one device's share of it (shard_map, pmap), over tha
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cifar_jax.models.ops import few_channels, reductions
+from cifar_jax.models.ops import few_channels, lanes, reductions
 
 
-def normalize(x, scale, bias, mean, var, epsilon, slope=None, folded=False):
+class Form(NamedTuple):
+    """How to compute: the same numbers but for rounding. `choice.form` is the platform's."""
+
+    folded: bool = False  # the CPU's way: `reductions.total` and `few_channels`
+    paired: bool = False  # a TPU's: `lanes`
+    at_once: bool = False  # two sums in one reduction
+
+
+PLAIN = Form()
+
+
+def normalize(x, scale, bias, mean, var, epsilon, slope=None, form=PLAIN):
     """Return rectify((x - mean) / sqrt(var + epsilon) * scale + bias, slope), x [..., C], the others [C].
 
-    Computed in the type of `scale`, returned in x's; `folded` as in `batch_norm`.
+    Computed in the type of `scale`, returned in x's.
     """
-    view, width = _view(x, folded)
+    view, width = _view(x, form)
     return _normalize(view, width, scale, bias, mean, var, epsilon, slope).reshape(x.shape)
 
 
@@ -31,7 +43,12 @@ def _normalize(x, width, scale, bias, mean, var, epsilon, slope=None):
 
 
 def _along(values, width):
-    return values if width == 1 else tuple(few_channels.along(each, width) for each in values)
+    """Repeat each [C] once a pixel of the view's last axis: [width C]."""
+    if width == 1:
+        return values
+    if width == 2:
+        return lanes.along(values)
+    return tuple(few_channels.along(each, width) for each in values)
 
 
 def rectify(x, slope):
@@ -41,46 +58,50 @@ def rectify(x, slope):
     return jax.nn.leaky_relu(x, slope) if slope else jax.nn.relu(x)
 
 
-def _sums(arrays, channels, folded, at_once):
-    """Sum over all axes but the last; over what is not of the same channel where the arrays are `few_channels.rows`."""
+def _sums(arrays, channels, form):
+    """Sum over all axes but the last, and there over what is not of the same channel."""
     if arrays[0].shape[-1] != channels:
-        return few_channels.totals(arrays, channels)
-    if folded and arrays[0].ndim > 2:
+        return lanes.totals(arrays) if form.paired else few_channels.totals(arrays, channels)
+    if form.folded and arrays[0].ndim > 2:
         return tuple(reductions.total(x) for x in arrays)
     axes = tuple(range(arrays[0].ndim - 1))
-    return reductions.sums(arrays, axes) if at_once else tuple(jnp.sum(x, axes) for x in arrays)
+    if form.at_once:
+        return reductions.sums(arrays, axes)
+    return tuple(jnp.sum(x, axes) for x in arrays)
 
 
-def _means(arrays, channels, axis, folded, at_once=False):
+def _means(arrays, channels, axis, form):
     """Take means as `_sums` sums, and over a named axis of devices where there is one."""
     count = arrays[0].size // channels
-    means = [total / count for total in _sums(arrays, channels, folded, at_once)]
+    means = [total / count for total in _sums(arrays, channels, form)]
     return means if axis is None else lax.pmean(jnp.stack(means), axis)
 
 
-def _moments(x, near, channels, axis, folded, at_once):
-    """Take mean and biased variance, [C] each, of x of its own shape or as rows; the arguments as of `batch_norm`."""
+def _moments(x, near, channels, axis, form):
+    """Take mean and biased variance, [C] each, of x as `_view` has it; the arguments as of `batch_norm`."""
     width = x.shape[-1] // channels
     if near is not None:
         off = x - _along((near,), width)[0]
-        offset, square = _means([off, jnp.square(off)], channels, axis, folded, at_once)
+        offset, square = _means([off, jnp.square(off)], channels, axis, form)
         return near + offset, jnp.maximum(square - jnp.square(offset), 0)
-    (mean,) = _means([x], channels, axis, folded)
+    (mean,) = _means([x], channels, axis, form)
     (centre,) = _along((mean,), width)
     # E[x^2] - mean^2 would cancel
-    (var,) = _means([jnp.square(x - centre)], channels, axis, folded)
+    (var,) = _means([jnp.square(x - centre)], channels, axis, form)
     return mean, var
 
 
-def _view(x, folded):
+def _view(x, form):
     """Return x in the shape to compute in, and the number of pixels in its last axis."""
-    if folded and few_channels.has_few(x):
+    if form.folded and few_channels.has_few(x):
         return few_channels.rows(x), x.shape[2]
+    if form.paired and lanes.is_half(x):
+        return lanes.pairs(x), 2
     return x, 1
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7, 8))
-def batch_norm(x, scale, bias, near, epsilon, slope=None, axis=None, folded=False, at_once=False):
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7))
+def batch_norm(x, scale, bias, near, epsilon, slope=None, axis=None, form=PLAIN):
     """Normalise x [..., C] by its own mean and biased variance over all axes but the last.
 
     Args:
@@ -91,17 +112,15 @@ def batch_norm(x, scale, bias, near, epsilon, slope=None, axis=None, folded=Fals
       axis: name of an axis of devices that the batch is spread over, each of which calls this with an equal share. The
         gradient is then that of the sum of all devices' losses: with respect to x all of it, to scale and bias this
         device's part of it.
-      folded: whether to take the CPU's formulations, `reductions.total` and `few_channels`.
-      at_once: whether to take two sums in one reduction; see choice.sums_at_once.
 
     Returns:
       y [..., C] of x's type; mean and variance [C] of scale's type, which carry no gradient: they are
       for the running statistics.
     """
     channels = x.shape[-1]
-    view, _ = _view(x, folded)
-    mean, var = _moments(view.astype(scale.dtype), near, channels, axis, folded, at_once)
-    return normalize(x, scale, bias, mean, var, epsilon, slope, folded), mean, var
+    view, _ = _view(x, form)
+    mean, var = _moments(view.astype(scale.dtype), near, channels, axis, form)
+    return normalize(x, scale, bias, mean, var, epsilon, slope, form), mean, var
 
 
 def _forward(x, scale, bias, near, *options):
@@ -109,7 +128,7 @@ def _forward(x, scale, bias, near, *options):
     return (y, mean, var), (x, scale, bias, mean, var)
 
 
-def _backward(epsilon, slope, axis, folded, at_once, residuals, cotangents):
+def _backward(epsilon, slope, axis, form, residuals, cotangents):
     """Return the gradients, with z = (x - mean) / std, N pixels and g the gradient of scale * z + bias:
 
     dbias = sum g;  dscale = sum g z;  dx = scale / std * (g - dbias / N - z dscale / N)
@@ -118,7 +137,7 @@ def _backward(epsilon, slope, axis, folded, at_once, residuals, cotangents):
     shape, channels = x.shape, x.shape[-1]
     count = x.size // channels
     inverse_std = lax.rsqrt(var + epsilon)
-    x, width = _view(x, folded)
+    x, width = _view(x, form)
 
     grad = cotangents[0].reshape(x.shape).astype(scale.dtype)
     if slope is not None:
@@ -126,7 +145,7 @@ def _backward(epsilon, slope, axis, folded, at_once, residuals, cotangents):
         grad = jnp.where(above, grad, slope * grad if slope else 0)
     (centre,) = _along((mean,), width)
     centered = x.astype(scale.dtype) - centre
-    grad_bias, grad_scale = _sums([grad, grad * centered], channels, folded, at_once)
+    grad_bias, grad_scale = _sums([grad, grad * centered], channels, form)
     grad_scale *= inverse_std
     offset, slope = grad_bias / count, inverse_std * grad_scale / count
     if axis is not None:
