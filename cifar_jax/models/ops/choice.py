@@ -44,7 +44,7 @@ _statistics_axis = contextvars.ContextVar("statistics_axis", default=None)
 
 
 def on_cpu() -> bool:
-    """Return whether to trace the CPU's formulations: every choice is made by this, or by `on_gpu`.
+    """Return whether to trace the CPU's formulations: choices are made by this, `on_gpu` and `_in_pairs`.
 
     `lax.platform_dependent` would choose at lowering instead, but its gradient carries the residuals of
     every branch. A program put on the CPU of a machine with an accelerator is right either way.

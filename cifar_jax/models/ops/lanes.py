@@ -42,7 +42,7 @@ def suits(x, kernel, stride, padding, groups):
     """Return whether `paired_conv` takes these, and fills registers that are half empty else."""
     size, other, _, features = kernel.shape
     keeps = size == other == 2 * padding + 1 and x.shape[2] % 2 == 0 and groups in (1, features)
-    return keeps and HALF == {1: features, 2: x.shape[-1]}.get(stride)
+    return keeps and {1: features, 2: x.shape[-1]}.get(stride) == HALF
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
