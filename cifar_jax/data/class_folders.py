@@ -114,13 +114,14 @@ def _pictures(folder, left_out):
 
 def seen(root, parts) -> dict:
     """Return what tells the files of each part from changed ones without reading them: [[path, size, time], ...]."""
+    before = len(os.path.join(root, ""))  # of all files' names
 
     def of(file):
         try:
             status = os.stat(file)
         except OSError:  # a link to nothing, or gone by now
-            return [os.path.relpath(file, root), None, None]
-        return [os.path.relpath(file, root), status.st_size, status.st_mtime_ns]
+            return [file[before:], None, None]
+        return [file[before:], status.st_size, status.st_mtime_ns]
 
     return {
         part: [of(file) for files in pictures.values() for file in files]

@@ -1,6 +1,7 @@
 """A loaded data set: facts, and a way to its arrays; its statistics, and its division in two."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ KNOWN = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
 }
+
+
+NUMBERS_AT_ONCE = 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +94,8 @@ def from_facts(facts: dict[str, Any], fingerprint: str, read: Callable) -> Datas
 def mean_and_std(name, images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the published constants where `name` has them, else those computed from `images`.
 
-    The sums are integer sums of a histogram, so the result does not depend on summation order, and the
-    deviation of a channel that has one value is 0.
+    The sums are of integers, so the result does not depend on summation order, and the deviation of a channel that has
+    one value is 0.
 
     Args:
       name: the data set's name.
@@ -101,15 +105,16 @@ def mean_and_std(name, images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """
     if name in KNOWN:
         return KNOWN[name]
-    values = np.arange(256)
-    mean, std = [], []
-    for channel in range(images.shape[-1]):
-        counts = np.bincount(images[..., channel].reshape(-1), minlength=256)
-        first = counts @ values / counts.sum()
-        second = counts @ values**2 / counts.sum()
-        mean.append(float(first / 255))
-        std.append(float(np.sqrt(second - first**2) / 255))
-    return tuple(mean), tuple(std)
+    channels = images.shape[-1]
+    sums = np.zeros((2, channels), np.int64)
+    some = max(1, NUMBERS_AT_ONCE // math.prod(images.shape[1:]))
+    for start in range(0, len(images), some):
+        part = images[start : start + some].reshape(-1, math.prod(images.shape[1:]))
+        for total, numbers in zip(sums, (part, np.square(part, dtype=np.uint16)), strict=True):
+            total += numbers.sum(0, dtype=np.int64).reshape(-1, channels).sum(0)
+    first, second = sums / (images.size // channels)
+    mean, std = first / 255, np.sqrt(second - first**2) / 255
+    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def stratified_split(

@@ -1,18 +1,16 @@
 """The user's own pictures, a folder for each class, as a data set: decoded into a cache, one for each of its states."""
 
 import collections
-import concurrent.futures
 import dataclasses
 import functools
 import hashlib
-import itertools
 import json
 import os
 from pathlib import Path
 
 from cifar_jax.config import paths
 from cifar_jax.console import progress
-from cifar_jax.data import cache, class_folders, folders, image_files
+from cifar_jax.data import cache, class_folders, folders, image_files, pools
 from cifar_jax.data.dataset import SPLITS, Dataset
 from cifar_jax.data.images import SIZE
 from cifar_jax.errors import DataError
@@ -141,14 +139,14 @@ def _decode(root, home, parts, left_out, seen, max_unreadable, size, log):
     log(f"Decoding {len(every):,} pictures in {classes} of {root} into {home} (once).")
     if left_out:
         log(f"{root}: {image_files.said_of(left_out)}")
-    digests = dict(zip(every, in_threads(_digest, every), strict=True))
+    digests = dict(zip(every, pools.in_order(_digest, every), strict=True))
     splits, held_out = class_folders.divide(labelled, digests, log)
     refused, written = [], {split: [] for split in SPLITS}
     with progress.counting("decoding", len(every)) as advance:
 
         def examples(split):
             read = functools.partial(image_files.try_read, size=size)
-            pictures = in_threads(read, [file for file, _ in splits[split]])
+            pictures = pools.in_order(read, [file for file, _ in splits[split]])
             for (file, label), picture in zip(splits[split], pictures, strict=True):
                 advance()
                 if isinstance(picture, image_files.Unreadable):
@@ -202,17 +200,3 @@ def _digest(file):
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except (OSError, image_files.Unreadable):
         return f"unreadable: {file}"
-
-
-def in_threads(function, items, ahead=8):
-    """Yield function(item) of each item in order, computed in a thread a core, at most `ahead` for each in advance."""
-    cores = os.cpu_count() or 1
-    waiting, rest = collections.deque(), iter(items)
-    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
-        for item in itertools.islice(rest, ahead * cores):
-            waiting.append(pool.submit(function, item))
-        while waiting:
-            done = waiting.popleft().result()
-            for item in itertools.islice(rest, 1):
-                waiting.append(pool.submit(function, item))
-            yield done

@@ -28,8 +28,9 @@ NEEDED = {
         "the extra `heif` (pip install pillow-heif)",
     ),
 }
-# TIFF's tags, and values of theirs.
-BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
+# TIFF's tags, which are EXIF's, too, and values of theirs.
+BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION, SAMPLE_FORMAT = 258, 262, 274, 339
+UPRIGHT = 1
 WHITE_IS_ZERO, SIGNED = 0, 2
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 200_000_000
@@ -42,6 +43,9 @@ class Unreadable(UserError):
     def __init__(self, path, why):
         super().__init__(f"{str(path)[:200]}: {why}")
         self.path, self.why = str(path), why
+
+    def __reduce__(self):
+        return type(self), (self.path, self.why)
 
 
 def find(path) -> tuple[list[str], list[Unreadable], collections.Counter]:
@@ -212,14 +216,16 @@ def _needed(path):
 
 def upright(image):
     """Return a `PIL.Image.Image` as it is meant: turned as its EXIF says, on white, of mode RGB."""
-    image = ImageOps.exif_transpose(image)
+    image.load()  # the EXIF data of some kinds come last
+    if image.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT:  # else it would be copied
+        image = ImageOps.exif_transpose(image)
     if image.mode == "La":  # which becomes nothing else
         image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+        image = Image.alpha_composite(white, image)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _decode(path):

@@ -287,19 +287,6 @@ def test_a_class_may_be_called_as_a_part_is(tmp_path):
     assert load(root, tmp_path).class_names == ("dog", "eel", "train")
 
 
-def test_threads_keep_the_order_and_do_not_run_ahead():
-    asked = []
-
-    def items():
-        for n in range(500):
-            asked.append(n)
-            yield n
-
-    results = from_folders.in_threads(lambda n: 2 * n, items(), ahead=3)
-    assert next(results) == 0 and len(asked) <= 3 * (os.cpu_count() or 1) + 1
-    assert list(results) == list(range(2, 1000, 2))
-
-
 @pytest.mark.thorough
 def test_a_run_on_a_folder_goes_on_when_the_folder_is_gone(small_config, tmp_path):
     root = fill(tmp_path / "pets", 12)

@@ -7,6 +7,7 @@ The verdict is the energy's: it asks no training images, and so is the same that
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 from rich.console import Console
@@ -17,7 +18,7 @@ from cifar_jax.analysis.ood import COUNT
 from cifar_jax.analysis.ood import figures as ood_figures
 from cifar_jax.console import progress, tables
 from cifar_jax.console.endings import printable
-from cifar_jax.data import from_folders, image_files, images
+from cifar_jax.data import image_files, images, pools
 from cifar_jax.errors import UserError
 from cifar_jax.machine import files
 from cifar_jax.trained import likeness
@@ -71,7 +72,7 @@ def read(paths, size, note):
     every = image_files.find_all(paths, note)
     taken, pictures, refused = [], [], []
     with progress.counting("reading pictures", len(every)) as advance:
-        answers = from_folders.in_threads(lambda file: image_files.try_read(file, size), every)
+        answers = pools.in_order(functools.partial(image_files.try_read, size=size), every)
         for file, picture in zip(every, answers, strict=True):
             advance()
             if isinstance(picture, image_files.Unreadable):
