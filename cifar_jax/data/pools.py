@@ -5,6 +5,8 @@ import concurrent.futures
 import functools
 import itertools
 import os
+import threading
+import time
 
 # From so many items on processes are started, which takes a second. Much of reading a picture holds Python's lock,
 # for which two threads wait.
@@ -29,8 +31,9 @@ def in_order(function, items):
     from joblib.externals.loky import ProcessPoolExecutor
 
     chunks = (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+    pool = ProcessPoolExecutor(cores, initializer=_end_with, initargs=(os.getpid(),))
     of_chunk = functools.partial(_of_each, function)
-    for results in from_pool(ProcessPoolExecutor(cores), of_chunk, chunks, AHEAD * cores):
+    for results in from_pool(pool, of_chunk, chunks, AHEAD * cores):
         yield from results
 
 
@@ -49,3 +52,14 @@ def from_pool(pool, function, items, ahead):
 
 def _of_each(function, items):
     return [function(item) for item in items]
+
+
+def _end_with(parent):
+    """End this process when the one that started it is gone; it would wait for ever for one that was killed."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

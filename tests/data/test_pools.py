@@ -2,10 +2,15 @@
 
 import concurrent.futures
 import os
+import pathlib
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
+import time
+
+import pytest
 
 from cifar_jax.data import image_files, pools
 
@@ -53,3 +58,38 @@ def test_processes_keep_the_order_and_do_not_run_the_script_again(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     size = (tmp_path / "script.py").stat().st_size
     assert (done.stdout, done.stderr) == (f"once\nTrue\n{{{size}}}\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there it is the system that ends them")
+def test_processes_end_with_one_that_is_killed():
+    program = """
+        import multiprocessing, time
+        from cifar_jax.data import pools
+
+        pools.MANY, pools.CHUNK = 10, 1
+        results = pools.in_order(bytes, [1_000_000] * 1000)  # more than a pipe holds
+        next(results)
+        print(*(each.pid for each in multiprocessing.active_children()), flush=True)
+        time.sleep(600)
+        """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        children = [int(each) for each in process.stdout.readline().split()]
+        process.send_signal(signal.SIGKILL)
+    assert children or (os.cpu_count() or 1) == 1
+    stop = time.monotonic() + 30
+    while any(_runs(each) for each in children):
+        assert time.monotonic() < stop, children
+        time.sleep(0.2)
+
+
+def _runs(number):
+    """Return whether a process of that number runs; one that ended may be there until somebody asks for its end."""
+    try:
+        os.kill(number, 0)
+        status = pathlib.Path(f"/proc/{number}/stat").read_text()
+    except ProcessLookupError:
+        return False
+    except FileNotFoundError:
+        return not pathlib.Path("/proc").exists()
+    return status.rpartition(")")[2].split()[0] != "Z"
