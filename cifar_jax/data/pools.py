@@ -23,18 +23,29 @@ def in_order(function, items):
       items: a list of what pickle takes; so must be the results.
     """
     cores = os.cpu_count() or 1
-    if len(items) < MANY or cores == 1:
+    pool = _processes(cores) if len(items) >= MANY and cores > 1 else None
+    if pool is None:
         threads = concurrent.futures.ThreadPoolExecutor(cores)
         yield from from_pool(threads, function, items, AHEAD * cores)
         return
-    # Its processes, unlike multiprocessing's, do not run the user's script again.
-    from joblib.externals.loky import ProcessPoolExecutor
-
     chunks = (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
-    pool = ProcessPoolExecutor(cores, initializer=_end_with, initargs=(os.getpid(),))
     of_chunk = functools.partial(_of_each, function)
     for results in from_pool(pool, of_chunk, chunks, AHEAD * cores):
         yield from results
+
+
+def _processes(cores):
+    """Make an executor of processes which, unlike multiprocessing's, do not run the user's script again.
+
+    Returns:
+      The executor; None where the system has no semaphores for one, as without /dev/shm.
+    """
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    try:
+        return ProcessPoolExecutor(cores, initializer=_end_with, initargs=(os.getpid(),))
+    except OSError:
+        return None
 
 
 def from_pool(pool, function, items, ahead):

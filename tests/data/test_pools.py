@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 
+import joblib
 import pytest
 
 from cifar_jax.data import image_files, pools
@@ -31,6 +32,15 @@ def test_threads_keep_the_order_and_do_not_run_ahead():
 
 def test_few_items_start_no_process():
     assert set(pools.in_order(lambda _: os.getpid(), list(range(100)))) == {os.getpid()}
+
+
+def test_without_semaphores_there_are_threads(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(joblib.externals.loky, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(pools, "MANY", 10)
+    assert list(pools.in_order(lambda n: 2 * n, list(range(100)))) == list(range(0, 200, 2))
 
 
 def test_what_can_not_be_read_crosses_to_another_process():
