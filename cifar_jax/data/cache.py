@@ -29,47 +29,47 @@ class Damaged(Exception):
     """The cache is not what its manifest says. The message says in which way."""
 
 
-def write(home: Path, facts: dict, examples: dict, facts_then=None, size=SIZE) -> Path:
+def write(home: Path, facts: dict, examples: dict, size=SIZE) -> Path:
     """Write a cache into the version folder `home`, replacing one that is there.
 
     Args:
       home: the folder that gets the cache folder; made where it does not exist.
       facts: {"name": str, "class_names": [str, ...], "source": dict}, kept in the manifest.
       examples: for "train" and "test" a pair (count, iterable of (uint8 [S, S, 3], int label)).
-      facts_then: () -> more facts, which are known once all examples are read; `count` is then the most that there may
-        be. What it raises leaves nothing behind.
       size: S.
     Returns:
       The cache folder.
     Raises:
       DataError: if a label is out of range, the count is wrong or the disk is full.
     """
+    with scratch_folder(home) as scratch:
+        new, final = scratch / folders.cache_name(size), home / folders.cache_name(size)
+        new.mkdir()
+        arrays = {
+            split: _write_split(new, split, *examples[split], len(facts["class_names"]), size)
+            for split in SPLITS
+        }
+        mean, std = mean_and_std(facts["name"], np.load(new / "train_images.npy", mmap_mode="r"))
+        content = {**facts, "format": FORMAT, "mean": mean, "std": std, "arrays": arrays}
+        content["fingerprint"] = fingerprint(arrays)
+        manifest = {"content": content, "sha256": _content_digest(content)}
+        (new / folders.CACHE_MARK).write_text(json.dumps(manifest, indent=1))
+        swap_in(new, final, scratch / "old")
+    return final
+
+
+@contextlib.contextmanager
+def scratch_folder(home: Path):
+    """Make a folder to decode in, within `home`, which is made too; a full disk becomes a DataError."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         with temporary_folder(home) as scratch:
-            new, final = Path(scratch, folders.cache_name(size)), home / folders.cache_name(size)
-            new.mkdir()
-            arrays = {
-                split: _write_split(
-                    new, split, *examples[split], len(facts["class_names"]), bool(facts_then), size
-                )
-                for split in SPLITS
-            }
-            facts = facts | (facts_then() if facts_then else {})
-            mean, std = mean_and_std(
-                facts["name"], np.load(new / "train_images.npy", mmap_mode="r")
-            )
-            content = {**facts, "format": FORMAT, "mean": mean, "std": std, "arrays": arrays}
-            content["fingerprint"] = fingerprint(arrays)
-            manifest = {"content": content, "sha256": _content_digest(content)}
-            (new / folders.CACHE_MARK).write_text(json.dumps(manifest, indent=1))
-            swap_in(new, final, Path(scratch, "old"))
+            yield Path(scratch)
     except OSError as error:
         raise DataError(
             f"Could not write the decoded images into {home}: {error}. Free some space there, or "
             "choose another folder with --config.dataset.data_dir=DIR."
         ) from error
-    return final
 
 
 def read_manifest(folder: Path) -> dict:
@@ -177,10 +177,11 @@ def swap_in(new: Path, final: Path, old: Path) -> None:
             raise
 
 
-def _write_split(folder, split, count, examples, num_classes, may_be_fewer, size) -> dict:
+def _write_split(folder, split, count, examples, num_classes, size) -> dict:
     """Write one split as it is decoded, without holding it in memory."""
-    file = folder / _file(split, "images")
-    images = np.lib.format.open_memmap(file, "w+", np.uint8, (count, size, size, 3))
+    images = np.lib.format.open_memmap(
+        folder / _file(split, "images"), "w+", np.uint8, (count, size, size, 3)
+    )
     labels = np.zeros(count, np.int32)
     done = 0
     for image, label in examples:
@@ -189,24 +190,14 @@ def _write_split(folder, split, count, examples, num_classes, may_be_fewer, size
         images[done], labels[done] = image, label
         done += 1
     else:
-        if done == count or may_be_fewer:
+        if done == count:
             images.flush()
-            if done < count:
-                images, labels = _shortened(file, images[:done]), labels[:done]
             np.save(folder / _file(split, "labels"), labels)
             return {"images": describe(images), "labels": describe(labels)}
     raise DataError(
         f"The prepared set's split '{split}' does not hold {count} examples with labels below "
         f"{num_classes} (stopped at example {done}). Remove the prepared set and prepare it again."
     )
-
-
-def _shortened(file, images):
-    """Write the images, a part of those that `file` maps, in its place and map them."""
-    shorter = file.with_suffix(".shorter.npy")
-    np.save(shorter, images)
-    os.replace(shorter, file)
-    return np.load(file, mmap_mode="r")
 
 
 def _open(folder: Path, split: str, kind: str, entry: dict) -> np.ndarray:

@@ -5,14 +5,16 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
 
+import numpy as np
+
 from cifar_jax.config import paths
 from cifar_jax.console import progress
-from cifar_jax.data import cache, class_folders, folders, image_files, pools
-from cifar_jax.data.dataset import SPLITS, Dataset
-from cifar_jax.data.images import SIZE
+from cifar_jax.data import cache, class_folders, folders, image_files, images, pools
+from cifar_jax.data.dataset import Dataset
 from cifar_jax.errors import DataError
 
 NAME = "folder"
@@ -20,7 +22,7 @@ UNREADABLE = "unreadable.txt"
 DAMAGED = "The cache {} is damaged ({}); building it again."
 
 
-def load(path, data_dir, max_unreadable, log, size=SIZE, fingerprint="") -> Dataset:
+def load(path, data_dir, max_unreadable, log, size=images.SIZE, fingerprint="") -> Dataset:
     """Load a folder of class folders, decoding it first where no cache is of the files that lie there now.
 
     Args:
@@ -139,50 +141,33 @@ def _decode(root, home, parts, left_out, seen, max_unreadable, size, log):
     log(f"Decoding {len(every):,} pictures in {classes} of {root} into {home} (once).")
     if left_out:
         log(f"{root}: {image_files.said_of(left_out)}")
-    digests = dict(zip(every, pools.in_order(_digest, every), strict=True))
-    splits, held_out = class_folders.divide(labelled, digests, log)
-    refused, written = [], {split: [] for split in SPLITS}
-    with progress.counting("decoding", len(every)) as advance:
-
-        def examples(split):
-            read = functools.partial(image_files.try_read, size=size)
-            pictures = pools.in_order(read, [file for file, _ in splits[split]])
-            for (file, label), picture in zip(splits[split], pictures, strict=True):
-                advance()
-                if isinstance(picture, image_files.Unreadable):
-                    refused.append(picture)
-                    continue
-                written[split].append(file)
-                yield picture, label
-
-        def known_then():
-            """Say what is known once all is decoded, or refuse it."""
-            if refused:
-                log(f"The first that can't be read is {refused[0]}")
-            _check_share(root, len(refused), len(every), max_unreadable)
-            rows = collections.defaultdict(list)
-            for row, file in enumerate(written["train"]):
-                rows[digests[file]].append(row)
-            held = sum(file in held_out for file in written["train"])
-            left = {"train": len(written["train"]) - held, "test": len(written["test"])}
-            left |= {class_folders.VALIDATION: held} if held_out else {}
-            for part, number in left.items():
-                if not number:
-                    raise DataError(f"{root} has too few pictures: none is left for '{part}'")
-            return {
-                "source": {
-                    "path": str(root),
-                    "files": seen,
-                    "count": len(every),
-                    "unreadable": len(refused),
-                    "held_out": held,
-                    "equal": [each for each in rows.values() if len(each) > 1],
-                }
-            }
-
-        facts = {"name": NAME, "class_names": names}
-        pairs = {split: (len(splits[split]), examples(split)) for split in SPLITS}
-        folder = cache.write(home, facts, pairs, known_then, size)
+    with cache.scratch_folder(home) as scratch, open(scratch / "pictures", "w+b") as pictures:
+        digests, rows, refused = _read_all(every, size, pictures)
+        if refused:
+            log(f"The first that can't be read is {refused[0]}")
+        _check_share(root, len(refused), len(every), max_unreadable)
+        splits, held_out = class_folders.divide(labelled, digests, log)
+        splits = {split: [each for each in of if each[0] in rows] for split, of in splits.items()}
+        training = [file for file, _ in splits["train"]]
+        held = sum(file in held_out for file in training)
+        left = {"train": len(training) - held, "test": len(splits["test"])}
+        left |= {class_folders.VALIDATION: held} if held_out else {}
+        for part, number in left.items():
+            if not number:
+                raise DataError(f"{root} has too few pictures: none is left for '{part}'")
+        equal = collections.defaultdict(list)
+        for row, file in enumerate(training):
+            equal[digests[file]].append(row)
+        source = {
+            **{"path": str(root), "files": seen, "count": len(every), "unreadable": len(refused)},
+            **{"held_out": held, "equal": [each for each in equal.values() if len(each) > 1]},
+        }
+        examples = {
+            split: (len(of), _examples(pictures, [(rows[file], label) for file, label in of], size))
+            for split, of in splits.items()
+        }
+        facts = {"name": NAME, "class_names": names, "source": source}
+        folder = cache.write(home, facts, examples, size)
     if refused:
         listed = "".join(f"{each}\n" for each in refused)
         (home / UNREADABLE).write_text(listed, encoding="utf-8", errors="backslashreplace")
@@ -192,11 +177,45 @@ def _decode(root, home, parts, left_out, seen, max_unreadable, size, log):
     return cache.read_manifest(folder)
 
 
-def _digest(file):
-    """Return the SHA-256 of a file's content; something of its own for one that can't be read."""
+def _read_all(files, size, pictures):
+    """Read every file once and write what is a picture into an open file, one after another.
+
+    Which are equal, and so which split each belongs to, is known when all are read.
+
+    Returns:
+      ({file: SHA-256 of its content}, {file: row in `pictures`}, [Unreadable of the others]).
+    """
+    digests, rows, refused = {}, {}, []
+    answers = pools.in_order(functools.partial(_read, size=size), files)
+    with progress.counting("decoding", len(files)) as advance:
+        for file, (digest, picture) in zip(files, answers, strict=True):
+            advance()
+            digests[file] = digest
+            if isinstance(picture, image_files.Unreadable):
+                refused.append(picture)
+            else:
+                rows[file] = len(rows)
+                pictures.write(picture)
+    return digests, rows, refused
+
+
+def _read(file, size):
+    """Return the SHA-256 of a file's content and its picture, or the Unreadable in the place of either."""
     try:
-        image_files.check_file(Path(file))
-        with open(file, "rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-    except (OSError, image_files.Unreadable):
-        return f"unreadable: {file}"
+        content = image_files.content_of(file)
+    except image_files.Unreadable as error:
+        return f"unreadable: {file}", error
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        return digest, images.fit(image_files.decoded(file, content), size)
+    except image_files.Unreadable as error:
+        return digest, error
+
+
+def _examples(pictures, rows, size):
+    """Yield (uint8 [S, S, 3], label) of some rows of a file of pictures, [(row, label)]."""
+    shape = size, size, 3
+    for row, label in rows:
+        pictures.seek(row * math.prod(shape))
+        picture = pictures.read(math.prod(shape))
+        yield np.frombuffer(picture, np.uint8).reshape(shape), label

@@ -3,8 +3,8 @@
 import collections
 import contextlib
 import functools
+import io
 import os
-import pathlib
 import stat
 import warnings
 
@@ -137,24 +137,51 @@ def read(path, size=images.SIZE) -> np.ndarray:
 def whole(path) -> Image.Image:
     """Read the picture of a file as a camera or a painter meant it, all of its pixels.
 
-    It is turned as its EXIF says, and of several frames the first is taken. What is transparent becomes
-    white. Grey, black and white, palettes, CMYK, YCbCr and CIELAB become RGB, of 12 or 16 bits the upper 8
-    are taken.
-
     Args:
       path: a file of one of FORMATS.
     Returns:
       `PIL.Image.Image` of mode RGB.
     Raises:
-      Unreadable: no such file, no regular one, one that is too large, none that can be read as a picture, or
-        one of numbers whose range nothing tells: floating point, signed, or 32 bits.
+      Unreadable: as of `content_of` and `decoded`.
     """
-    path = pathlib.Path(os.path.expanduser(path))
-    check_file(path)
+    path = os.path.expanduser(path)
+    return decoded(path, content_of(path))
+
+
+def content_of(path) -> bytes:
+    """Read a file's bytes.
+
+    Raises:
+      Unreadable: no such file, no regular one, or one that is too large or can't be read.
+    """
+    _check_file(path)
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise _no_picture(path, error.strerror) from error
+
+
+def decoded(path, content) -> Image.Image:
+    """Decode a file's bytes.
+
+    The picture is turned as its EXIF says, and of several frames the first is taken. What is transparent becomes
+    white. Grey, black and white, palettes, CMYK, YCbCr and CIELAB become RGB, of 12 or 16 bits the upper 8
+    are taken.
+
+    Args:
+      path: of the file, for what is said of it.
+      content: its bytes.
+    Returns:
+      `PIL.Image.Image` of mode RGB.
+    Raises:
+      Unreadable: none that can be read as a picture, one of too many pixels, or of numbers whose range nothing
+        tells: floating point, signed, or 32 bits.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of damage and size: both are seen to here.
-            return _decode(path)
+            return _decode(path, content)
     except UserError:
         raise
     except Exception as error:  # Damaged files make Pillow raise almost anything.
@@ -162,22 +189,22 @@ def whole(path) -> Image.Image:
             raise Unreadable(
                 path, f"has far more than {LIMIT} pixels; make it smaller first"
             ) from error
-        if (needed := _needed(path)) is not None:
+        if (needed := _needed(content)) is not None:
             raise Unreadable(path, needed) from error
-        is_systems = isinstance(error, OSError) and error.strerror
-        reason = error.strerror if is_systems else "damaged, or no picture"
-        kinds = ", ".join(FORMATS)
-        raise Unreadable(
-            path, f"can't be read as a picture ({reason}); the kinds known are {kinds}"
-        ) from error
+        raise _no_picture(path, "damaged, or no picture") from error
 
 
-def check_file(path):
+def _no_picture(path, reason):
+    kinds = ", ".join(FORMATS)
+    return Unreadable(path, f"can't be read as a picture ({reason}); the kinds known are {kinds}")
+
+
+def _check_file(path):
     """Refuse what is no file of a bearable size: to open a pipe or a device may wait forever."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        why = "a link to nothing" if path.is_symlink() else "there is no such file"
+        why = "a link to nothing" if os.path.islink(path) else "there is no such file"
         raise Unreadable(path, why) from error
     except (OSError, ValueError) as error:  # such as a name that is too long
         raise Unreadable(path, f"can't be read ({getattr(error, 'strerror', error)})") from error
@@ -200,16 +227,11 @@ def _known():
     return tuple(each for each in FORMATS if each in Image.OPEN)
 
 
-def _needed(path):
+def _needed(content):
     """Say what is missing here to read a file of a known kind; None of others."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(12)
-    except OSError:
-        return None
     can = {"AVIF": features.check("avif"), "HEIF": "HEIF" in _known()}
     for brands, (kind, what) in NEEDED.items():
-        if head[4:8] == b"ftyp" and head[8:] in brands and not can[kind]:
+        if content[4:8] == b"ftyp" and content[8:12] in brands and not can[kind]:
             return f"a picture of the kind {kind}, which needs {what}"
     return None
 
@@ -228,9 +250,9 @@ def upright(image):
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _decode(path):
-    """Decode a file into a `PIL.Image.Image` of mode RGB."""
-    with Image.open(path, formats=_known()) as image:
+def _decode(path, content):
+    """Decode a file's bytes into a `PIL.Image.Image` of mode RGB."""
+    with Image.open(io.BytesIO(content), formats=_known()) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             size = f"{width} x {height} pixels"

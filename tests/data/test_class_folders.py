@@ -1,5 +1,6 @@
 """A folder of class folders as a data set: what is taken, how it is divided, when it is decoded again."""
 
+import errno
 import io
 import os
 import shutil
@@ -110,6 +111,16 @@ def test_a_damaged_cache_is_built_again(tmp_path):
     dataset = load(root, tmp_path, lines)
     assert rows(dataset.split("train")[0]) == rows(before.split("train")[0])
     assert "damaged" in lines[0]
+
+
+def test_a_disk_that_fills_while_decoding_leaves_nothing(tmp_path, monkeypatch):
+    def full(files, size, pictures):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(from_folders, "_read_all", full)
+    with pytest.raises(DataError, match="No space left on device. Free some space there"):
+        load(fill(tmp_path / "pets", 5), tmp_path)
+    assert not [each for each in (tmp_path / "data").rglob("*") if each.is_file()]
 
 
 def test_copies_are_on_one_side(tmp_path):

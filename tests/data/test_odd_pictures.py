@@ -22,7 +22,7 @@ def written(tmp_path, content):
 
 def first_pixels(tmp_path, content, count):
     """The first pixels of a picture before it is brought to the models' size."""
-    decoded = np.asarray(image_files._decode(written(tmp_path, content)))
+    decoded = np.asarray(image_files.whole(written(tmp_path, content)))
     return [tuple(map(int, pixel)) for pixel in decoded.reshape(-1, 3)[:count]]
 
 
