@@ -6,12 +6,11 @@ import functools
 import io
 import os
 import stat
-import warnings
 
 import numpy as np
 from PIL import Image, ImageOps, features
 
-from cifar_jax.data import images
+from cifar_jax.data import images, silence
 from cifar_jax.errors import UserError
 
 # Of Pillow's readers those of plain pictures: others run programs, or make a picture of any size from a line.
@@ -179,8 +178,7 @@ def decoded(path, content) -> Image.Image:
         tells: floating point, signed, or 32 bits.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of damage and size: both are seen to here.
+        with silence.no_warnings():  # Of damage and size: both are seen to here.
             return _decode(path, content)
     except UserError:
         raise

@@ -13,7 +13,7 @@ from cifar_jax.machine import huge_pages
 CPU_OPTIONS = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
 }
-# For a program that runs once: resnet18_dw's initial state is compiled in 2.0 s of CPU time, not 4.3 (jax 0.10.2).
+# For a program that runs once or seldom: resnet18_dw's initial state takes 2.0 s of CPU time, not 4.3 (jax 0.10.2).
 ONCE_OPTIONS = {
     "xla_backend_optimization_level": 1,
     "xla_cpu_opt_preset": "CPU_OPT_PRESET_FAST_COMPILE",
@@ -28,7 +28,7 @@ def compiler_options():
 
 @functools.cache
 def once_options():
-    """Return XLA's options for a program that runs once: of ONCE_OPTIONS those that are `usable`."""
+    """Return XLA's options for a program that runs once or seldom: of ONCE_OPTIONS those that are `usable`."""
     each = (usable({name: value}) for name, value in ONCE_OPTIONS.items())
     return functools.reduce(operator.or_, each)
 
@@ -54,5 +54,5 @@ def jit(function, **options):
 
 
 def jit_once(function, **options):
-    """Compile as jax.jit, for a program that runs once, such as initialisation: optimised less, with the same bits."""
+    """Compile as jax.jit, for what runs once, or once an epoch in no time: optimised less, with the same bits."""
     return jax.jit(function, compiler_options=once_options(), **options)

@@ -10,7 +10,7 @@ from cifar_jax import config as config_lib
 from cifar_jax.config import flatten, kinds
 from cifar_jax.console import progress
 from cifar_jax.console.endings import printable
-from cifar_jax.machine import runtime
+from cifar_jax.machine import compilation, runtime
 from cifar_jax.runs import writers
 from cifar_jax.train import augment, steps
 from cifar_jax.train.setup import remark_on_data
@@ -132,7 +132,8 @@ def augmented_grid(setup, key, rows=4, columns=8):
     mirrored = None
     if augmentation.alternates:
         mirrored = steps.alternating_mask(key, np.arange(len(images)), 0)
-    images = np.asarray(augment.augment(key, images, augmentation, mirrored))
+    augmented = compilation.jit_once(augment.augment, static_argnums=2)
+    images = np.asarray(augmented(key, images, augmentation, mirrored))
     columns = min(columns, len(images))
     images = images[: len(images) // columns * columns]
     _, height, width, channels = images.shape

@@ -15,6 +15,7 @@ from cifar_jax.console import curves, progress
 from cifar_jax.console.summaries import Summary
 from cifar_jax.machine import files, processes, runtime
 from cifar_jax.machine import mesh as mesh_lib
+from cifar_jax.machine.compilation import jit_once
 from cifar_jax.runs import checkpoints, stacked, workdir, writers
 from cifar_jax.train import callbacks as callback_lib
 from cifar_jax.train import epochs, inputs, monitors, steps
@@ -198,7 +199,7 @@ class RunTraining(epochs.Training):
 
     def check(self, step):
         # The last loss was finite, the update that followed it need not be.
-        if not steps.all_finite(self.state.params):
+        if not jit_once(steps.all_finite)(self.state.params):
             raise diverged(self.setup, self.state, step, self.manager, "a weight")
 
     def end_epoch(self, epoch, due):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cifar_jax.machine.compilation import jit
+from cifar_jax.machine.compilation import jit, jit_once
 from cifar_jax.models.ops import choice
 from cifar_jax.train.packing import packing
 
@@ -36,7 +36,8 @@ def make_programs(functions, sharding=None, jit_step=None, packed=False):
     Returns:
         Programs. `train_steps` donates the state and the sums that it is given.
     """
-    jit_here = functools.partial(jit, out_shardings=sharding) if sharding else jit
+    placed = {"out_shardings": sharding} if sharding else {}
+    jit_here, jit_once_here = (functools.partial(each, **placed) for each in (jit, jit_once))
     # One program serves any number of steps on the CPU. A GPU's host would look after each step whether another one
     # follows, so there each number has a program.
     static = () if choice.on_cpu() else (3,)
@@ -79,7 +80,7 @@ def make_programs(functions, sharding=None, jit_step=None, packed=False):
         batches = -(-data.labels.shape[0] // functions.eval_batch_size)
         return jax.lax.fori_loop(0, batches, step, functions.no_eval_metrics())
 
-    order = jit_here(functions.epoch_order, static_argnames="count")
+    order = jit_once_here(functions.epoch_order, static_argnames="count")
     return Programs(compile_steps, from_nothing, evaluate, order, not static)
 
 

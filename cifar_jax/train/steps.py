@@ -224,7 +224,6 @@ def eval_on_batch(recipe, variables, metrics, images, labels, mask):
     return metrics.add(losses.cross_entropy(logits, labels), logits, labels, mask)
 
 
-@jax.jit
 def all_finite(tree):
     """Return whether no leaf has a NaN or an infinite value, which times 0 is NaN: bool []."""
     return jnp.isfinite(sum(jnp.sum(0 * leaf) for leaf in jax.tree.leaves(tree)))
