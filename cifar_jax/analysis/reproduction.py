@@ -9,6 +9,9 @@ from cifar_jax.config import experiments
 
 ROOT = experiments.CONFIGS.parent
 RECORDS = ROOT / "benchmarks" / "results" / "reproduction.jsonl"
+OUTLIERS = RECORDS.with_name(
+    "ood.jsonl"
+)  # of out-of-distribution detection: benchmarks/keep_ood.py
 # The metric that a config's `reported.metric` begins with -> its name in a record.
 METRICS = {"test accuracy": "accuracy", "test F1": "f1"}
 

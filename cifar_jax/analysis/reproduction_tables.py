@@ -145,10 +145,37 @@ def stops(trainings):
     return Table("", ("experiment", "seed", "epochs", "stopped by"), rows, left=(0, 3))
 
 
+def outliers(_):
+    """Tabulate report 004's Table 2: the mean activation of a layer as what tells other images, reported and ours."""
+    from cifar_jax.analysis.ood.results import REPORTED
+
+    rows = []
+    for record in reproduction.read_records(reproduction.OUTLIERS):
+        for each in record["results"]:
+            low, high = (100 * each[f"accuracy_{end}"] for end in ("low", "high"))
+            rows.append(
+                (
+                    *(each["set"], f"`{each['layer']}`", f"{each['n']:,}"),
+                    f"{100 * each['auroc']:.1f}",
+                    f"**{100 * each['accuracy']:.1f}** [{low:.1f}, {high:.1f}]",
+                    f"{100 * each['accuracy_on_judged']:.1f}",
+                    f"{100 * REPORTED['accuracy'][each['layer']]:.1f}",
+                )
+            )
+    columns = (
+        *("others", "layer", "images", "AUROC", "accuracy, 95 % interval"),
+        *("threshold read off the judged images", "reported"),
+    )
+    return Table("", columns, rows, left=(0, 1))
+
+
 # File -> the name of a pair of marks in it -> the table between them.
 TABLES = {
     "README.md": {"reports": reports},
-    "docs/results.md": {"trainings": all_trainings, "classes": classes, "stops": stops},
+    "docs/results.md": {
+        **{"trainings": all_trainings, "classes": classes, "stops": stops},
+        "outliers": outliers,
+    },
 }
 
 

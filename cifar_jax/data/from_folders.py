@@ -148,25 +148,13 @@ def _decode(root, home, parts, left_out, seen, max_unreadable, size, log):
         _check_share(root, len(refused), len(every), max_unreadable)
         splits, held_out = class_folders.divide(labelled, digests, log)
         splits = {split: [each for each in of if each[0] in rows] for split, of in splits.items()}
-        training = [file for file, _ in splits["train"]]
-        held = sum(file in held_out for file in training)
-        left = {"train": len(training) - held, "test": len(splits["test"])}
-        left |= {class_folders.VALIDATION: held} if held_out else {}
-        for part, number in left.items():
-            if not number:
-                raise DataError(f"{root} has too few pictures: none is left for '{part}'")
-        equal = collections.defaultdict(list)
-        for row, file in enumerate(training):
-            equal[digests[file]].append(row)
-        source = {
-            **{"path": str(root), "files": seen, "count": len(every), "unreadable": len(refused)},
-            **{"held_out": held, "equal": [each for each in equal.values() if len(each) > 1]},
-        }
+        division = _division(root, splits, held_out, digests)
+        source = {"path": str(root), "files": seen, "count": len(every), "unreadable": len(refused)}
         examples = {
             split: (len(of), _examples(pictures, [(rows[file], label) for file, label in of], size))
             for split, of in splits.items()
         }
-        facts = {"name": NAME, "class_names": names, "source": source}
+        facts = {"name": NAME, "class_names": names, "source": source | division}
         folder = cache.write(home, facts, examples, size)
     if refused:
         listed = "".join(f"{each}\n" for each in refused)
@@ -210,6 +198,25 @@ def _read(file, size):
         return digest, images.fit(image_files.decoded(file, content), size)
     except image_files.Unreadable as error:
         return digest, error
+
+
+def _division(root, splits, held_out, digests):
+    """Return what the manifest says of how the training images are divided further: {"held_out", "equal"}.
+
+    Raises:
+      DataError: a part has no pictures.
+    """
+    training = [file for file, _ in splits["train"]]
+    held = sum(file in held_out for file in training)
+    left = {class_folders.TRAIN: len(training) - held, class_folders.TEST: len(splits["test"])}
+    left |= {class_folders.VALIDATION: held} if held_out else {}
+    for part, number in left.items():
+        if not number:
+            raise DataError(f"{root} has too few pictures: none is left for '{part}'")
+    equal = collections.defaultdict(list)
+    for row, file in enumerate(training):
+        equal[digests[file]].append(row)
+    return {"held_out": held, "equal": [each for each in equal.values() if len(each) > 1]}
 
 
 def _examples(pictures, rows, size):
