@@ -29,7 +29,11 @@ def main():
     layers = {name: score["layer"] for name, score in outliers["scores"].items()}
     row = {
         **records.about(),
-        **{"model": outliers["run"]["model"], "seed": config["seed"], "data": options.data_name},
+        **{
+            "model": outliers["run"]["model"],
+            "seed": config["config"]["seed"],
+            "data": options.data_name,
+        },
         **{"checkpoint": outliers["run"]["checkpoint"], "step": outliers["run"]["step"]},
         "options": outliers["options"],
         "results": [

@@ -163,7 +163,7 @@ def outliers(_):
                 )
             )
     columns = (
-        *("others", "layer", "images", "AUROC", "accuracy, 95 % interval"),
+        *("others", "layer", "images judged", "AUROC", "accuracy, 95 % interval"),
         *("threshold read off the judged images", "reported"),
     )
     return Table("", columns, rows, left=(0, 1))
