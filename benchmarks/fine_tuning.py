@@ -110,16 +110,18 @@ def main():
             write_folder(folder, cifar10, NEW, count)
             for way, changes in WAYS.items():
                 changes = {k: str(source) if v is True else v for k, v in changes.items()}
-                outcomes = [
-                    trained(
-                        settings(folder, count, seed, options.steps, **changes),
-                        temporary / f"{count} {way} {seed}",
-                    )
+                configs = [
+                    settings(folder, count, seed, options.steps, **changes)
                     for seed in range(options.seeds)
+                ]
+                outcomes = [
+                    trained(config, temporary / f"{count} {way} {config.seed}")
+                    for config in configs
                 ]
                 accuracies = [each[0] for each in outcomes]
                 row = {
                     **{"model": options.model, "images": count, "way": way},
+                    "epochs": configs[0].total_epochs,
                     "accuracies": accuracies,
                     "mean": statistics.mean(accuracies),
                     "train_seconds": [round(each[1], 1) for each in outcomes],
