@@ -110,6 +110,12 @@ def first_step_seconds(config="quickstart.py", *overrides, root=ROOT):
     return seconds
 
 
+def commit(folder):
+    """The commit that is checked out in a folder, abbreviated."""
+    command = ["git", "-C", folder, "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def cold_starts(configs, data_dir, base):
     """{"first step of CONFIG, SIDE": a function that measures it}."""
     overrides = ("--config.compilation_cache=off", f"--config.dataset.data_dir={data_dir}")
@@ -217,7 +223,8 @@ def main():
     for name, row in rows.items():
         three = (min(row), statistics.median(row), max(row))
         print(f"{name:>24} {' '.join(f'{x:8.2f}' for x in three)}  {GOALS.get(name) or ''}")
-    records.append(RESULTS, {"hardware": hardware, "measured": rows})
+    of_base = {"base": commit(options.base)} if options.base else {}
+    records.append(RESULTS, {"hardware": hardware, **of_base, "measured": rows})
 
 
 if __name__ == "__main__":
