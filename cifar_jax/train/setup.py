@@ -280,15 +280,17 @@ def initial_variables(setup, say=print):
                 f"{model.weights} has another number of classes: {', '.join(anew)} begins anew, with {classes}"
             )
         return given
-    from_data, recipe = models.lookup(model.name).from_data, setup.recipe
+    few = setup.train.images(slice(models.registry.FROM_DATA))
+    return jax.jit(functools.partial(variables_from_data, setup.recipe, model.name))(few)
+
+
+def variables_from_data(recipe, model_name, images):
+    """Compute what a model takes from the training images, uint8 [N, H, W, C], for `with_variables`; {} for most."""
+    from_data = models.lookup(model_name).from_data
     if from_data is None:
         return {}
-
-    def statistics(images):
-        return from_data(inference.normalize(images, recipe.mean, recipe.std))
-
-    few = setup.train.images(slice(models.registry.FROM_DATA))
-    return {"batch_stats": jax.jit(statistics)(few)}
+    few = images[: models.registry.FROM_DATA]
+    return {"batch_stats": from_data(inference.normalize(few, recipe.mean, recipe.std))}
 
 
 def with_variables(start, given):
