@@ -24,17 +24,15 @@ def main():
     parser.add_argument("--data_name", default="CIFAR-10", help="what the data is called")
     options = parser.parse_args()
     folder = pathlib.Path(options.workdir)
+    if not (folder / "ood" / "ood.json").is_file():
+        parser.error(f"{folder} has no ood/ood.json: run the first of these lines (--help) on it")
     outliers = json.loads((folder / "ood" / "ood.json").read_text())
     config = json.loads((folder / "config.json").read_text())
     layers = {name: score["layer"] for name, score in outliers["scores"].items()}
     row = {
         **records.about(),
-        **{
-            "model": outliers["run"]["model"],
-            "seed": config["config"]["seed"],
-            "data": options.data_name,
-        },
-        **{"checkpoint": outliers["run"]["checkpoint"], "step": outliers["run"]["step"]},
+        **{name: outliers["run"][name] for name in ("model", "checkpoint", "step")},
+        **{"seed": config["config"]["seed"], "data": options.data_name},
         "options": outliers["options"],
         "results": [
             each | {"layer": layers[each["score"]]}

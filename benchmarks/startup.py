@@ -210,6 +210,7 @@ def main():
     hardware = python(
         "import json; from cifar_jax.machine import runtime; print(json.dumps(runtime.hardware()))"
     )
+    of_base = {"base": commit(options.base)} if options.base else {}
     if options.cold:
         measured = cold_starts(options.cold.split(","), data_dir, options.base)
     else:
@@ -223,7 +224,6 @@ def main():
     for name, row in rows.items():
         three = (min(row), statistics.median(row), max(row))
         print(f"{name:>24} {' '.join(f'{x:8.2f}' for x in three)}  {GOALS.get(name) or ''}")
-    of_base = {"base": commit(options.base)} if options.base else {}
     records.append(RESULTS, {"hardware": hardware, **of_base, "measured": rows})
 
 

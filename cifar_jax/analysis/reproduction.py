@@ -9,9 +9,8 @@ from cifar_jax.config import experiments
 
 ROOT = experiments.CONFIGS.parent
 RECORDS = ROOT / "benchmarks" / "results" / "reproduction.jsonl"
-OUTLIERS = RECORDS.with_name(
-    "ood.jsonl"
-)  # of out-of-distribution detection: benchmarks/keep_ood.py
+# Of out-of-distribution detection; written by benchmarks/keep_ood.py.
+OUTLIERS = RECORDS.with_name("ood.jsonl")
 # The metric that a config's `reported.metric` begins with -> its name in a record.
 METRICS = {"test accuracy": "accuracy", "test F1": "f1"}
 

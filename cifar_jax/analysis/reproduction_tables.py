@@ -173,7 +173,9 @@ def outliers(_):
 TABLES = {
     "README.md": {"reports": reports},
     "docs/results.md": {
-        **{"trainings": all_trainings, "classes": classes, "stops": stops},
+        "trainings": all_trainings,
+        "classes": classes,
+        "stops": stops,
         "outliers": outliers,
     },
 }
