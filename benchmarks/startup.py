@@ -113,7 +113,10 @@ def first_step_seconds(config="quickstart.py", *overrides, root=ROOT):
 def commit(folder):
     """The commit that is checked out in a folder, abbreviated."""
     command = ["git", "-C", folder, "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"--base={folder} is no checkout: git worktree add {folder} COMMIT makes one")
+    return done.stdout.strip()
 
 
 def cold_starts(configs, data_dir, base):
